@@ -1,0 +1,118 @@
+"""What one collecting process does, made of plain parts; `actors.remote` only puts it behind Ray."""
+
+import os
+from dataclasses import dataclass
+
+from actors.collector import Collector
+from actors.student_follower import StudentFollower
+from distill.config import CollectConfig
+from distill.inference import make_q_function
+from distill.models import load_model
+from distill.protocols import Services, WriterCounters
+
+
+@dataclass(frozen=True)
+class CollectorSpec:
+    """What it takes to start a collector, also again after it died.
+
+    Attributes:
+        game: ROM name.
+        teacher: the teacher's model file as bytes.
+        config: lanes, chunk length, epsilon and driver.
+        seed: the run's seed.
+        producer: name of the actor, unique in the run.
+        incarnation: how often it was started before.
+    """
+
+    game: str
+    teacher: bytes
+    config: CollectConfig
+    seed: int
+    producer: str
+    incarnation: int
+
+
+@dataclass(frozen=True)
+class CollectorReport:
+    """What a collector tells after each slice; counts run since its process began.
+
+    Attributes:
+        producer: its name.
+        game: its game.
+        pid: its process.
+        steps: steps labelled.
+        transitions: those of them that were handed to the writer.
+        episodes: episodes that ended.
+        episode_scores: raw scores of the newest teacher-driven episodes.
+        student_version: version of the student that drives, 0 if none.
+        seconds: where the time went.
+        writer: what the buffer's writer has done.
+    """
+
+    producer: str
+    game: str
+    pid: int
+    steps: int
+    transitions: int
+    episodes: int
+    episode_scores: tuple[float, ...]
+    student_version: int
+    seconds: dict[str, float]
+    writer: WriterCounters
+
+
+class CollectingActor:
+    """A collector with its teacher, its buffer connection and, if the student drives, its student.
+
+    Args:
+        spec: what to play.
+        services: where chunks go and students come from.
+    """
+
+    def __init__(self, spec: CollectorSpec, services: Services) -> None:
+        network, _ = load_model(spec.teacher)
+        q_function = make_q_function(network)
+        self._writer = services.writer(spec.game)
+        self._spec = spec
+        self._collector = Collector(
+            spec.game,
+            lambda observations: q_function(observations, spec.game),
+            self._writer,
+            spec.config,
+            spec.seed,
+            spec.producer,
+            spec.incarnation,
+        )
+        self._follower = StudentFollower(services.registry(), self._collector)
+
+    def collect(self, seconds: float, student_share: float, steps: int | None = None) -> CollectorReport:
+        """Play for about `seconds`, or `steps` steps, with the student driving that share of episodes, and report."""
+        self._follower.refresh(student_share)
+        counters = self._collector.collect(seconds, steps)
+        return CollectorReport(
+            producer=self._spec.producer,
+            game=self._spec.game,
+            pid=os.getpid(),
+            steps=counters.steps,
+            transitions=counters.transitions,
+            episodes=counters.episodes,
+            episode_scores=tuple(counters.episode_scores),
+            student_version=self._collector.student_version,
+            seconds=dict(counters.seconds),
+            writer=self._writer.counters,
+        )
+
+    def finish(self, timeout: float) -> int:
+        """Push what is left within `timeout` seconds and close; return the number of chunks left behind."""
+        left = self._collector.flush(timeout)
+        self._collector.close()
+        return left
+
+
+def student_share(config: CollectConfig, updates: int) -> float:
+    """Return the share of episodes that the student drives after `updates` learner updates."""
+    if config.driver == "teacher":
+        return 0.0
+    if config.driver == "student":
+        return 1.0
+    return config.student_share * min(1.0, updates / config.student_share_updates)

@@ -1,0 +1,188 @@
+"""Plays one game on N lanes, labels every step with the teacher's q-values, and writes chunks to the buffer service."""
+
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from actors.chunk_builder import ChunkBuilder
+from distill.config import CollectConfig
+from distill.games import action_count, make_environment, reset_seed
+from distill.protocols import ChunkWriter
+
+Policy = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
+"""[B, 4, 84, 84] uint8 observations of one game to [B, A] float32 q-values."""
+
+FULL_WAIT_SECONDS = 0.1
+
+
+@dataclass
+class CollectorCounters:
+    """What a collector has done since it was made.
+
+    Attributes:
+        steps: steps labelled.
+        transitions: those of them that were handed to the writer, a chunk at a time.
+        episodes: episodes that ended.
+        episode_scores: raw scores of the newest 100 episodes that the teacher drove.
+        student_transitions: steps whose action the student picked.
+        seconds: where the time went: `inference`, `environment`, `push`, `wait`.
+    """
+
+    steps: int = 0
+    transitions: int = 0
+    episodes: int = 0
+    episode_scores: deque[float] = field(default_factory=lambda: deque(maxlen=100))
+    student_transitions: int = 0
+    seconds: dict[str, float] = field(
+        default_factory=lambda: {"inference": 0.0, "environment": 0.0, "push": 0.0, "wait": 0.0}
+    )
+
+
+class Collector:
+    """A teacher at N emulators of its game.
+
+    Args:
+        game: ROM name.
+        teacher: labels every observation, and drives unless the student does.
+        writer: the buffer service's producer side.
+        config: lanes, chunk length, epsilon and driver.
+        seed: the run's seed.
+        producer: name of this actor, unique in the run.
+        incarnation: how often this actor was started before, so that a replacement plays other episodes.
+    """
+
+    def __init__(
+        self,
+        game: str,
+        teacher: Policy,
+        writer: ChunkWriter,
+        config: CollectConfig,
+        seed: int,
+        producer: str = "collector",
+        incarnation: int = 0,
+    ) -> None:
+        self.game = game
+        self.life = secrets.token_hex(8)
+        self.counters = CollectorCounters()
+        self._teacher = teacher
+        self._student: Policy | None = None
+        self._student_share = 0.0
+        self._writer = writer
+        self._config = config
+        self._actions = action_count(game)
+        stream = (*producer.encode(), incarnation)
+        self._random = np.random.default_rng([seed, *stream])
+        self._builder = ChunkBuilder(game, producer, self.life, config.lanes, config.chunk_steps, self._actions)
+        self._environment = make_environment(game, config.lanes, threads=config.env_threads)
+        self._observations, info = self._environment.reset(seed=reset_seed(seed, *stream))
+        self._lives = info["lives"]
+        self._ages = np.zeros(config.lanes, np.int64)
+        self._returns = np.zeros(config.lanes)
+        # The row after an episode's end only resets its lane: it is no transition.
+        self._ended = np.zeros(config.lanes, np.bool_)
+        self._student_drives = np.zeros(config.lanes, np.bool_)
+        self._full_lanes: deque[int] = deque()
+
+    @property
+    def student_version(self) -> int:
+        """Version of the student that drives, 0 if none does."""
+        return self._builder.driver_version
+
+    def set_student(self, policy: Policy, version: int, share: float) -> None:
+        """Let the student drive a share of the episodes, beginning with each lane's next episode.
+
+        Args:
+            policy: the student's q-values for this game.
+            version: its version, which every chunk names.
+            share: 0 to 1.
+        """
+        first = self._student is None
+        self._student = policy
+        self._student_share = share
+        self._builder.driver_version = version
+        if first:
+            self._student_drives = self._random.random(self._config.lanes) < share
+
+    def collect(self, seconds: float, steps: int | None = None) -> CollectorCounters:
+        """Play for about `seconds`, or `steps` steps of every lane; wait, within that time, while the buffer is full.
+
+        Returns:
+            The running counters.
+        """
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and steps != 0:
+            if self._write_full_lanes(deadline):
+                self._step()
+                steps = None if steps is None else steps - 1
+        self._write_full_lanes(deadline)
+        return self.counters
+
+    def flush(self, timeout: float) -> int:
+        """Write and push what every lane holds within `timeout` seconds; return the number of chunks left behind."""
+        self._full_lanes.extend(lane for lane in self._builder.partial_lanes() if lane not in self._full_lanes)
+        deadline = time.monotonic() + timeout
+        while not self._write_full_lanes(deadline):
+            if time.monotonic() >= deadline:
+                break
+        return len(self._full_lanes) + self._writer.flush(max(0.0, deadline - time.monotonic()))
+
+    def close(self) -> None:
+        """Close emulators and connection."""
+        self._environment.close()
+        self._writer.close()
+
+    def _write_full_lanes(self, deadline: float) -> bool:
+        began = time.perf_counter()
+        waited = 0.0
+        while self._full_lanes:
+            waiting = time.perf_counter()
+            has_room = self._writer.wait(min(FULL_WAIT_SECONDS, max(0.0, deadline - time.monotonic())))
+            waited += time.perf_counter() - waiting
+            if not has_room:
+                break
+            chunk = self._builder.take(self._full_lanes.popleft())
+            self._writer.write(chunk)
+            self.counters.transitions += chunk.header.steps
+        self.counters.seconds["wait"] += waited
+        self.counters.seconds["push"] += time.perf_counter() - began - waited
+        return not self._full_lanes
+
+    def _step(self) -> None:
+        counters, times = self.counters, self.counters.seconds
+        began = time.perf_counter()
+        observations = self._observations
+        labels = self._teacher(observations)
+        greedy = labels.argmax(1)
+        driven = np.flatnonzero(self._student_drives)
+        if self._student is not None and len(driven):
+            greedy[driven] = self._student(observations[driven]).argmax(1)
+        lanes = self._config.lanes
+        explore = self._random.random(lanes) < self._config.epsilon
+        taken = np.where(explore, self._random.integers(0, self._actions, lanes), greedy)
+        inferred = time.perf_counter()
+        self._observations, rewards, terminated, truncated, info = self._environment.step(taken)
+        stepped = time.perf_counter()
+        times["inference"] += inferred - began
+        times["environment"] += stepped - inferred
+
+        played = np.flatnonzero(~self._ended)
+        flags = np.stack((terminated, truncated, info["lives"] < self._lives))
+        self._full_lanes.extend(self._builder.add(played, observations, self._ages, labels, taken, rewards, flags))
+        counters.steps += len(played)
+        counters.student_transitions += int(self._student_drives[played].sum())
+        self._returns[played] += rewards[played]
+        self._ages = np.where(self._ended, 0, self._ages + 1)
+        self._lives = info["lives"]
+        self._ended = (terminated | truncated) & ~self._ended
+        for lane in np.flatnonzero(self._ended):
+            counters.episodes += 1
+            if not self._student_drives[lane]:
+                counters.episode_scores.append(float(self._returns[lane]))
+            self._returns[lane] = 0.0
+            self._student_drives[lane] = self._student is not None and self._random.random() < self._student_share
+        times["push"] += time.perf_counter() - stepped

@@ -1,0 +1,43 @@
+"""Ray actors around the plain classes. Each call is a short slice, so that none is ever stuck behind a long one."""
+
+import ray
+import torch
+
+from actors.collecting_actor import CollectingActor, CollectorReport, CollectorSpec
+from actors.evaluating_actor import EvaluatingActor, EvaluationTask
+from actors.evaluator import Evaluation
+from distill.protocols import Services
+
+
+@ray.remote
+class RemoteCollector:
+    """A `CollectingActor` in a process of its own."""
+
+    def __init__(self, spec: CollectorSpec, services: Services) -> None:
+        torch.set_num_threads(1)
+        self._actor = CollectingActor(spec, services)
+
+    def collect(self, seconds: float, student_share: float) -> CollectorReport:
+        """See `CollectingActor.collect`."""
+        return self._actor.collect(seconds, student_share)
+
+    def finish(self, timeout: float) -> int:
+        """See `CollectingActor.finish`."""
+        return self._actor.finish(timeout)
+
+
+@ray.remote
+class RemoteEvaluator:
+    """An `EvaluatingActor` in a process of its own."""
+
+    def __init__(self, services: Services | None) -> None:
+        torch.set_num_threads(1)
+        self._actor = EvaluatingActor(services)
+
+    def begin(self, task: EvaluationTask, model: bytes | None = None) -> None:
+        """See `EvaluatingActor.begin`."""
+        self._actor.begin(task, model)
+
+    def advance(self, seconds: float) -> Evaluation | None:
+        """See `EvaluatingActor.advance`."""
+        return self._actor.advance(seconds)

@@ -1,0 +1,1 @@
+"""Runs the system on machines: command line, buffer service, model registry, supervision and launch."""

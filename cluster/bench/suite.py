@@ -1,0 +1,235 @@
+"""The measurements of `distill bench`, one method each; every method returns rows of the report."""
+
+import tempfile
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from cluster.bench.bare import BARE_VARIANTS, bare_collector, bare_learner
+from cluster.bench.parts import (
+    fill_buffer,
+    full_replay_memory,
+    gather_seconds,
+    push_encoded,
+    read_all,
+    run_collector,
+    run_trainer,
+)
+from cluster.bench.process import measure, side_by_side
+from cluster.bench.record import record_chunks
+from cluster.buffer.address import BufferAddress
+from cluster.buffer.push import Limits
+from cluster.buffer.server import PrivateRedis
+from cluster.placement import available_cores
+from cluster.services import RedisServices
+from distill.chunks import ChunkEncoder
+from distill.config import RunConfig, parse_settings
+
+PAPER_GAMES = (
+    "beam_rider", "breakout", "enduro", "freeway", "ms_pacman",
+    "pong", "qbert", "riverraid", "seaquest", "space_invaders",
+)  # fmt: skip
+FULL_CAPACITY = 540_000
+SMALL_CAPACITY = 20_000
+CHUNK_STEPS = 128
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the report.
+
+    Attributes:
+        what: what was measured.
+        ours: median of the system's own figure.
+        bare: median of the bare loop's, None where there is none.
+        ratio: median of the rounds' ratios, None where there is no bare loop.
+        unit: of `ours` and `bare`.
+        bar: what the project promises, for the reader.
+    """
+
+    what: str
+    ours: float
+    unit: str
+    bare: float | None = None
+    ratio: float | None = None
+    bar: str = ""
+
+
+class Suite:
+    """All measurements, on one teacher.
+
+    Args:
+        game: ROM name of the teacher.
+        teacher: its model file as bytes.
+        rounds: how often each comparison is repeated.
+        seconds: length of one measurement.
+        device: of the learner.
+        log: told what is being measured.
+    """
+
+    def __init__(
+        self, game: str, teacher: bytes, rounds: int, seconds: float, device: str, log: Callable[[str], None]
+    ) -> None:
+        self._game = game
+        self._teacher = teacher
+        self._rounds = rounds
+        self._seconds = seconds
+        self._device = device
+        self._log = log
+        self._core = {max(range(available_cores()))}
+
+    def collector(self) -> list[Row]:
+        """Compare the collector with its bare loop, each on one core with 16 lanes and 1 emulator thread."""
+        ours, bare = [], []
+        with self._services((self._game,)) as (services, _):
+            for index in range(self._rounds):
+                self._log(f"collector, round {index + 1} of {self._rounds}")
+                lanes = RunConfig().collect.lanes
+                bare.append(measure(bare_collector, self._game, self._teacher, lanes, self._seconds, cores=self._core))
+                call = (self._game, self._teacher, RunConfig(), services, f"bench-{index}", self._seconds)
+                ours.append(measure(run_collector, *call, cores=self._core))
+        return [_compare("collector, one core", ours, bare, "transitions/s", "ratio at least 1.10")]
+
+    def learner(self, batch_size: int, optimizer: str) -> list[Row]:
+        """Compare the trainer with the fastest bare loop of the same network, batch size and optimizer on one core."""
+        ours: list[float] = []
+        bare: dict[str, list[float]] = {str(variant): [] for variant in BARE_VARIANTS}
+        config = self._learner_config(batch_size, optimizer)
+        with self._filled(config) as (services, directory):
+            for index in range(self._rounds):
+                self._log(f"learner, batch {batch_size}, {optimizer}, round {index + 1} of {self._rounds}")
+                for variant in BARE_VARIANTS:
+                    call = (variant, config.student.student, batch_size, optimizer, self._device, self._seconds)
+                    bare[str(variant)].append(measure(bare_learner, *call, cores=self._core))
+                place = directory / f"learner-{index}"
+                call = (config, (self._game,), services, place, self._seconds)
+                ours.append(measure(run_trainer, *call, cores=self._core))
+        best = max(bare.values(), key=median)
+        what = f"learner, one core, batch {batch_size}, {optimizer}"
+        return [_compare(what, ours, best, "samples/s", "ratio at least 0.92")]
+
+    def together(self) -> list[Row]:
+        """Compare collector, Redis and trainer on all cores with the two bare loops side by side."""
+        collected, learned, bare_collected, bare_learned = [], [], [], []
+        config = self._learner_config(32, "adamw")
+        variant = self._best_variant(config)
+        lanes = config.collect.lanes
+        with self._filled(config) as (services, directory):
+            for index in range(self._rounds):
+                self._log(f"together, round {index + 1} of {self._rounds}")
+                bare = (variant, config.student.student, 32, "adamw", self._device, self._seconds)
+                steps, samples = side_by_side(
+                    [(bare_collector, (self._game, self._teacher, lanes, self._seconds)), (bare_learner, bare)]
+                )
+                bare_collected.append(steps)
+                bare_learned.append(samples)
+                place = directory / f"together-{index}"
+                collect = (self._game, self._teacher, config, services, f"together-{index}", self._seconds)
+                learn = (config, (self._game,), services, place, self._seconds)
+                steps, samples = side_by_side([(run_collector, collect), (run_trainer, learn)])
+                collected.append(steps)
+                learned.append(samples)
+        collector = _compare("together: collector", collected, bare_collected, "transitions/s", "")
+        learner = _compare("together: learner", learned, bare_learned, "samples/s", "")
+        means = [
+            (c / bc + s / bs) / 2 for c, bc, s, bs in zip(collected, bare_collected, learned, bare_learned, strict=True)
+        ]
+        both = Row("together: mean of both ratios", median(means), "ratio", ratio=median(means), bar="at least 0.85")
+        return [collector, learner, both]
+
+    def buffer(self) -> list[Row]:
+        """Measure pushing and reading chunks of 128 through Redis, and the bytes of the paper's ten games."""
+        chunks = record_chunks(self._game, 48, CHUNK_STEPS)
+        encoder = ChunkEncoder()
+        encoded = [(encoder.encode(chunk), chunk.header.steps) for chunk in chunks]
+        push, write, read, decode = [], [], [], []
+        for index in range(self._rounds):
+            self._log(f"buffer, round {index + 1} of {self._rounds}")
+            with self._services((self._game,)) as (services, _):
+                push.append(measure(push_encoded, services, encoded, self._game, 400_000))
+                read.append(measure(read_all, services, self._game, False))
+            with self._services((self._game,)) as (services, _):
+                write.append(measure(fill_buffer, services, chunks, 400_000, "bench"))
+                decode.append(measure(read_all, services, self._game, True))
+        rows = [
+            Row("buffer: push", median(push), "transitions/s", bar="at least 200,000"),
+            Row("buffer: read", median(read), "transitions/s", bar="at least 200,000"),
+            Row("buffer: encode and push", median(write), "transitions/s"),
+            Row("buffer: read and decode", median(decode), "transitions/s"),
+        ]
+        for game in PAPER_GAMES:
+            self._log(f"bytes per transition of {game}")
+            recorded = record_chunks(game, 16, CHUNK_STEPS)
+            size = sum(len(encoder.encode(chunk)) for chunk in recorded)
+            rows.append(Row(f"chunk of {game}", size / sum(c.header.steps for c in recorded), "bytes/transition"))
+        return rows
+
+    def gather(self) -> list[Row]:
+        """Compare a gather of 32 from full replays of two games with one from small ones."""
+        chunks = record_chunks(self._game, 48, CHUNK_STEPS)
+        full, small = [], []
+        for index in range(self._rounds):
+            self._log(f"gather, round {index + 1} of {self._rounds}")
+            small.append(1e6 * measure(gather_seconds, chunks, SMALL_CAPACITY, 32, 5000, cores=self._core))
+            full.append(1e6 * measure(gather_seconds, chunks, FULL_CAPACITY, 32, 5000, cores=self._core))
+        what = f"gather of 32 at {FULL_CAPACITY:,} a game, beside {SMALL_CAPACITY:,}"
+        return [_compare(what, full, small, "microseconds", "ratio at most 1.3")]
+
+    def memory(self) -> list[Row]:
+        """Measure learner and Redis with two full replays."""
+        games = ("breakout", "pong")
+        config = parse_settings({"sample_to_insert": None, "min_replay": 100_000, "updates": 10**9}, "bench")
+        with self._services(games) as (services, directory):
+            for game in games:
+                self._log(f"memory: filling the buffer with {game}")
+                measure(fill_buffer, services, record_chunks(game, 200, CHUNK_STEPS), FULL_CAPACITY + CHUNK_STEPS, game)
+            self._log("memory: filling the replays")
+            peak, redis = measure(full_replay_memory, config, games, services, directory)
+        return [
+            Row(f"learner, peak memory, two replays of {FULL_CAPACITY:,}", peak / 1e9, "GB", bar="at most 9"),
+            Row("Redis, peak memory, the same transitions", redis / 1e6, "MB", bar="at most 300"),
+        ]
+
+    def _best_variant(self, config: RunConfig) -> object:
+        self._log("together: choosing the fastest bare learner")
+        call = (config.student.student, 32, "adamw", self._device, self._seconds)
+        return max(BARE_VARIANTS, key=lambda variant: measure(bare_learner, variant, *call, cores=self._core))
+
+    def _learner_config(self, batch_size: int, optimizer: str) -> RunConfig:
+        return parse_settings(
+            {
+                "sample_to_insert": None,
+                "min_replay": 20_000,
+                "replay_capacity": 100_000,
+                "updates": 10**9,
+                "eval_every": 10**9,
+                "checkpoint_seconds": 600.0,
+                "batch_size": batch_size,
+                "optimizer": optimizer,
+                "device": self._device,
+                "learner_threads": 1,
+            },
+            "bench",
+        )
+
+    @contextmanager
+    def _services(self, games: tuple[str, ...]) -> Generator[tuple[RedisServices, Path]]:
+        with tempfile.TemporaryDirectory(prefix="distill-bench-") as name:
+            directory = Path(name)
+            with PrivateRedis(directory / "redis") as server:
+                limits = Limits(capacity=2 * FULL_CAPACITY, backlog=10**9)
+                yield RedisServices(BufferAddress(server.url, "bench", games, limits), directory), directory
+
+    @contextmanager
+    def _filled(self, config: RunConfig) -> Generator[tuple[RedisServices, Path]]:
+        with self._services((self._game,)) as (services, directory):
+            chunks = record_chunks(self._game, 48, CHUNK_STEPS)
+            fill_buffer(services, chunks, config.learner.min_replay + CHUNK_STEPS, "filling")
+            yield services, directory
+
+
+def _compare(what: str, ours: list[float], bare: list[float], unit: str, bar: str) -> Row:
+    ratios = [mine / other for mine, other in zip(ours, bare, strict=True)]
+    return Row(what, median(ours), unit, median(bare), median(ratios), bar)

@@ -1,0 +1,1 @@
+"""The buffer service: a shared, bounded, per-game store of chunks in Redis Streams."""

@@ -1,0 +1,74 @@
+"""The names of a run's keys in Redis, and the way back from a key to its run.
+
+The part in braces is Redis' hash tag: all that one script touches lies in one slot of a Redis Cluster.
+"""
+
+import re
+import zlib
+from dataclasses import dataclass
+
+PREFIX = "distill:"
+_KEY = re.compile(rb"^distill:\{([^:{}]+)(?::([^:{}]+):(\d+))?\}:(.+)$")
+
+
+@dataclass(frozen=True)
+class StreamKeys:
+    """The keys of one game and shard.
+
+    Attributes:
+        chunks: the stream. An entry's id is `<end>-<steps>`; `end` counts all transitions pushed up to and with it.
+        meta: hash of pushed_chunks, pushed_transitions, trimmed_chunks, and epoch, a random id of this stream.
+        producers: hash of a producer's life to the last sequence number taken from it.
+        cursors: hash of a reader's rank to the end up to which it has read.
+    """
+
+    chunks: str
+    meta: str
+    producers: str
+    cursors: str
+
+
+@dataclass(frozen=True)
+class ParsedKey:
+    """What a key of ours belongs to; game and shard are None for the model registry's keys."""
+
+    run: str
+    game: str | None
+    shard: int | None
+    kind: str
+
+
+def stream_keys(run: str, game: str, shard: int) -> StreamKeys:
+    """Return the keys of one game and shard."""
+    tag = f"{PREFIX}{{{run}:{game}:{shard}}}"
+    return StreamKeys(f"{tag}:chunks", f"{tag}:meta", f"{tag}:producers", f"{tag}:cursors")
+
+
+def registry_prefix(run: str) -> str:
+    """Return what the keys of a run's model registry begin with."""
+    return f"{PREFIX}{{{run}}}:"
+
+
+def parse_key(key: bytes) -> ParsedKey | None:
+    """Return what a key belongs to, or None if it is not one of ours."""
+    match = _KEY.match(key)
+    if match is None:
+        return None
+    run, game, shard, kind = match.groups()
+    return ParsedKey(
+        run.decode(errors="replace"),
+        None if game is None else game.decode(errors="replace"),
+        None if shard is None else int(shard),
+        kind.decode(errors="replace"),
+    )
+
+
+def run_pattern(run: str) -> str:
+    """Return the SCAN pattern that matches the keys of this run alone."""
+    escaped = re.sub(r"([*?\[\]^\\-])", r"\\\1", run)
+    return f"{PREFIX}{{{escaped}[:}}]*"
+
+
+def shard_of(life: str, shards: int) -> int:
+    """Return the shard that keeps a producer's life; the same on every machine."""
+    return zlib.crc32(life.encode()) % shards

@@ -1,0 +1,124 @@
+"""One private server per directory: a lock that lives as long as run or server do, and the end of a server left behind.
+
+The server inherits the lock's file descriptor. So the lock is free only when both the run and its server are gone.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from distill.errors import RunError
+
+_FILE = "server.lock"
+_ENDING_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Ownership:
+    """Who uses a directory. A process is known by its id and its start time, since ids are used again.
+
+    Attributes:
+        owner: process id of the run.
+        owner_started: its start time in the kernel's ticks.
+        server: process id of its redis-server.
+        server_started: its start time.
+        sockets: the private directory of the server's socket.
+    """
+
+    owner: int
+    owner_started: int
+    server: int
+    server_started: int
+    sockets: str
+
+
+def claim(directory: Path) -> int:
+    """Lock a directory, ending a redis-server that a dead run has left there; return the lock's file descriptor.
+
+    Raises:
+        RunError: if a living run uses the directory.
+    """
+    lock = os.open(directory / _FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        deadline = time.monotonic() + _ENDING_SECONDS
+        while not _try_lock(lock):
+            found = _recorded(lock)
+            if found is None:
+                raise RunError(f"{directory}: expected no other run here, found one that is starting; stop it first")
+            if _started(found.owner) == found.owner_started:
+                raise RunError(
+                    f"{directory}: expected no other run here, found process {found.owner} and its redis-server"
+                    f" {found.server}; stop it first"
+                )
+            _end_server(found)
+            if time.monotonic() > deadline:
+                raise RunError(
+                    f"{directory}: redis-server {found.server} of a run that has ended does not end within"
+                    f" {_ENDING_SECONDS:g} s; end it by hand"
+                )
+            time.sleep(0.05)
+        left = _recorded(lock)
+        if left is not None:
+            shutil.rmtree(left.sockets, ignore_errors=True)
+        os.ftruncate(lock, 0)
+    except BaseException:
+        os.close(lock)
+        raise
+    return lock
+
+
+def record(lock: int, server: int, sockets: Path) -> None:
+    """Write down who holds the lock."""
+    text = json.dumps(asdict(Ownership(os.getpid(), _started(os.getpid()), server, _started(server), str(sockets))))
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, text.encode(), 0)
+
+
+def release(lock: int) -> None:
+    """Give a directory back; the server must have ended."""
+    os.ftruncate(lock, 0)
+    os.close(lock)
+
+
+def _try_lock(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _recorded(lock: int) -> Ownership | None:
+    try:
+        return Ownership(**json.loads(os.pread(lock, 4096, 0)))
+    except (ValueError, TypeError):
+        return None
+
+
+def _started(process: int) -> int:
+    """Return when a process was started, 0 if there is none or the system does not say."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return 0
+    # The name, in parentheses, may itself hold spaces and parentheses.
+    return int(stat.rpartition(")")[2].split()[19])
+
+
+def _end_server(found: Ownership) -> None:
+    """Ask a dead run's server to end, if the process is surely that one."""
+    try:
+        handle = os.pidfd_open(found.server)
+    except OSError:
+        return
+    try:
+        # The handle stays with this process even if its id is used again after the check.
+        if found.server_started and _started(found.server) == found.server_started:
+            signal.pidfd_send_signal(handle, signal.SIGTERM)
+    finally:
+        os.close(handle)

@@ -1,0 +1,112 @@
+"""One round trip that pushes several encoded chunks, each by one atomic script."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import redis
+from redis.exceptions import NoScriptError
+
+from cluster.buffer.keys import StreamKeys, shard_of, stream_keys
+from cluster.buffer.scripts import script
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much the buffer service keeps of one game.
+
+    Attributes:
+        capacity: newest transitions kept, divided evenly over the shards.
+        backlog: unread transitions above which it is full, divided evenly over the shards.
+        shards: streams of the game.
+        readers: ranks 0 to readers - 1 that must have read a chunk before it may be trimmed.
+    """
+
+    capacity: int
+    backlog: int
+    shards: int = 1
+    readers: int = 1
+
+
+@dataclass(frozen=True)
+class EncodedChunk:
+    """A chunk ready to be pushed; the fields are those of its header."""
+
+    life: str
+    sequence: int
+    steps: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the server said to a push.
+
+    Attributes:
+        status: ok; duplicate, it has that sequence number already; gap, it lacks the one before; full.
+        number: with ok, sequence numbers skipped by an accepted gap; with duplicate and gap, the last one it has; with
+            full, unread transitions.
+    """
+
+    status: Literal["ok", "duplicate", "gap", "full"]
+    number: int
+
+
+class Pusher:
+    """Pushes chunks of one game of a run."""
+
+    def __init__(self, client: redis.Redis, run: str, game: str, limits: Limits) -> None:
+        self._client = client
+        self._limits = limits
+        self._keys = [stream_keys(run, game, shard) for shard in range(limits.shards)]
+        self._script = script(client, "push")
+
+    def push(self, chunks: Sequence[EncodedChunk], accepted_gaps: Mapping[str, int]) -> list[Answer]:
+        """Push chunks in one round trip and return one answer each.
+
+        Args:
+            chunks: in the order of their sequence numbers.
+            accepted_gaps: by life, the last sequence number of the server after which its next chunk may skip some.
+
+        Raises:
+            redis.RedisError: if the server is out of reach or answers with an error; any of the chunks may be there.
+        """
+        replies = self._send(chunks, accepted_gaps)
+        unknown = [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        if unknown:
+            # A restarted server has forgotten the script.
+            self._client.script_load(self._script.script)
+            again = self._send([chunks[index] for index in unknown], accepted_gaps)
+            for index, reply in zip(unknown, again, strict=True):
+                replies[index] = reply
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        return [Answer(status.decode(), int(number)) for status, number in replies]
+
+    def last_sequences(self, lives: Sequence[str]) -> list[int]:
+        """Return the last sequence number that the server has of each life, -1 if none. Raises redis.RedisError."""
+        pipeline = self._client.pipeline(transaction=False)
+        for life in lives:
+            pipeline.hget(self._keys_of(life).producers, life)
+        return [-1 if last is None else int(last) for last in pipeline.execute()]
+
+    def _keys_of(self, life: str) -> StreamKeys:
+        return self._keys[shard_of(life, self._limits.shards)]
+
+    def _send(self, chunks: Sequence[EncodedChunk], accepted_gaps: Mapping[str, int]) -> list[Any]:
+        limits = self._limits
+        pipeline = self._client.pipeline(transaction=False)
+        for chunk in chunks:
+            keys = self._keys_of(chunk.life)
+            pipeline.evalsha(
+                self._script.sha,
+                4,
+                *(keys.chunks, keys.meta, keys.producers, keys.cursors),
+                *(chunk.life, chunk.sequence, chunk.steps, chunk.data),
+                *(-(-limits.capacity // limits.shards), -(-limits.backlog // limits.shards), limits.readers),
+                accepted_gaps.get(chunk.life, ""),
+                secrets.token_hex(8),
+            )
+        return pipeline.execute(raise_on_error=False)

@@ -1,0 +1,60 @@
+"""The `distill` command: one function a subcommand, errors as one line and exit code 2."""
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+
+from rich.console import Console
+from rich.logging import RichHandler
+
+from distill.errors import DistillError
+
+COMMANDS = {
+    "run": "distil teachers into one student",
+    "evaluate": "play whole episodes with a model and print its scores",
+    "import-teacher": "turn a Stable-Baselines3, CleanRL or plain PyTorch file into a teacher",
+    "teachers": "list teacher files with their cards",
+    "export": "write a student or teacher as ONNX",
+    "runs": "list runs with their size, or delete one",
+    "bench": "measure this machine against bare loops",
+}
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one subcommand; return the exit code: 0 done, 2 wrong use or input."""
+    console = Console()
+    if not arguments or arguments[0] in ("-h", "--help"):
+        console.print(_usage(), highlight=False, soft_wrap=True)
+        return 0 if arguments else 2
+    name, *rest = arguments
+    if name not in COMMANDS:
+        sys.stderr.write(f"distill: unknown command {name!r}\n{_usage()}\n")
+        return 2
+    handler = RichHandler(console=Console(stderr=True), show_path=False, show_level=False, log_time_format="%H:%M:%S")
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+    try:
+        _load(name)(rest, console)
+    except DistillError as error:
+        sys.stderr.write(f"distill {name}: {error}\n")
+        return 2
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 2
+    return 0
+
+
+def _load(name: str) -> Callable[[Sequence[str], Console], None]:
+    """Import a subcommand only when it is used: torch and Ray take seconds."""
+    import importlib  # noqa: PLC0415 - beside its only use
+
+    return importlib.import_module(f"cluster.commands.{name.replace('-', '_')}").command
+
+
+def _usage() -> str:
+    width = max(map(len, COMMANDS))
+    lines = "\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items())
+    return f"usage: distill COMMAND [OPTIONS]\n\n{lines}\n\n`distill COMMAND --help` tells the options of each."

@@ -1,0 +1,89 @@
+"""`distill bench`: measure this machine against bare loops."""
+
+import logging
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+from rich.console import Console
+from rich.table import Table
+
+from cluster.bench.suite import Row, Suite
+from cluster.commands.options import parse_options
+from cluster.placement import available_cores
+from cluster.run_folder import write_json
+from distill.config import Section
+from distill.teachers import choose_teachers
+
+log = logging.getLogger(__name__)
+
+Measurement = Literal["collector", "learner", "together", "buffer", "gather", "memory"]
+
+
+class BenchOptions(Section):
+    """Measure this system beside bare loops that do only the arithmetic, in one run; medians of several rounds."""
+
+    only: tuple[Measurement, ...] = ("collector", "learner", "together", "buffer", "gather", "memory")
+    """Measurements to make."""
+    game: str = "pong"
+    """Game of the teacher to measure with."""
+    teachers: tuple[Path, ...] = (Path("teachers"),)
+    """Teacher files, or folders of them."""
+    rounds: Annotated[int, Field(ge=1, le=100)] = 5
+    """Rounds of every comparison; the two sides take turns."""
+    seconds: Annotated[float, Field(gt=0.0, le=600.0)] = 4.0
+    """Length of one measurement."""
+    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = "cpu"
+    """Device of the learner."""
+    out: Path | None = None
+    """JSON file for all figures."""
+
+
+def command(arguments: Sequence[str], console: Console) -> None:
+    """Measure and print."""
+    options = parse_options(BenchOptions, arguments, "bench", BenchOptions.__doc__ or "")
+    teacher = choose_teachers(options.teachers, (options.game,))[options.game]
+    suite = Suite(options.game, teacher.path.read_bytes(), options.rounds, options.seconds, options.device, log.info)
+    rows: list[Row] = []
+    for name in options.only:
+        if name == "learner":
+            for batch_size in (32, 256):
+                for optimizer in ("adamw", "rmsprop"):
+                    rows += suite.learner(batch_size, optimizer)
+        else:
+            rows += getattr(suite, name)()
+    console.print(_table(rows, options))
+    if options.out is not None:
+        write_json(options.out, {"machine": _machine(), "rows": [asdict(row) for row in rows]})
+
+
+def _machine() -> str:
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [
+            line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")
+        ]
+        model = names[0] if names else model
+    return f"{available_cores()} cores of {model}, {platform.platform()}"
+
+
+def _table(rows: Sequence[Row], options: BenchOptions) -> Table:
+    caption = f"{_machine()}; medians of {options.rounds} rounds of {options.seconds:g} s"
+    table = Table(caption=caption, caption_justify="left")
+    for column in ("measurement", "this system", "bare loop", "unit", "ratio", "bar"):
+        table.add_column(column, justify="left" if column in ("measurement", "unit", "bar") else "right")
+    for row in rows:
+        digits = 0 if row.ours >= 1000 else 2
+        table.add_row(
+            row.what,
+            f"{row.ours:,.{digits}f}",
+            "" if row.bare is None else f"{row.bare:,.{digits}f}",
+            row.unit,
+            "" if row.ratio is None else f"{row.ratio:.3f}",
+            row.bar,
+        )
+    return table

@@ -1,0 +1,31 @@
+"""`distill export`: write a model as ONNX."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import tyro
+from rich.console import Console
+
+from cluster.commands.options import parse_options
+from distill.config import Section
+from distill.models import load_model
+from distill.onnx_graph import export_onnx
+
+
+class ExportOptions(Section):
+    """Write a student or teacher as ONNX, with uint8 observations as input and one output of q-values a game."""
+
+    model: tyro.conf.Positional[Path]
+    """Native model file, such as runs/NAME/student.safetensors."""
+    out: tyro.conf.Positional[Path]
+    """ONNX file to write."""
+    games: tuple[str, ...] = ()
+    """Games to keep; all if empty."""
+
+
+def command(arguments: Sequence[str], console: Console) -> None:
+    """Export a model."""
+    options = parse_options(ExportOptions, arguments, "export", ExportOptions.__doc__ or "")
+    network, _ = load_model(options.model)
+    export_onnx(options.out, network, options.games)
+    console.print(f"{options.out}: {', '.join(options.games or network.actions)}", soft_wrap=True, highlight=False)

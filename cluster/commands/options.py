@@ -1,0 +1,38 @@
+"""Parses a subcommand's options into a validated pydantic model, with errors that name the option."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import tyro
+
+from distill.config import Section
+
+Options = TypeVar("Options", bound=Section)
+
+
+def parse_options(
+    kind: type[Options], arguments: Sequence[str], name: str, description: str, default: Options | None = None
+) -> Options:
+    """Return the options of `distill NAME`.
+
+    Args:
+        kind: the model to fill.
+        arguments: what follows the subcommand.
+        name: the subcommand.
+        description: first line of its help.
+        default: values of the options that are not given.
+
+    Raises:
+        ConfigError: if a value is out of range.
+        SystemExit: after --help, or with 2 for an unknown option.
+    """
+    options = tyro.cli(
+        kind,
+        args=list(arguments),
+        prog=f"distill {name}",
+        description=description,
+        default=default,
+        config=(tyro.conf.OmitArgPrefixes,),
+    )
+    assert isinstance(options, kind), "tyro fills the type that it is given"
+    return options

@@ -1,0 +1,44 @@
+"""`distill teachers`: list teacher files with their cards."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from cluster.commands.options import parse_options
+from distill.config import Section
+from distill.teachers import TeacherFile, list_teachers
+
+
+class TeachersOptions(Section):
+    """List teacher files with their cards."""
+
+    teachers: tuple[Path, ...] = (Path("teachers"),)
+    """Teacher files, or folders of them."""
+
+
+def command(arguments: Sequence[str], console: Console) -> None:
+    """Print one line a teacher."""
+    options = parse_options(TeachersOptions, arguments, "teachers", "List teacher files with their cards.")
+    found = list_teachers(options.teachers)
+    table = Table(caption="raw scores, epsilon 0.05, no-op starts" if found else "no *.safetensors here")
+    for column in ("game", "file", "network", "mean", "sd", "episodes", "trained how"):
+        table.add_column(column, justify="right" if column in ("mean", "sd", "episodes") else "left")
+    for teacher in found:
+        table.add_row(*_row(teacher))
+    console.print(table)
+
+
+def _row(teacher: TeacherFile) -> tuple[str, ...]:
+    architecture = teacher.card.architecture
+    score = teacher.card.scores.get(teacher.game, {})
+    return (
+        teacher.game,
+        str(teacher.path),
+        f"{architecture.name}, {'-'.join(map(str, architecture.channels))}, {architecture.hidden}",
+        f"{score['mean']:.1f}" if "mean" in score else "not evaluated",
+        f"{score['standard_deviation']:.1f}" if "standard_deviation" in score else "",
+        str(score.get("episodes", "")),
+        "; ".join(f"{key}: {value}" for key, value in teacher.card.training.items()),
+    )

@@ -1,0 +1,34 @@
+"""Divides a machine's cores among a run's processes, so that they are neither oversubscribed nor waited for."""
+
+import os
+from dataclasses import dataclass
+
+from distill.config import RunConfig
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Shares of one machine.
+
+    Attributes:
+        cores: cores that this process may use.
+        learner_threads: CPU threads of the learner.
+        actor_cpus: what each Ray actor asks for; all of them together ask for less than there is, so none pends.
+    """
+
+    cores: int
+    learner_threads: int
+    actor_cpus: float
+
+
+def available_cores() -> int:
+    """Return the cores that this process may use, which taskset or a container can make fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def place(config: RunConfig, games: int, cores: int) -> Placement:
+    """Return the placement of a run: one learner, one evaluator, and every game's collectors."""
+    processes = 2 + games * config.collect.actors
+    # Ray takes fractions of a CPU in steps of 0.0001; floor keeps the sum below the total.
+    share = min(1.0, int(10_000 * cores / processes) / 10_000)
+    return Placement(cores, config.learner.learner_threads or cores, share)

@@ -1,0 +1,160 @@
+"""A run on Ray: collectors, learner and evaluators as actors, watched by a supervisor."""
+
+import logging
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import ray
+
+from actors.collecting_actor import CollectorReport, CollectorSpec, student_share
+from actors.evaluating_actor import EvaluationTask
+from actors.evaluator import Evaluation
+from actors.remote import RemoteCollector, RemoteEvaluator
+from cluster.evaluation import POLL_SECONDS, SLICE_SECONDS, evaluate_on_ray
+from cluster.placement import Placement
+from cluster.session import Session, evaluation_tasks
+from cluster.supervisor import Supervisor, Worker, finish, kill
+from distill.protocols import Services
+from learner.remote import RemoteLearner
+from learner.trainer import Progress
+
+log = logging.getLogger(__name__)
+
+STOP_SECONDS = 5.0
+
+
+class RayBackend:
+    """Runs a session's parts as Ray actors; Ray must be initialised.
+
+    Args:
+        session: what is run.
+        services: buffer and registry, handed to every actor.
+        placement: cores and threads.
+    """
+
+    def __init__(self, session: Session, services: Services, placement: Placement) -> None:
+        self._session = session
+        self._services = services
+        self._placement = placement
+        self._supervisor = Supervisor(self._on_restart)
+        self._tasks: deque[EvaluationTask] = deque()
+        self._playing: EvaluationTask | None = None
+        self._evaluated_version = session.best.version if session.best else 0
+
+    def train(self) -> Iterator[None]:
+        """Start the actors and train until the budget is spent; yield a few times a second."""
+        for game in self._session.teachers:
+            for index in range(self._session.config.collect.actors):
+                self._supervisor.add(self._collector(game, f"{game}-{index}"))
+        self._supervisor.add(self._learner())
+        self._supervisor.add(self._evaluator())
+        while not self._session.progress.done:
+            for _, answer in self._supervisor.poll(POLL_SECONDS):
+                if isinstance(answer, Progress):
+                    self._on_progress(answer)
+                elif isinstance(answer, CollectorReport):
+                    self._session.on_report(answer)
+                elif isinstance(answer, Evaluation):
+                    self._on_evaluation(answer)
+            yield None
+
+    def stop(self) -> None:
+        """Flush the collectors, publish the student if its budget is spent, write a checkpoint, end all actors."""
+        for role in ("collector", "evaluator"):
+            handles = self._supervisor.handles(role)
+            self._supervisor.drain(role, STOP_SECONDS)
+            if role == "collector":
+                left = finish(
+                    [handle.finish.remote(STOP_SECONDS) for handle in handles], 2 * STOP_SECONDS, "collectors"
+                )
+                if any(left):
+                    self._session.note(f"{sum(left)} chunks could not be pushed before the end")
+            for handle in handles:
+                kill(handle)
+        learners = self._supervisor.handles("learner")
+        self._supervisor.drain("learner", STOP_SECONDS)
+        if self._session.progress.done:
+            for version in finish([learner.publish_final.remote() for learner in learners], 60.0, "learner"):
+                self._session.on_published(version, self._session.progress.updates)
+        finish([learner.close.remote() for learner in learners], 60.0, "learner")
+        for learner in learners:
+            kill(learner)
+
+    def evaluate(self, tasks: Sequence[EvaluationTask]) -> Iterator[Evaluation | None]:
+        """Play tasks on as many evaluators as there are cores; yield results as they come, and None in between."""
+        return evaluate_on_ray(tasks, self._placement.cores, self._on_restart)
+
+    def _collector(self, game: str, name: str) -> Worker:
+        config = self._session.config
+        teacher = ray.put(self._session.teachers[game].path.read_bytes())
+
+        def make(incarnation: int) -> Any:
+            # Lives of earlier sittings count too: a resumed run must not replay the episodes of its first sitting.
+            born = self._session.sitting * 1000 + incarnation
+            spec = CollectorSpec(game, ray.get(teacher, timeout=30.0), config.collect, config.general.seed, name, born)
+            return RemoteCollector.options(num_cpus=self._placement.actor_cpus).remote(spec, self._services)
+
+        def submit(handle: Any) -> Any:
+            share = student_share(config.collect, self._session.progress.updates)
+            return handle.collect.remote(SLICE_SECONDS, share)
+
+        return Worker(name, "collector", make, submit)
+
+    def _learner(self) -> Worker:
+        session = self._session
+        threads = self._placement.learner_threads
+        options: dict[str, Any] = {
+            "num_cpus": self._placement.actor_cpus,
+            # PyTorch and Ray each set OMP_NUM_THREADS to num_cpus unless it is given.
+            "runtime_env": {"env_vars": {"OMP_NUM_THREADS": str(threads)}},
+        }
+
+        def make(incarnation: int) -> Any:
+            del incarnation
+            actions = {game: teacher.card.actions[game] for game, teacher in session.teachers.items()}
+            return RemoteLearner.options(**options).remote(
+                session.config, actions, self._services, session.folder.path, threads
+            )
+
+        return Worker("learner", "learner", make, lambda handle: handle.advance.remote(SLICE_SECONDS), essential=True)
+
+    def _evaluator(self) -> Worker:
+        def make(incarnation: int) -> Any:
+            del incarnation
+            if self._playing is not None:
+                self._tasks.appendleft(self._playing)
+                self._playing = None
+            return RemoteEvaluator.options(num_cpus=self._placement.actor_cpus).remote(self._services)
+
+        def submit(handle: Any) -> Any:
+            if self._playing is None:
+                if not self._tasks:
+                    return None
+                self._playing = self._tasks.popleft()
+                return handle.begin.remote(self._playing)
+            return handle.advance.remote(SLICE_SECONDS)
+
+        return Worker("evaluator", "evaluator", make, submit, depth=1)
+
+    def _on_progress(self, progress: Progress) -> None:
+        self._session.on_progress(progress)
+        if progress.version > self._evaluated_version and not progress.done:
+            if self._tasks and self._tasks[-1].version != (self._playing.version if self._playing else 0):
+                # The queue stays bounded: a version that nobody has begun to play gives way to a newer one.
+                self._session.skip_evaluation(self._tasks[-1].version)
+                self._tasks = deque(task for task in self._tasks if task.version != self._tasks[-1].version)
+            self._evaluated_version = progress.version
+            self._tasks.extend(evaluation_tasks(self._session, progress.version))
+
+    def _on_evaluation(self, evaluation: Evaluation) -> None:
+        self._playing = None
+        scored = self._session.on_evaluation(evaluation)
+        if scored is not None:
+            for learner in self._supervisor.handles("learner"):
+                learner.record_score.remote(scored.version, scored.score)
+
+    def _on_restart(self, worker: Worker, reason: str) -> None:
+        self._session.restarts[worker.role] += 1
+        self._session.note(f"{worker.name} is replaced: {(reason.strip() or 'it died').splitlines()[-1]}")
+        log.debug("%s: %s", worker.name, reason)

@@ -1,0 +1,74 @@
+"""A run in one process without Ray, for debugging and exact tests: the same parts, taking turns."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+from actors.collecting_actor import CollectingActor, CollectorSpec, student_share
+from actors.evaluating_actor import EvaluatingActor, EvaluationTask
+from actors.evaluator import Evaluation
+from cluster.evaluation import SLICE_SECONDS, evaluate_serially
+from cluster.session import Session, evaluation_tasks
+from distill.protocols import Services
+from learner.trainer import Trainer
+
+STEPS_PER_TURN = 32
+UPDATES_PER_TURN = 500
+STOP_SECONDS = 5.0
+
+
+class SerialBackend:
+    """Runs a session's parts in turn. Without a limit in minutes, the same seed gives the same student.
+
+    Args:
+        session: what is run.
+        services: buffer and registry.
+    """
+
+    def __init__(self, session: Session, services: Services) -> None:
+        self._session = session
+        self._services = services
+        self._collectors: list[CollectingActor] = []
+        self._trainer: Trainer | None = None
+
+    def train(self) -> Iterator[None]:
+        """Train until the budget is spent; yield after every turn."""
+        session, config = self._session, self._session.config
+        actions = {game: teacher.card.actions[game] for game, teacher in session.teachers.items()}
+        trainer = self._trainer = Trainer(config, actions, self._services, session.folder.path, threaded=False)
+        for game, teacher in session.teachers.items():
+            for index in range(config.collect.actors):
+                name, data = f"{game}-{index}", teacher.path.read_bytes()
+                spec = CollectorSpec(game, data, config.collect, config.general.seed, name, session.sitting * 1000)
+                self._collectors.append(CollectingActor(spec, self._services))
+        evaluator = EvaluatingActor(self._services)
+        evaluated = session.best.version if session.best else 0
+        while not session.progress.done:
+            share = student_share(config.collect, trainer.learner.updates)
+            for collector in self._collectors:
+                session.on_report(collector.collect(SLICE_SECONDS * 20, share, STEPS_PER_TURN))
+                yield None
+            session.on_progress(trainer.advance(math.inf, UPDATES_PER_TURN))
+            yield None
+            version = session.progress.version
+            if version > evaluated and not session.progress.done:
+                evaluated = version
+                for task in evaluation_tasks(session, version):
+                    evaluator.begin(task)
+                    while (evaluation := evaluator.advance(SLICE_SECONDS)) is None:
+                        yield None
+                    scored = session.on_evaluation(evaluation)
+                    if scored is not None:
+                        trainer.record_score(scored.version, scored.score)
+
+    def stop(self) -> None:
+        """Flush the collectors, publish the student if its budget is spent, and write a checkpoint."""
+        for collector in self._collectors:
+            collector.finish(STOP_SECONDS)
+        if self._trainer is not None:
+            if self._session.progress.done:
+                self._session.on_published(self._trainer.publish_final(), self._trainer.learner.updates)
+            self._trainer.close()
+
+    def evaluate(self, tasks: Sequence[EvaluationTask]) -> Iterator[Evaluation | None]:
+        """Play tasks one after the other; yield results as they come, and None in between."""
+        return evaluate_serially(tasks)

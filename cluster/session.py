@@ -1,0 +1,214 @@
+"""What is known of a running run, from its actors' reports: for the display, the metrics file and the scores."""
+
+import logging
+import time
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any
+
+from actors.collecting_actor import CollectorReport
+from actors.evaluating_actor import EvaluationTask
+from actors.evaluator import Evaluation
+from cluster.run_folder import RunFolder
+from distill.config import RunConfig
+from distill.errors import BufferUnavailable
+from distill.games import reset_seed
+from distill.protocols import ModelRegistry
+from distill.scores import GameScore, compare
+from distill.teachers import TeacherFile
+from learner.trainer import Progress
+
+log = logging.getLogger(__name__)
+
+METRICS = "metrics.jsonl"
+EVALUATIONS = "evaluations.jsonl"
+METRICS_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A version whose games have all been played.
+
+    Attributes:
+        version: the student's version.
+        score: mean over games of student / teacher, the score by which the best is chosen.
+    """
+
+    version: int
+    score: float
+
+
+@dataclass
+class Session:
+    """State of one sitting of a run.
+
+    Attributes:
+        config: the run's configuration.
+        folder: its folder.
+        teachers: teacher of every game.
+        progress: the learner's newest report.
+        reports: every collector's newest report.
+        scores: newest student score per game.
+        registry: the run's model registry.
+        sitting: how often the run was resumed.
+        best: best version so far.
+        version: the student's newest version, 0 before the first.
+        restarts: actors started again, by role.
+        skipped_evaluations: versions that were never played because a newer one was waiting.
+        messages: newest events worth a line.
+    """
+
+    config: RunConfig
+    folder: RunFolder
+    teachers: dict[str, TeacherFile]
+    registry: ModelRegistry
+    sitting: int = 0
+    progress: Progress = field(default_factory=Progress)
+    reports: dict[str, CollectorReport] = field(default_factory=dict[str, CollectorReport])
+    scores: dict[str, GameScore] = field(default_factory=dict[str, GameScore])
+    best: Scored | None = None
+    version: int = 0
+    restarts: Counter[str] = field(default_factory=Counter[str])
+    skipped_evaluations: int = 0
+    messages: deque[str] = field(default_factory=lambda: deque[str](maxlen=5))
+    began: float = field(default_factory=time.monotonic)
+    _pending: dict[int, dict[str, Evaluation]] = field(default_factory=dict[int, dict[str, Evaluation]])
+    _updates: dict[int, int] = field(default_factory=dict[int, int])
+    _metrics_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        for row in self.folder.rows(EVALUATIONS):
+            if self.best is None or row["score"] > self.best.score:
+                self.best = Scored(row["version"], row["score"])
+
+    def note(self, message: str) -> None:
+        """Log an event and show it."""
+        log.info(message)
+        self.messages.append(message)
+
+    def on_progress(self, progress: Progress) -> None:
+        """Take the learner's report, and write a line of metrics every few seconds."""
+        if progress.last_rejection and progress.last_rejection != self.progress.last_rejection:
+            self.note(f"chunk refused: {progress.last_rejection}")
+        self.progress = progress
+        self.on_published(progress.version, progress.version_updates)
+        if time.monotonic() >= self._metrics_at or progress.done:
+            self._metrics_at = time.monotonic() + METRICS_SECONDS
+            self.folder.append(METRICS, self.metrics())
+
+    def on_published(self, version: int, updates: int) -> None:
+        """Take note of the student's newest version and of how many updates it had made."""
+        self.version = version
+        self._updates[version] = updates
+
+    def on_report(self, report: CollectorReport) -> None:
+        """Take a collector's report."""
+        self.reports[report.producer] = report
+
+    def on_evaluation(self, evaluation: Evaluation) -> Scored | None:
+        """Take one game's evaluation of a student version; return the version's score once all its games are played."""
+        games = self._pending.setdefault(evaluation.version, {})
+        games[evaluation.game] = evaluation
+        self.scores[evaluation.game] = evaluation.score()
+        if set(games) != set(self.teachers):
+            return None
+        del self._pending[evaluation.version]
+        ratios = {game: self._ratio(result) for game, result in games.items()}
+        scored = Scored(evaluation.version, fmean(ratios.values()))
+        self.folder.append(EVALUATIONS, {
+            "version": scored.version,
+            "updates": self._updates[scored.version],
+            "score": scored.score,
+            "games": {game: result.to_json() for game, result in games.items()},
+        })  # fmt: skip
+        text = ", ".join(f"{g} {r.score().mean:.1f} ({ratios[g]:.2f} of the teacher)" for g, r in games.items())
+        self.note(f"student {scored.version}: {text}")
+        if self.best is None or scored.score > self.best.score:
+            self.best = scored
+            self._assign_best()
+        return scored
+
+    def _assign_best(self) -> None:
+        assert self.best is not None
+        try:
+            self.registry.assign("best", self.best.version)
+        except BufferUnavailable as error:
+            self.note(f"student {self.best.version} is the best, but the registry does not know it yet: {error}")
+
+    def skip_evaluation(self, version: int) -> None:
+        """Count a version that gave way to a newer one before anybody played it."""
+        self.skipped_evaluations += 1
+        self.note(
+            f"student {version} is not evaluated: a newer one was waiting; raise --eval-every or lower --eval-episodes"
+        )
+
+    def _ratio(self, evaluation: Evaluation) -> float:
+        """Return student / teacher; the mean where the teacher has no usable score, which still ranks versions."""
+        teacher = self.teachers[evaluation.game].scores
+        if not teacher:
+            return evaluation.score().mean
+        ratio = compare(evaluation.score(), GameScore.of(evaluation.game, "teacher", 0, teacher)).ratio.value
+        return evaluation.score().mean if ratio is None else ratio
+
+    def collected_per_second(self, game: str) -> float:
+        """Return transitions per second of a game's collectors since they began."""
+        reports = [report for report in self.reports.values() if report.game == game]
+        return sum(report.steps / max(1e-9, sum(report.seconds.values())) for report in reports)
+
+    def metrics(self) -> dict[str, Any]:
+        """Return one line of metrics."""
+        progress = self.progress
+        return {
+            "time": time.time(),
+            "seconds": progress.train_seconds,
+            "updates": progress.updates,
+            "samples": progress.samples,
+            "updates_per_second": progress.updates_per_second,
+            "loss": progress.loss,
+            "nonfinite_updates": progress.nonfinite_updates,
+            "replay_transitions": progress.replay,
+            "inserted_transitions": progress.inserted,
+            "sample_to_insert_ratio": progress.ratio,
+            "wait_seconds": {"sample": progress.sample_wait_seconds, "insert": progress.insert_wait_seconds},
+            "rejected_chunks": progress.rejected,
+            "version": progress.version,
+            "collectors": {
+                name: {
+                    "game": report.game,
+                    "transitions": report.transitions,
+                    "episodes": report.episodes,
+                    "seconds": report.seconds,
+                    "student_version": report.student_version,
+                    "buffer_full": report.writer.full,
+                    "buffer_outages": report.writer.outages,
+                }
+                for name, report in self.reports.items()
+            },
+            "restarts": dict(self.restarts),
+        }
+
+
+def evaluation_tasks(session: Session, version: int, *, fetch: bool = False) -> list[EvaluationTask]:
+    """Return one task a game that plays a student version, always from the same seeds.
+
+    Args:
+        session: the run.
+        version: the student's version.
+        fetch: put the model into the tasks, for evaluators that have no registry.
+    """
+    settings = session.config.evaluation
+    model = session.registry.fetch(version) if fetch else None
+    return [
+        EvaluationTask(
+            who="student",
+            game=game,
+            version=version,
+            model=model,
+            episodes=settings.eval_episodes,
+            lanes=settings.eval_lanes,
+            epsilon=settings.eval_epsilon,
+            seed=reset_seed(session.config.general.seed, 1),
+        )
+        for game in session.teachers
+    ]

@@ -1,0 +1,174 @@
+"""Keeps Ray actors at work: bounded calls in flight, replacement of the dead, and an end to restart loops."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+
+from distill.errors import BufferUnavailable, DistillError, RunError
+
+log = logging.getLogger(__name__)
+
+CALL_TIMEOUT_SECONDS = 120.0
+GET_TIMEOUT_SECONDS = 30.0
+FIRST_BACKOFF_SECONDS = 0.5
+MAX_BACKOFF_SECONDS = 30.0
+RESTART_BUDGET = 10
+BUDGET_SECONDS = 600.0
+
+
+@dataclass
+class Worker:
+    """One actor that is called again and again.
+
+    Attributes:
+        name: unique name, for messages.
+        role: `collector`, `learner` or `evaluator`.
+        make: starts the actor; takes how often it was started before.
+        submit: makes its next call, or returns None if there is nothing to do.
+        depth: calls in flight at most; two keep an actor busy while the answer of the first is read.
+        essential: whether an error of ours in it ends the run, instead of a restart.
+    """
+
+    name: str
+    role: str
+    make: Callable[[int], Any]
+    submit: Callable[[Any], Any]
+    depth: int = 2
+    essential: bool = False
+    handle: Any = None
+    incarnation: int = 0
+    calls: deque[tuple[Any, float]] = field(default_factory=deque[tuple[Any, float]])
+    start_at: float = 0.0
+    failures: deque[float] = field(default_factory=deque[float])
+    first_failure: str = ""
+
+
+class Supervisor:
+    """Runs workers until told to stop.
+
+    Args:
+        on_restart: called with the worker and the reason whenever one is replaced.
+    """
+
+    def __init__(self, on_restart: Callable[[Worker, str], None]) -> None:
+        self._workers: list[Worker] = []
+        self._on_restart = on_restart
+
+    def add(self, worker: Worker) -> None:
+        """Start a worker."""
+        self._workers.append(worker)
+        self._start(worker)
+
+    def poll(self, timeout: float) -> Iterator[tuple[Worker, Any]]:
+        """Keep every worker busy and yield the answers that came within `timeout` seconds.
+
+        Raises:
+            RunError: if a worker fails again and again; the message holds its first failure.
+            DistillError: what an essential worker raised.
+        """
+        for worker in self._workers:
+            if worker.handle is None and time.monotonic() >= worker.start_at:
+                self._start(worker)
+            while worker.handle is not None and len(worker.calls) < worker.depth:
+                call = worker.submit(worker.handle)
+                if call is None:
+                    break
+                worker.calls.append((call, time.monotonic()))
+        oldest = {worker.calls[0][0]: worker for worker in self._workers if worker.calls}
+        if not oldest:
+            time.sleep(timeout)
+            return
+        ray.wait(list(oldest), num_returns=1, timeout=timeout, fetch_local=False)
+        ready, waiting = ray.wait(list(oldest), num_returns=len(oldest), timeout=0.0, fetch_local=False)
+        for call in ready:
+            worker = oldest[call]
+            try:
+                answer = ray.get(call, timeout=GET_TIMEOUT_SECONDS)
+            except RayTaskError as error:
+                self._on_error(worker, error)
+            except (RayActorError, GetTimeoutError) as error:
+                self._replace(worker, str(error))
+            else:
+                worker.calls.popleft()
+                yield worker, answer
+        for call in waiting:
+            worker = oldest[call]
+            seconds = time.monotonic() - worker.calls[0][1]
+            if seconds > CALL_TIMEOUT_SECONDS:
+                self._replace(worker, f"no answer for {seconds:.0f} s")
+
+    def _start(self, worker: Worker) -> None:
+        worker.handle = worker.make(worker.incarnation)
+        worker.incarnation += 1
+
+    def _on_error(self, worker: Worker, error: RayTaskError) -> None:
+        cause = error.cause
+        if worker.essential and isinstance(cause, DistillError):
+            raise cause
+        if isinstance(cause, BufferUnavailable):
+            # The buffer service is away: no fault of the worker, and no reason to spend its restarts.
+            worker.failures.clear()
+        self._replace(worker, str(error))
+
+    def _replace(self, worker: Worker, reason: str) -> None:
+        now = time.monotonic()
+        worker.first_failure = worker.first_failure or reason
+        worker.failures.append(now)
+        while worker.failures and worker.failures[0] < now - BUDGET_SECONDS:
+            worker.failures.popleft()
+        if len(worker.failures) > RESTART_BUDGET:
+            raise RunError(
+                f"{worker.name} failed {len(worker.failures)} times within {BUDGET_SECONDS:.0f} s; the first time:\n"
+                f"{worker.first_failure}"
+            )
+        kill(worker.handle)
+        worker.handle = None
+        worker.calls.clear()
+        backoff = FIRST_BACKOFF_SECONDS * 2 ** (len(worker.failures) - 1)
+        worker.start_at = now + min(MAX_BACKOFF_SECONDS, backoff)
+        self._on_restart(worker, reason)
+
+    def drain(self, role: str, timeout: float) -> None:
+        """Let a role's calls in flight end, within `timeout` seconds, and make no more."""
+        workers = [worker for worker in self._workers if worker.role == role]
+        calls = [call for worker in workers for call, _ in worker.calls]
+        if calls:
+            ray.wait(calls, num_returns=len(calls), timeout=timeout, fetch_local=False)
+        self._workers = [worker for worker in self._workers if worker.role != role]
+        for worker in workers:
+            worker.calls.clear()
+
+    def handles(self, role: str) -> list[Any]:
+        """Return the living actors of a role."""
+        return [worker.handle for worker in self._workers if worker.role == role and worker.handle is not None]
+
+
+def kill(handle: Any) -> None:
+    """End an actor at once; it may be dead already."""
+    if handle is not None:
+        try:
+            ray.kill(handle)
+        except RayError as error:
+            log.debug("kill: %s", error)
+
+
+def finish(calls: list[Any], timeout: float, what: str) -> list[Any]:
+    """Return the answers of last calls, within `timeout` seconds; those that fail are logged and left out."""
+    answers: list[Any] = []
+    if not calls:
+        return answers
+    ready, late = ray.wait(calls, num_returns=len(calls), timeout=timeout)
+    if late:
+        log.warning("%s: %d of %d did not answer within %.0f s", what, len(late), len(calls), timeout)
+    for call in ready:
+        try:
+            answers.append(ray.get(call, timeout=GET_TIMEOUT_SECONDS))
+        except RayError as error:
+            log.warning("%s: %s", what, error)
+    return answers

@@ -1,0 +1,135 @@
+"""Atari games by their ROM names: action sets, reference scores and environments with the paper's preprocessing."""
+
+import csv
+import functools
+from dataclasses import dataclass
+from importlib import resources
+
+import ale_py
+import numpy as np
+from ale_py import roms
+from ale_py.vector_env import AtariVectorEnv
+
+from distill.errors import ConfigError
+
+FRAME_SHAPE = (84, 84)
+FRAME_BYTES = 84 * 84
+STACK = 4
+OBSERVATION_SHAPE = (STACK, *FRAME_SHAPE)
+MAX_ACTIONS = 18
+FRAMES_PER_STEP = 4
+MAX_EPISODE_FRAMES = 108_000
+NOOP_MAX = 30
+"""Up to 30 no-ops begin an episode; ale-py draws 0 to 29 of them."""
+
+PREPROCESSING: dict[str, str | int | bool | float] = {
+    "observation": "4x84x84 uint8 / 255, oldest frame first, zero-filled at reset",
+    "frame_skip": FRAMES_PER_STEP,
+    "max_pool": True,
+    "grayscale": True,
+    "fire_reset": True,
+    "full_action_space": False,
+    "repeat_action_probability": 0.0,
+}
+"""What a network must have been trained with. It stands in every model file, and a mismatch is an error."""
+
+
+_TWO_PLAYER_GAMES = {"combat", "joust", "maze_craze", "warlords"}
+"""ale-py bundles their ROMs, but its emulator for one player ends the whole process when it loads one."""
+
+
+@dataclass(frozen=True)
+class ReferenceScore:
+    """The usual random and human scores of a game, as human-normalised scores use them."""
+
+    random: float
+    human: float
+
+
+@functools.cache
+def known_games() -> tuple[str, ...]:
+    """Return the ROM names that ale-py bundles and plays, sorted."""
+    return tuple(sorted(set(roms.get_all_rom_ids()) - _TWO_PLAYER_GAMES))
+
+
+def require_known(game: str) -> str:
+    """Return `game` if ale-py plays it.
+
+    Raises:
+        ConfigError: otherwise, with the nearest names.
+    """
+    if game not in known_games():
+        import difflib  # noqa: PLC0415 - only on the way to an error
+
+        near = difflib.get_close_matches(game, known_games(), n=3, cutoff=0.4)
+        hint = f"did you mean {', '.join(near)}?" if near else "use a ROM name such as pong or space_invaders."
+        raise ConfigError(f"game {game!r}: not one of the {len(known_games())} games that ale-py plays; {hint}")
+    return game
+
+
+@functools.cache
+def action_meanings(game: str) -> tuple[str, ...]:
+    """Return the game's minimal action set by name, in the order of a network's outputs."""
+    require_known(game)
+    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
+    ale = ale_py.ALEInterface()
+    ale.loadROM(str(roms.get_rom_path(game)))
+    return tuple(action.name for action in ale.getMinimalActionSet())
+
+
+def action_count(game: str) -> int:
+    """Return A, the size of the game's minimal action set."""
+    return len(action_meanings(game))
+
+
+@functools.cache
+def _reference_scores() -> dict[str, ReferenceScore]:
+    text = resources.files("distill").joinpath("atari_scores.csv").read_text(encoding="utf-8")
+    rows = csv.DictReader(text.splitlines())
+    return {row["game"]: ReferenceScore(float(row["random"]), float(row["human"])) for row in rows}
+
+
+def reference_score(game: str) -> ReferenceScore | None:
+    """Return the random and human reference scores, or None for a game outside the usual 57."""
+    return _reference_scores().get(game)
+
+
+def make_environment(
+    game: str, lanes: int, *, threads: int = 1, max_episode_frames: int = MAX_EPISODE_FRAMES
+) -> AtariVectorEnv:
+    """Make N emulators of one game with `PREPROCESSING`, raw rewards and no life-loss terminals.
+
+    It resets in NEXT_STEP mode: the step after an end ignores its action and returns the reset observation.
+
+    Args:
+        game: ROM name.
+        lanes: N, the number of emulators.
+        threads: emulator threads of the C++ vector environment.
+        max_episode_frames: emulator frames after which an episode is truncated.
+    """
+    require_known(game)
+    return AtariVectorEnv(
+        game,
+        num_envs=lanes,
+        num_threads=min(threads, lanes),
+        max_num_frames_per_episode=max_episode_frames,
+        repeat_action_probability=0.0,
+        full_action_space=False,
+        frameskip=FRAMES_PER_STEP,
+        stack_num=STACK,
+        maxpool=True,
+        grayscale=True,
+        noop_max=NOOP_MAX,
+        use_fire_reset=True,
+        episodic_life=False,
+        life_loss_info=False,
+        reward_clipping=False,
+    )
+
+
+def reset_seed(seed: int, *stream: int) -> int:
+    """Derive a reset seed that no other stream of the same run uses.
+
+    Seed s of a vector environment covers s to s+N-1, so neighbours' seeds must lie far apart; they must be Python ints.
+    """
+    return int(np.random.SeedSequence([seed, *stream]).generate_state(1, np.uint32)[0] >> 1)

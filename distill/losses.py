@@ -1,0 +1,55 @@
+"""The three distillation losses of the paper, per observation, in float32."""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from distill.errors import DistillError
+
+LossKind = Literal["kl", "nll", "mse"]
+
+
+def distillation_loss(kind: LossKind, student: Tensor, teacher: Tensor, tau: float) -> Tensor:
+    """Return how far the student's outputs are from what the teacher's labels ask for.
+
+    - kl: sum_a p(a) (ln p(a) - log_softmax(student)(a)), p = softmax(teacher / tau). The student has no temperature.
+    - nll: -log_softmax(student)(argmax_a teacher), the first of equal maxima.
+    - mse: sum_a (teacher(a) - student(a))^2.
+
+    Nothing is masked: every game has a controller of its own, so the outputs are the game's actions and no others. A
+    width that differs from the labels' is therefore a mix-up of games, and refused.
+
+    Args:
+        kind: which loss.
+        student: [B, A] float, outputs of the game's controller.
+        teacher: [B, A] float32, q-values; they get no gradient.
+        tau: temperature of the teacher's softmax; only kl uses it.
+
+    Returns:
+        [B] float32.
+
+    Raises:
+        DistillError: if the two shapes differ.
+    """
+    if student.shape != teacher.shape:
+        raise DistillError(
+            "loss: expected outputs and labels of one shape [B, A],"
+            f" found {list(student.shape)} and {list(teacher.shape)}; both must be of the same game"
+        )
+    outputs = student.float()
+    labels = teacher.detach().float()
+    match kind:
+        case "kl":
+            return _kl(outputs, labels, tau)
+        case "nll":
+            return -F.log_softmax(outputs, dim=1).gather(1, labels.argmax(dim=1, keepdim=True)).squeeze(1)
+        case "mse":
+            return (labels - outputs).square().sum(dim=1)
+
+
+def _kl(outputs: Tensor, labels: Tensor, tau: float) -> Tensor:
+    # The differences to the best action are taken before the division: they keep their digits, and nothing overflows.
+    log_target = F.log_softmax((labels - labels.amax(dim=1, keepdim=True)) / tau, dim=1)
+    return (torch.exp(log_target) * (log_target - F.log_softmax(outputs, dim=1))).sum(dim=1)

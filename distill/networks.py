@@ -1,0 +1,119 @@
+"""The Q-networks of the paper: one convolutional trunk, and a controller (the game's own output layers) per game."""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from distill.errors import DistillError
+from distill.games import STACK
+
+FEATURE_CELLS = 7 * 7
+"""Cells of the last convolution's output for 84x84 frames: 84 -> 20 -> 9 -> 7 on a side."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Sizes of a Q-network.
+
+    Attributes:
+        name: key of `ARCHITECTURES`, or "custom" for an imported teacher of other sizes.
+        channels: output channels of the convolutions 8x8/4, 4x4/2 and 3x3/1.
+        hidden: units of the shared linear layer.
+        controller_hidden: units of a game's own hidden layer; None where the controller is one linear layer.
+    """
+
+    name: str
+    channels: tuple[int, int, int]
+    hidden: int
+    controller_hidden: int | None = None
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    architecture.name: architecture
+    for architecture in (
+        Architecture("teacher", (32, 64, 64), 512),
+        Architecture("net1", (16, 32, 32), 256),
+        Architecture("net2", (16, 16, 16), 128),
+        Architecture("net3", (16, 16, 16), 64),
+        Architecture("one_percent", (8, 8, 8), 32),
+        Architecture("multi3", (32, 64, 64), 512, 128),
+        Architecture("multi10", (64, 64, 64), 1500, 128),
+    )
+}
+
+
+class QNetwork(nn.Module):
+    """A trunk shared by all games and one controller per game, initialised as PyTorch does by default.
+
+    Args:
+        architecture: sizes of the layers.
+        actions: number of actions of every game, in the order in which games are listed.
+    """
+
+    def __init__(self, architecture: Architecture, actions: Mapping[str, int]) -> None:
+        super().__init__()
+        first, second, third = architecture.channels
+        self.architecture = architecture
+        self.actions = dict(actions)
+        self.conv1 = nn.Conv2d(STACK, first, 8, stride=4)
+        self.conv2 = nn.Conv2d(first, second, 4, stride=2)
+        self.conv3 = nn.Conv2d(second, third, 3)
+        self.fc = nn.Linear(third * FEATURE_CELLS, architecture.hidden)
+        self.heads = nn.ModuleDict({game: _controller(architecture, count) for game, count in actions.items()})
+
+    def forward(self, observations: Tensor, game: str) -> Tensor:
+        """Return the q-values of a minibatch of one game.
+
+        The trunk computes in the dtype of a surrounding `torch.autocast`. The last layer always computes in float32,
+        because a sharp softmax multiplies its errors by up to 1000.
+
+        Args:
+            observations: [B, 4, 84, 84] uint8 in any memory format.
+            game: picks the controller.
+
+        Returns:
+            [B, A] float32.
+
+        Raises:
+            DistillError: if the network has no controller for `game`.
+        """
+        device = observations.device.type
+        weight = self.conv1.weight
+        autocast = torch.is_autocast_enabled(device)
+        pixels = observations.to(torch.get_autocast_dtype(device) if autocast else weight.dtype)
+        # 0 to 255 are exact in bfloat16, so scaling the small weight instead of the pixels saves a pass over them.
+        x = F.relu(F.conv2d(pixels, weight * (1 / 255), self.conv1.bias, self.conv1.stride))
+        x = F.relu(self.conv2(x))
+        x = F.relu(self.conv3(x))
+        x = F.relu(self.fc(x.flatten(1)))
+        *hidden, last = self.controller(game)
+        for layer in hidden:
+            x = F.relu(layer(x))
+        with torch.autocast(device, enabled=False):
+            return F.linear(x.float(), last.weight, last.bias)
+
+    def controller(self, game: str) -> list[nn.Linear]:
+        """Return the game's own linear layers, with a ReLU between each and the next.
+
+        Raises:
+            DistillError: if the network has none for `game`.
+        """
+        if game not in self.heads:
+            raise DistillError(f"game {game!r}: this network plays {', '.join(self.actions)}")
+        return [layer for layer in self.heads[game].children() if isinstance(layer, nn.Linear)]
+
+    def parameter_count(self) -> int:
+        """Return the number of parameters of the trunk and all controllers."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+
+def _controller(architecture: Architecture, actions: int) -> nn.ModuleList:
+    if architecture.controller_hidden is None:
+        sizes = [architecture.hidden, actions]
+    else:
+        sizes = [architecture.hidden, architecture.controller_hidden, actions]
+    return nn.ModuleList(nn.Linear(size, following) for size, following in itertools.pairwise(sizes))

@@ -1,0 +1,134 @@
+"""A network as an ONNX graph, written node by node: for export, and for fast inference on CPUs."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor
+
+from distill.errors import DistillError
+from distill.games import OBSERVATION_SHAPE, PREPROCESSING, action_meanings
+from distill.models import write_model_file
+from distill.networks import QNetwork
+
+OPSET = 17
+IR_VERSION = 8
+INPUT = "observations"
+
+
+def output_name(game: str) -> str:
+    """Return the name of the graph's output for a game."""
+    return f"q_values_{game}"
+
+
+class _Graph:
+    """Collects nodes and weights; each method appends one layer and returns the name of its output."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: list[onnx.TensorProto] = []
+
+    def node(self, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+        self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
+        return output
+
+    def weight(self, name: str, values: npt.NDArray[np.float32]) -> str:
+        self.weights.append(numpy_helper.from_array(values, name))
+        return name
+
+    def layer(
+        self, kind: str, source: str, name: str, weights: Sequence[npt.NDArray[np.float32]], **attributes: Any
+    ) -> str:
+        inputs = [self.weight(f"{name}.{part}", w) for part, w in zip(("weight", "bias"), weights, strict=True)]
+        return self.node(kind, [source, *inputs], name, **attributes)
+
+    def relu(self, source: str) -> str:
+        return self.node("Relu", [source], f"{source}.relu")
+
+
+def build_onnx(network: QNetwork, games: Sequence[str] = ()) -> onnx.ModelProto:
+    """Return the network as a graph with one input and, per game, one output.
+
+    The input `observations` is [N, 4, 84, 84] uint8; an output `q_values_<game>` is [N, A] float32. The metadata
+    hold `actions` (JSON: the meanings of each game's outputs) and `preprocessing` (JSON).
+
+    Args:
+        network: its weights are copied.
+        games: the games to include; all of the network's if empty.
+
+    Raises:
+        DistillError: if the network does not play one of the games.
+    """
+    chosen = tuple(games) or tuple(network.actions)
+    if unknown := [game for game in chosen if game not in network.actions]:
+        raise DistillError(f"game {unknown[0]!r}: this network plays {', '.join(network.actions)}")
+    arrays = {name: _array(tensor) for name, tensor in network.state_dict().items()}
+
+    def parameters(name: str) -> list[npt.NDArray[np.float32]]:
+        return [arrays[f"{name}.weight"], arrays[f"{name}.bias"]]
+
+    graph = _Graph()
+    x = graph.node("Cast", [INPUT], "pixels", to=TensorProto.FLOAT)
+    scaled = [arrays["conv1.weight"] * np.float32(1 / 255), arrays["conv1.bias"]]
+    x = graph.relu(graph.layer("Conv", x, "conv1", scaled, strides=[4, 4]))
+    x = graph.relu(graph.layer("Conv", x, "conv2", parameters("conv2"), strides=[2, 2]))
+    x = graph.relu(graph.layer("Conv", x, "conv3", parameters("conv3")))
+    x = graph.relu(graph.layer("Gemm", graph.node("Flatten", [x], "flat"), "fc", parameters("fc"), transB=1))
+    for game in chosen:
+        _controller(graph, x, game, network, arrays)
+    model = helper.make_model(
+        helper.make_graph(
+            graph.nodes,
+            "q_network",
+            [helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["batch", *OBSERVATION_SHAPE])],
+            [
+                helper.make_tensor_value_info(output_name(game), TensorProto.FLOAT, ["batch", network.actions[game]])
+                for game in chosen
+            ],
+            graph.weights,
+        ),
+        producer_name="policy-distillery",
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+    )
+    helper.set_model_props(
+        model,
+        {
+            "actions": json.dumps({game: action_meanings(game) for game in chosen}),
+            "preprocessing": json.dumps(PREPROCESSING),
+        },
+    )
+    return model
+
+
+def export_onnx(path: Path, network: QNetwork, games: Sequence[str] = ()) -> None:
+    """Write `build_onnx` to a file atomically, after ONNX's own check of the graph.
+
+    Raises:
+        DistillError: if the network does not play one of the games, or the disk refuses.
+    """
+    model = build_onnx(network, games)
+    onnx.checker.check_model(model, full_check=True)
+    write_model_file(path, model.SerializeToString())
+
+
+def _controller(
+    graph: _Graph, features: str, game: str, network: QNetwork, arrays: dict[str, npt.NDArray[np.float32]]
+) -> None:
+    layers = len(network.controller(game))
+    x = features
+    for index in range(layers):
+        name = output_name(game) if index == layers - 1 else f"controller_{game}_{index}"
+        key = f"heads.{game}.{index}"
+        x = graph.layer("Gemm", x, name, [arrays[f"{key}.weight"], arrays[f"{key}.bias"]], transB=1)
+        if index < layers - 1:
+            x = graph.relu(x)
+
+
+def _array(tensor: Tensor) -> npt.NDArray[np.float32]:
+    return np.ascontiguousarray(tensor.detach().float().cpu().numpy())

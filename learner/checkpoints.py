@@ -1,0 +1,169 @@
+"""Checkpoints: the learner's whole state in one safetensors file each, written atomically, with a manifest beside them.
+
+Tensors hold weights, optimizer and random generators; everything else is JSON in the file's metadata. The manifest says
+which files there are, which model version each one published, and that version's score once it is known.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from distill.errors import RunError
+from distill.files import write_atomically
+from learner.student_learner import StudentLearner
+
+log = logging.getLogger(__name__)
+
+FORMAT = "distill-checkpoint-1"
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class CheckpointEntry:
+    """One row of the manifest.
+
+    Attributes:
+        file: file name inside the checkpoint folder.
+        updates: updates that the student had made.
+        version: model version published from the same weights, or None.
+        score: that version's score, higher is better, or None while unknown.
+    """
+
+    file: str
+    updates: int
+    version: int | None = None
+    score: float | None = None
+
+
+def learner_tensors(learner: StudentLearner) -> dict[str, torch.Tensor]:
+    """Return weights, optimizer state and random generators as named tensors on the CPU."""
+    tensors = {f"network.{name}": value for name, value in learner.network.state_dict().items()}
+    for index, slots in learner.optimizer.state_dict()["state"].items():
+        for name, value in slots.items():
+            tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
+    tensors["random.sampler"] = learner.sampler.get_state()
+    tensors["random.game_chooser"] = learner.game_chooser.get_state()
+    return {name: value.detach().to("cpu").contiguous() for name, value in tensors.items()}
+
+
+def load_learner_tensors(learner: StudentLearner, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Restore what `learner_tensors` returned.
+
+    Raises:
+        RunError: if the tensors belong to another network or optimizer.
+    """
+    weights = {n.removeprefix("network."): t for n, t in tensors.items() if n.startswith("network.")}
+    slots: dict[int, dict[str, torch.Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, slot = name.split(".", 2)
+            slots.setdefault(int(index), {})[slot] = tensor
+    try:
+        learner.network.load_state_dict(weights)
+        state = learner.optimizer.state_dict()
+        learner.optimizer.load_state_dict({"state": slots, "param_groups": state["param_groups"]})
+        learner.sampler.set_state(tensors["random.sampler"])
+        learner.game_chooser.set_state(tensors["random.game_chooser"])
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise RunError(f"the checkpoint does not fit this run's student and optimizer: {error}") from error
+
+
+class CheckpointStore:
+    """A folder of checkpoints that keeps the newest ones and the best by score.
+
+    Args:
+        directory: the folder, made if absent.
+        keep_last: newest checkpoints kept.
+    """
+
+    def __init__(self, directory: Path, keep_last: int) -> None:
+        self._directory = directory
+        self._keep_last = keep_last
+        directory.mkdir(parents=True, exist_ok=True)
+        for leftover in directory.glob("*.tmp"):
+            leftover.unlink()
+        self.entries = self._read_manifest()
+
+    def _read_manifest(self) -> list[CheckpointEntry]:
+        path = self._directory / MANIFEST
+        if not path.exists():
+            return []
+        try:
+            rows = json.loads(path.read_text())["checkpoints"]
+            entries = [CheckpointEntry(**row) for row in rows]
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{path}: expected a list of checkpoints, found {error}; mend or remove it") from error
+        return [entry for entry in entries if (self._directory / entry.file).exists()]
+
+    def save(self, updates: int, tensors: Mapping[str, torch.Tensor], state: Any, version: int | None = None) -> Path:
+        """Write a checkpoint and forget those that are no longer kept.
+
+        Args:
+            updates: updates made.
+            tensors: from `learner_tensors`.
+            state: everything else, as plain JSON values.
+            version: model version published from these weights, if one was.
+        """
+        path = self._directory / f"checkpoint-{updates:010d}.safetensors"
+        metadata = {"format": FORMAT, "state": json.dumps(state)}
+        write_atomically(path, save(dict(tensors), metadata=metadata))
+        known = next((entry for entry in self.entries if entry.file == path.name), None)
+        if version is None and known is not None:
+            version = known.version
+        self.entries = [entry for entry in self.entries if entry.file != path.name]
+        self.entries.append(CheckpointEntry(path.name, updates, version, known.score if known else None))
+        self._commit()
+        return path
+
+    def record_score(self, version: int, score: float) -> None:
+        """Note the score of the checkpoint that published `version`, if it is still kept."""
+        self.entries = [
+            CheckpointEntry(e.file, e.updates, e.version, score) if e.version == version else e for e in self.entries
+        ]
+        self._commit()
+
+    def best(self) -> CheckpointEntry | None:
+        """Return the checkpoint of the highest score, or None if no score is known."""
+        scored = [entry for entry in self.entries if entry.score is not None]
+        return max(scored, key=lambda entry: (entry.score or 0.0, entry.updates)) if scored else None
+
+    def _commit(self) -> None:
+        self.entries.sort(key=lambda entry: entry.updates)
+        best = self.best()
+        # A version whose score is still to come may turn out to be the best, so the newest of these stay too.
+        pending = [e for e in self.entries if e.version is not None and e.score is None][-self._keep_last :]
+        kept = [e for e in self.entries if e in self.entries[-self._keep_last :] or e == best or e in pending]
+        dropped = [e for e in self.entries if e not in kept]
+        self.entries = kept
+        manifest = {"checkpoints": [asdict(entry) for entry in kept]}
+        write_atomically(self._directory / MANIFEST, json.dumps(manifest, indent=2).encode())
+        for entry in dropped:
+            (self._directory / entry.file).unlink(missing_ok=True)
+
+    def load_latest(self) -> tuple[dict[str, torch.Tensor], Any] | None:
+        """Return tensors and state of the newest readable checkpoint, or None if there is none.
+
+        Raises:
+            RunError: if there are checkpoints and none of them is readable.
+        """
+        for entry in reversed(self.entries):
+            path = self._directory / entry.file
+            try:
+                with safe_open(os.fspath(path), framework="pt") as file:
+                    metadata = file.metadata() or {}
+                    if metadata.get("format") != FORMAT:
+                        raise ValueError(f"format {metadata.get('format')!r}, expected {FORMAT!r}")
+                    return {name: file.get_tensor(name) for name in file.keys()}, json.loads(metadata["state"])  # noqa: SIM118
+            except (SafetensorError, OSError, ValueError, KeyError) as error:
+                log.warning("checkpoint %s is not readable (%s); trying the one before", path, error)
+        if self.entries:
+            raise RunError(f"{self._directory}: none of its {len(self.entries)} checkpoints is readable")
+        return None

@@ -1,0 +1,157 @@
+"""Carries chunks from the buffer service into the replay: reads, checks, unpacks, writes, counts what it refuses."""
+
+import logging
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from distill.chunks import REJECTION_REASONS, ChunkDecoder
+from distill.errors import BufferUnavailable, ChunkError
+from distill.protocols import ChunkReader, StoredChunk
+from learner.limiter import LimiterState, SampleToInsertLimiter
+from learner.replay import GameReplay
+
+log = logging.getLogger(__name__)
+
+CHUNKS_PER_READ = 8
+IDLE_SECONDS = 0.02
+MAX_BACKOFF_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class FeedState:
+    """How far the feed has come.
+
+    Attributes:
+        consumed: last counted sequence number of every producer's life.
+        inserted: transitions inserted per game since the run began.
+        limiter: state of the limiter.
+    """
+
+    consumed: dict[str, int] = field(default_factory=dict[str, int])
+    inserted: dict[str, int] = field(default_factory=dict[str, int])
+    limiter: LimiterState = field(default_factory=LimiterState)
+
+
+class Feed:
+    """Fills the replays of all games in turn, as far as the limiter allows.
+
+    A chunk is known by (life, sequence). One that this process has already seen is dropped as a duplicate. One that a
+    checkpoint has already counted refills the replay and is not counted as inserted again.
+
+    Args:
+        reader: the buffer service.
+        replays: one replay a game.
+        actions: A of every game.
+        limiter: who may go on.
+        state: how far the checkpoint that the run goes on from had come.
+    """
+
+    def __init__(
+        self,
+        reader: ChunkReader,
+        replays: Mapping[str, GameReplay],
+        actions: Mapping[str, int],
+        limiter: SampleToInsertLimiter,
+        state: FeedState | None = None,
+    ) -> None:
+        self._reader = reader
+        self._replays = replays
+        self._limiter = limiter
+        self._decoder = ChunkDecoder(dict(actions))
+        self._seen: dict[str, int] = {}
+        state = state or FeedState()
+        self._consumed = dict(state.consumed)
+        self.inserted = Counter[str](dict.fromkeys(replays, 0) | state.inserted)
+        self.rejected = Counter[str](dict.fromkeys(REJECTION_REASONS, 0))
+        self.duplicates = 0
+        self.refilled = 0
+        self.outages = 0
+        self.last_rejection = ""
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.failure: BaseException | None = None
+
+    def poll(self) -> int:
+        """Take the next few chunks of every game into the replay; return the number of chunks read.
+
+        Raises:
+            BufferUnavailable: if the buffer service is out of reach.
+        """
+        taken = 0
+        for game, replay in self._replays.items():
+            if not self._limiter.may_insert():
+                break
+            for stored in self._reader.read(game, CHUNKS_PER_READ):
+                self._take(stored, replay)
+                taken += 1
+        if taken:
+            self._reader.commit()
+        return taken
+
+    def _take(self, stored: StoredChunk, replay: GameReplay) -> None:
+        if stored.sequence <= self._seen.get(stored.life, -1):
+            self.duplicates += 1
+            return
+        try:
+            chunk = self._decoder.decode(stored.data)
+            header = chunk.header
+            if (header.game, header.life, header.sequence) != (stored.game, stored.life, stored.sequence):
+                raise ChunkError("schema", f"chunk {stored.life}/{stored.sequence}: its entry names another chunk")
+            if header.steps > replay.capacity:
+                raise ChunkError("shape", f"chunk of {header.steps} steps: the replay holds {replay.capacity}")
+        except ChunkError as error:
+            self.rejected[error.reason] += 1
+            self.last_rejection = f"{stored.game}, chunk {stored.life}/{stored.sequence}: {error}"
+            log.warning("refused a chunk (%s): %s", error.reason, self.last_rejection)
+            return
+        replay.append(chunk)
+        self._seen[header.life] = header.sequence
+        with self._lock:
+            if header.sequence <= self._consumed.get(header.life, -1):
+                self.refilled += header.steps
+                return
+            self._consumed[header.life] = header.sequence
+            self._limiter.inserted += header.steps
+            self.inserted[header.game] += header.steps
+
+    def get_state(self) -> FeedState:
+        """Return what a checkpoint keeps; it agrees with the limiter's count because both are taken at one moment."""
+        with self._lock:
+            return FeedState(dict(self._consumed), dict(self.inserted), self._limiter.get_state())
+
+    def start(self) -> None:
+        """Start the feed thread."""
+        self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop the feed thread, if there is one, and close the connection."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=10.0)
+        self._reader.close()
+
+    def _run(self) -> None:
+        backoff = IDLE_SECONDS
+        while not self._stop.is_set():
+            try:
+                began = time.monotonic()
+                if not self._limiter.may_insert():
+                    self._stop.wait(IDLE_SECONDS)
+                    self._limiter.insert_wait_seconds += time.monotonic() - began
+                elif self.poll() == 0:
+                    self._stop.wait(IDLE_SECONDS)
+                backoff = IDLE_SECONDS
+            except BufferUnavailable as error:
+                self.outages += 1
+                log.warning("feed: %s; trying again", error)
+                self._stop.wait(backoff * random.uniform(0.5, 1.5))
+                backoff = min(2 * backoff, MAX_BACKOFF_SECONDS)
+            except BaseException as error:  # noqa: BLE001 - kept for the learner thread, which raises it
+                self.failure = error
+                return

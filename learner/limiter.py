@@ -1,0 +1,60 @@
+"""Holds the sample-to-insert ratio by making the faster side wait: Reverb's rate limiter, over all games."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class LimiterState:
+    """What a checkpoint keeps of a limiter.
+
+    Attributes:
+        inserted: transitions inserted since the run began, refills after a restart not counted.
+        sampled: transitions sampled since the run began.
+        insert_wait_seconds: time during which the feed was not allowed to insert.
+        sample_wait_seconds: time during which the learner was not allowed to sample.
+    """
+
+    inserted: int = 0
+    sampled: int = 0
+    insert_wait_seconds: float = 0.0
+    sample_wait_seconds: float = 0.0
+
+
+class SampleToInsertLimiter:
+    """Decides who may go on: surplus = inserted x ratio - sampled is kept between 0 and the window.
+
+    Args:
+        ratio: samples per inserted transition, or None for no limit.
+        window: largest surplus, in samples, beyond that of the first `min_inserted` transitions. The configuration
+            refuses windows so small that both sides could wait for each other.
+        min_inserted: transitions that are inserted before anything is sampled.
+        state: counters to go on from.
+    """
+
+    def __init__(
+        self, ratio: float | None, window: float, min_inserted: int, state: LimiterState | None = None
+    ) -> None:
+        self._ratio = ratio
+        self._ceiling = window + (ratio or 0.0) * min_inserted
+        state = state or LimiterState()
+        self.inserted = state.inserted
+        self.sampled = state.sampled
+        self.insert_wait_seconds = state.insert_wait_seconds
+        self.sample_wait_seconds = state.sample_wait_seconds
+
+    def may_sample(self, count: int) -> bool:
+        """Return whether `count` more samples keep to the ratio."""
+        return self._ratio is None or self.inserted * self._ratio - self.sampled >= count
+
+    def may_insert(self) -> bool:
+        """Return whether inserting may go on: the learner is not yet a whole window behind."""
+        return self._ratio is None or self.inserted * self._ratio - self.sampled <= self._ceiling
+
+    @property
+    def realised_ratio(self) -> float:
+        """Samples per inserted transition so far, 0 before the first insert."""
+        return self.sampled / self.inserted if self.inserted else 0.0
+
+    def get_state(self) -> LimiterState:
+        """Return the counters as they are now."""
+        return LimiterState(self.inserted, self.sampled, self.insert_wait_seconds, self.sample_wait_seconds)

@@ -1,0 +1,312 @@
+"""Runs the student learner: waits for data, updates, publishes versions, writes checkpoints, resumes from them."""
+
+import logging
+import math
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from distill.config import RunConfig
+from distill.errors import BufferUnavailable, RunError
+from distill.models import ModelCard, model_bytes
+from distill.networks import ARCHITECTURES, QNetwork
+from distill.protocols import Services
+from learner.checkpoints import CheckpointStore, learner_tensors, load_learner_tensors
+from learner.feed import Feed, FeedState
+from learner.limiter import LimiterState, SampleToInsertLimiter
+from learner.replay import GameReplay
+from learner.student_learner import StudentLearner
+
+log = logging.getLogger(__name__)
+
+WAIT_SECONDS = 0.002
+PUBLISH_RETRY_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a learner reports after a slice of work. Counts run since the beginning of the run, resumes included.
+
+    Attributes:
+        updates: updates made.
+        samples: transitions sampled.
+        nonfinite_updates: updates skipped.
+        train_seconds: seconds spent in `Trainer.advance`.
+        fraction: share of the budget that is spent, 0 to 1.
+        done: whether the budget is spent.
+        loss: mean loss per game over this slice.
+        updates_per_second: over this slice.
+        replay: transitions per game in the replay.
+        inserted: transitions per game inserted.
+        rejected: chunks refused by reason, since this process began.
+        last_rejection: what was last refused and why.
+        outages: failed attempts of the feed to reach the buffer service, since this process began.
+        ratio: realised samples per inserted transition.
+        sample_wait_seconds: time the learner waited for data.
+        insert_wait_seconds: time the feed waited for the learner.
+        version: newest published version, 0 before the first.
+        version_updates: updates that this version had made.
+        checkpoint_updates: updates of the newest checkpoint, 0 before the first.
+    """
+
+    updates: int = 0
+    samples: int = 0
+    nonfinite_updates: int = 0
+    train_seconds: float = 0.0
+    fraction: float = 0.0
+    done: bool = False
+    loss: dict[str, float] = field(default_factory=dict[str, float])
+    updates_per_second: float = 0.0
+    replay: dict[str, int] = field(default_factory=dict[str, int])
+    inserted: dict[str, int] = field(default_factory=dict[str, int])
+    rejected: dict[str, int] = field(default_factory=dict[str, int])
+    last_rejection: str = ""
+    outages: int = 0
+    ratio: float = 0.0
+    sample_wait_seconds: float = 0.0
+    insert_wait_seconds: float = 0.0
+    version: int = 0
+    version_updates: int = 0
+    checkpoint_updates: int = 0
+
+
+@dataclass(frozen=True)
+class TrainerState:
+    """What a checkpoint keeps beside tensors.
+
+    Attributes:
+        updates: updates made.
+        nonfinite_updates: updates skipped.
+        train_seconds: seconds spent training.
+        version: newest published version.
+        version_updates: updates that this version had made.
+        feed: how far the feed has come.
+    """
+
+    updates: int = 0
+    nonfinite_updates: int = 0
+    train_seconds: float = 0.0
+    version: int = 0
+    version_updates: int = 0
+    feed: FeedState = field(default_factory=FeedState)
+
+    @classmethod
+    def from_json(cls, state: Mapping[str, Any]) -> "TrainerState":
+        """Return the state that `dataclasses.asdict` turned into plain values."""
+        feed = dict[str, Any](state["feed"])
+        feed["limiter"] = LimiterState(**feed["limiter"])
+        plain = dict[str, Any](state)
+        plain["feed"] = FeedState(**feed)
+        return cls(**plain)
+
+
+class Trainer:
+    """One student, its replays, its feed and its checkpoints. A plain class: `learner.remote` makes it a Ray actor.
+
+    It resumes from the newest checkpoint in `directory`, if there is one; the buffer then fills its replay again.
+
+    Args:
+        config: the run's configuration.
+        actions: A of every game.
+        services: where chunks come from and models go to.
+        directory: the run's folder, for checkpoints.
+        threaded: let a feed thread fill the replay; without it `advance` does so itself, as far as data is there.
+    """
+
+    def __init__(
+        self, config: RunConfig, actions: Mapping[str, int], services: Services, directory: Path, *, threaded: bool
+    ) -> None:
+        self._config = config
+        self._settings = config.learner
+        device = choose_device(config.learner.device)
+        torch.manual_seed(config.general.seed)
+        network = QNetwork(ARCHITECTURES[config.student.student], dict(actions))
+        self.replays = {
+            game: GameReplay(count, config.learner.replay_capacity, config.collect.chunk_steps, device)
+            for game, count in actions.items()
+        }
+        self.learner = StudentLearner(
+            network, self.replays, config.student, config.learner, device, config.general.seed
+        )
+        self.checkpoints = CheckpointStore(directory / "checkpoints", config.learner.keep_last)
+        state = self._restore()
+        settings = config.learner
+        self.limiter = SampleToInsertLimiter(
+            settings.sample_to_insert,
+            settings.sample_to_insert_window,
+            settings.min_replay * len(actions),
+            state.feed.limiter,
+        )
+        self._registry = services.registry()
+        self.feed = Feed(services.reader(0), self.replays, actions, self.limiter, state.feed)
+        self._threaded = threaded
+        self._train_seconds = state.train_seconds
+        self._version = state.version
+        self._version_updates = state.version_updates
+        self._checkpoint_updates = state.updates
+        self._checkpointed_at = time.monotonic()
+        self._publish_at = math.inf
+        if threaded:
+            self.feed.start()
+
+    def _restore(self) -> TrainerState:
+        found = self.checkpoints.load_latest()
+        if found is None:
+            return TrainerState()
+        tensors, raw = found
+        load_learner_tensors(self.learner, tensors)
+        state = TrainerState.from_json(raw)
+        self.learner.updates = state.updates
+        self.learner.nonfinite_updates = state.nonfinite_updates
+        log.info("resumed from the checkpoint of update %d; the replay refills from the buffer", state.updates)
+        return state
+
+    @property
+    def fraction(self) -> float:
+        """Share of the run's budget that is spent: of its updates or of its minutes, whichever is more."""
+        spent = self.learner.updates / self._settings.updates
+        if self._settings.minutes is not None:
+            spent = max(spent, self._train_seconds / (60.0 * self._settings.minutes))
+        return min(1.0, spent)
+
+    def advance(self, seconds: float, updates: int | None = None) -> Progress:
+        """Train for about `seconds`, or that many updates; less if the budget or, without a feed thread, the data ends.
+
+        Raises:
+            RunError: if the updates are not finite, or the feed has failed.
+        """
+        began = last = time.monotonic()
+        updates_before = self.learner.updates
+        losses, counts = defaultdict[str, float](float), Counter[str]()
+        until = math.inf if updates is None else updates_before + updates
+        while self.fraction < 1.0 and last - began < seconds and self.learner.updates < until:
+            if not self._threaded and not self._may_update():
+                self.feed.poll()
+            if self._may_update():
+                update = self.learner.update(self.fraction)
+                self.limiter.sampled += self._settings.batch_size
+                if update.finite:
+                    losses[update.game] += update.loss
+                    counts[update.game] += 1
+                if self.learner.updates % self._config.evaluation.eval_every == 0:
+                    self._publish_at = 0.0
+            elif self._threaded:
+                self._wait()
+            else:
+                break
+            now = time.monotonic()
+            if now >= self._publish_at:
+                self._try_to_publish()
+            self._train_seconds += now - last
+            last = now
+            if now - self._checkpointed_at >= self._settings.checkpoint_seconds:
+                self.checkpoint()
+        mean_loss = {game: losses[game] / counts[game] for game in counts}
+        rate = (self.learner.updates - updates_before) / max(1e-9, last - began)
+        return self._progress(mean_loss, rate)
+
+    def _try_to_publish(self) -> None:
+        self._publish_at = math.inf
+        try:
+            self.publish()
+        except BufferUnavailable as error:
+            log.warning("student of update %d is not published yet: %s", self.learner.updates, error)
+            self._publish_at = time.monotonic() + PUBLISH_RETRY_SECONDS
+
+    def _may_update(self) -> bool:
+        filled = all(len(replay) >= self._settings.min_replay for replay in self.replays.values())
+        return filled and self.limiter.may_sample(self._settings.batch_size)
+
+    def _wait(self) -> None:
+        if self.feed.failure is not None:
+            raise RunError(f"the learner's feed failed: {self.feed.failure!r}") from self.feed.failure
+        time.sleep(WAIT_SECONDS)
+        self.limiter.sample_wait_seconds += WAIT_SECONDS
+
+    def publish(self) -> int:
+        """Publish the student as a new version, with a checkpoint of the same weights; return the version."""
+        training = {
+            "method": "policy distillation",
+            "loss": self._config.student.loss,
+            "tau": self._config.student.tau,
+            "updates": self.learner.updates,
+            "samples": self.limiter.sampled,
+            "transitions": dict(self.feed.inserted),
+            "seed": self._config.general.seed,
+        }
+        network = self.learner.network
+        card = ModelCard("student", network.architecture, network.actions, training=training)
+        self._version = self._registry.publish(model_bytes(network, card), training)
+        self._version_updates = self.learner.updates
+        self.checkpoint(self._version)
+        return self._version
+
+    def publish_final(self) -> int:
+        """Publish the student as it stands unless its newest version already is that; return the version."""
+        current = self._version > 0 and self._version_updates == self.learner.updates
+        return self._version if current else self.publish()
+
+    def checkpoint(self, version: int | None = None) -> None:
+        """Write a checkpoint; `version` is the one published from the same weights, if any."""
+        state = TrainerState(
+            self.learner.updates,
+            self.learner.nonfinite_updates,
+            self._train_seconds,
+            self._version,
+            self._version_updates,
+            self.feed.get_state(),
+        )
+        self.checkpoints.save(self.learner.updates, learner_tensors(self.learner), asdict(state), version)
+        self._checkpoint_updates = self.learner.updates
+        self._checkpointed_at = time.monotonic()
+
+    def record_score(self, version: int, score: float) -> None:
+        """Note a version's score, so that the checkpoint of the best one is kept."""
+        self.checkpoints.record_score(version, score)
+
+    def close(self) -> None:
+        """Write a last checkpoint and stop the feed."""
+        self.checkpoint()
+        self.feed.close()
+
+    def _progress(self, loss: dict[str, float], updates_per_second: float) -> Progress:
+        fraction = self.fraction
+        return Progress(
+            updates=self.learner.updates,
+            samples=self.limiter.sampled,
+            nonfinite_updates=self.learner.nonfinite_updates,
+            train_seconds=self._train_seconds,
+            fraction=fraction,
+            done=fraction >= 1.0,
+            loss=loss,
+            updates_per_second=updates_per_second,
+            replay={game: len(replay) for game, replay in self.replays.items()},
+            inserted=dict(self.feed.inserted),
+            rejected=dict(self.feed.rejected),
+            last_rejection=self.feed.last_rejection,
+            outages=self.feed.outages,
+            ratio=self.limiter.realised_ratio,
+            sample_wait_seconds=self.limiter.sample_wait_seconds,
+            insert_wait_seconds=self.limiter.insert_wait_seconds,
+            version=self._version,
+            version_updates=self._version_updates,
+            checkpoint_updates=self._checkpoint_updates,
+        )
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of that name; `auto` is the first CUDA device, else the CPU.
+
+    Raises:
+        RunError: if CUDA is asked for and not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise RunError(f"device {name}: this machine has no usable CUDA device; use --device cpu or auto")
+    return torch.device(name)

