@@ -61,19 +61,27 @@ def load_learner_tensors(learner: StudentLearner, tensors: Mapping[str, torch.Te
         RunError: if the tensors belong to another network or optimizer.
     """
     weights = {n.removeprefix("network."): t for n, t in tensors.items() if n.startswith("network.")}
+    parameters = list(learner.network.parameters())
     slots: dict[int, dict[str, torch.Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, slot = name.split(".", 2)
-            slots.setdefault(int(index), {})[slot] = tensor
     try:
+        for name, tensor in tensors.items():
+            if name.startswith("optimizer."):
+                _, index, slot = name.split(".", 2)
+                slots.setdefault(int(index), {})[slot] = _laid_out_as(parameters[int(index)], tensor)
         learner.network.load_state_dict(weights)
         state = learner.optimizer.state_dict()
         learner.optimizer.load_state_dict({"state": slots, "param_groups": state["param_groups"]})
         learner.sampler.set_state(tensors["random.sampler"])
         learner.game_chooser.set_state(tensors["random.game_chooser"])
-    except (RuntimeError, ValueError, KeyError) as error:
+    except (RuntimeError, ValueError, KeyError, IndexError) as error:
         raise RunError(f"the checkpoint does not fit this run's student and optimizer: {error}") from error
+
+
+def _laid_out_as(parameter: torch.Tensor, slot: torch.Tensor) -> torch.Tensor:
+    """Return an optimizer slot in its parameter's memory format: fused optimizers walk both in memory order."""
+    if slot.shape != parameter.shape:
+        return slot
+    return torch.empty_like(parameter, dtype=slot.dtype, device="cpu").copy_(slot)
 
 
 class CheckpointStore:

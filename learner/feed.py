@@ -77,17 +77,21 @@ class Feed:
         self.failure: BaseException | None = None
 
     def poll(self) -> int:
-        """Take the next few chunks of every game into the replay; return the number of chunks read.
+        """Take the next few chunks of every game into the replay, of the game that got least first.
+
+        Returns:
+            The number of chunks read.
 
         Raises:
             BufferUnavailable: if the buffer service is out of reach.
         """
         taken = 0
-        for game, replay in self._replays.items():
+        # The limiter may stop a round half way: a fixed order would starve the games at its end.
+        for game in sorted(self._replays, key=lambda game: self.inserted[game]):
             if not self._limiter.may_insert():
                 break
             for stored in self._reader.read(game, CHUNKS_PER_READ):
-                self._take(stored, replay)
+                self._take(stored, self._replays[game])
                 taken += 1
         if taken:
             self._reader.commit()

@@ -22,6 +22,7 @@ _LOG = "redis.log"
 _LOG_LINES = 10
 _MULTIPART_AOF = "appendonlydir"
 """Redis 7 and newer keep the append-only file in this folder, which older ones silently ignore."""
+_TRUNCATED = b"Truncating the AOF"
 _SOCKET_PATH_BYTES = 107
 _STOP_SECONDS = 10.0
 
@@ -150,23 +151,37 @@ class PrivateRedis:
 
     def _wait_until_ready(self, child: subprocess.Popen[bytes], log: Path, log_start: int) -> None:
         deadline = time.monotonic() + self._start_seconds
-        client = connect(self.url)
         trouble = ""
-        while child.poll() is None and time.monotonic() < deadline:
-            try:
-                # While it reads the append-only file the server answers with an error.
-                client.ping()
-            except (redis.RedisError, OSError) as error:
-                trouble = str(error)
+        with connect(self.url) as client:
+            while child.poll() is None and time.monotonic() < deadline:
+                try:
+                    # While it reads the append-only file the server answers with an error.
+                    client.ping()
+                    if _TRUNCATED not in log.read_bytes()[log_start:] or _rewrite(client, deadline):
+                        return
+                    trouble = "its append-only file is being rewritten"
+                except (redis.RedisError, OSError) as error:
+                    trouble = str(error)
                 time.sleep(0.02)
-            else:
-                client.close()
-                return
         code = child.poll()
         end = f"not ready after {self._start_seconds:g} s: {trouble}" if code is None else f"it ended with code {code}"
-        lines = log.read_bytes()[log_start:].decode(errors="replace").splitlines() if log.exists() else []
+        lines = log.read_bytes()[log_start:].decode(errors="replace").splitlines()
         last = "\n".join(lines[-_LOG_LINES:])
         raise RunError(f"redis-server in {self._directory}: {end}. The last lines of {log}:\n{last}")
+
+
+def _rewrite(client: redis.Redis, deadline: float) -> bool:
+    """Rewrite an append-only file whose torn end was cut off; return whether that is done before the deadline.
+
+    Redis cuts off the torn command, but leaves the beginning of the transaction around it. When the file is read again,
+    that would swallow what was written next.
+    """
+    client.bgrewriteaof()
+    while client.info("persistence")["aof_rewrite_in_progress"]:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def _find_binary(directory: Path) -> str:

@@ -103,6 +103,27 @@ def test_what_a_killed_server_lost_is_pushed_again(own_redis: PrivateRedis, tmp_
     assert game_stats(connect(own_redis.url), "run", "pong").unread == 0
 
 
+@pytest.mark.parametrize("torn_bytes", [3, 20, 150])
+def test_a_torn_end_does_not_swallow_later_writes(own_redis: PrivateRedis, tmp_path: Path, torn_bytes: int) -> None:
+    """The file ends within a transaction; what follows must be there after the next kill, too."""
+    writer = make_address(own_redis).writer("pong")
+    for round_ in range(3):
+        for sequence in range(5 * round_, 5 * round_ + 5):
+            writer.write(make_chunk(sequence))
+            assert writer.flush(10.0) == 0
+        kill(own_redis)
+        file = append_only_file(tmp_path / "redis")
+        os.truncate(file, file.stat().st_size - torn_bytes)
+        own_redis.start()
+    assert writer.flush(10.0) == 0
+    kill(own_redis)
+    own_redis.start()
+    stored = read_all(make_address(own_redis).reader())
+    assert ids(stored) == [("life-a", sequence) for sequence in range(15)]
+    assert [chunk.end for chunk in stored] == [4 * (sequence + 1) for sequence in range(15)]
+    assert b"nested" not in (tmp_path / "redis" / "redis.log").read_bytes()
+
+
 def test_a_writer_without_news_repairs_a_loss_when_it_flushes(own_redis: PrivateRedis, tmp_path: Path) -> None:
     address = make_address(own_redis)
     writer = address.writer("pong")

@@ -1,0 +1,56 @@
+# `make demo` and `make test` set themselves up in .venv; `make help` lists all targets.
+
+PYTHON ?= python3
+VENV ?= .venv
+SEED ?= 1
+FUZZ_EXAMPLES ?= 100000
+BENCH ?=
+
+BIN := $(VENV)/bin
+RUN := $(if $(filter-out 1,$(SEED)),demo-$(SEED),demo)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test fuzz bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+demo: $(VENV)/.installed ## distil the teachers in teachers/ into one student; SEED=2 for another run
+	@if [ -f runs/$(RUN)/evaluation.json ]; then \
+		echo "runs/$(RUN) is finished; '$(BIN)/distill runs --delete $(RUN)' makes room for another one"; \
+		cat runs/$(RUN)/table.md; \
+	elif [ -f runs/$(RUN)/config.yaml ]; then \
+		exec $(BIN)/distill run --resume runs/$(RUN); \
+	else \
+		exec $(BIN)/distill run --config docs/examples/demo.yaml --name $(RUN) --seed $(SEED); \
+	fi
+
+test: $(VENV)/.installed-test ## linter, formatter, type checker, import rules, tests
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+	$(BIN)/pytest -m "not fuzz"
+
+fuzz: $(VENV)/.installed-test ## decode FUZZ_EXAMPLES mutated chunks
+	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/pytest -m fuzz
+
+bench: $(VENV)/.installed ## measure this machine against bare loops; BENCH="--only buffer" passes options on
+	$(BIN)/distill bench $(BENCH)
+
+clean: ## remove .venv, builds and caches; runs/ stays
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .ruff_cache .import_linter_cache
+	find actors cluster distill learner tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One editable install serves every target; the test extra is added to it. A .venv that is already there is kept, so
+# that a user can put a PyTorch build of his own choice into it first.
+$(VENV)/.installed: pyproject.toml
+	@$(BIN)/pip --version >/dev/null 2>&1 || $(PYTHON) -c 'import sys; v = sys.version_info[:2]; v >= (3, 11) or \
+		sys.exit("Python 3.11 or newer is needed, found %d.%d; name one: make PYTHON=python3.12 TARGET" % v)'
+	@$(BIN)/pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(BIN)/pip install --quiet --editable '.[test]'
+	@touch $@

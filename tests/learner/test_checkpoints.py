@@ -1,0 +1,110 @@
+"""Checkpoints restore everything, survive damage, and keep the newest and the best by score."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from learner_support import learnable_chunk, tiny_config
+
+from distill.errors import RunError
+from distill.networks import ARCHITECTURES, QNetwork
+from learner.checkpoints import CheckpointStore, learner_tensors, load_learner_tensors
+from learner.replay import GameReplay
+from learner.student_learner import StudentLearner
+
+
+def make_learner(seed: int = 3, optimizer: str = "adamw", student: str = "one_percent") -> StudentLearner:
+    torch.manual_seed(seed)
+    config = tiny_config({"optimizer": optimizer, "student": student})
+    replay = GameReplay(6, 2_048, 16, torch.device("cpu"))
+    for sequence in range(20):
+        replay.append(learnable_chunk("pong", 6, sequence))
+    network = QNetwork(ARCHITECTURES[student], {"pong": 6})
+    return StudentLearner(network, {"pong": replay}, config.student, config.learner, torch.device("cpu"), seed)
+
+
+def weights(learner: StudentLearner) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in learner.network.parameters()])
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "rmsprop"])
+def test_a_restored_learner_goes_on_exactly_as_the_first_one(tmp_path: Path, optimizer: str) -> None:
+    first = make_learner(optimizer=optimizer)
+    for _ in range(7):
+        first.update(0.1)
+    store = CheckpointStore(tmp_path, 3)
+    store.save(first.updates, learner_tensors(first), {"note": [1, 2]})
+    for _ in range(5):
+        first.update(0.2)
+
+    second = make_learner(seed=99, optimizer=optimizer)
+    found = CheckpointStore(tmp_path, 3).load_latest()
+    assert found is not None
+    tensors, state = found
+    load_learner_tensors(second, tensors)
+    second.updates = 7
+    assert state == {"note": [1, 2]}
+    for _ in range(5):
+        second.update(0.2)
+    assert torch.equal(weights(first), weights(second))
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    tensors = learner_tensors(make_learner())
+    with pytest.raises(RunError, match="does not fit"):
+        load_learner_tensors(make_learner(student="net3"), tensors)
+
+
+def test_newest_and_best_are_kept(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path, keep_last=2)
+    tensors = {"x": torch.zeros(1)}
+    for updates in range(1, 8):
+        store.save(updates, tensors, {}, version=updates)
+        if updates <= 6:
+            store.record_score(updates, score=-abs(updates - 3))
+    names = sorted(path.name for path in tmp_path.glob("*.safetensors"))
+    assert names == [f"checkpoint-{n:010d}.safetensors" for n in (3, 6, 7)]
+    reopened = CheckpointStore(tmp_path, keep_last=2)
+    assert [entry.updates for entry in reopened.entries] == [3, 6, 7]
+    best = reopened.best()
+    assert best is not None
+    assert (best.updates, best.version, best.score) == (3, 3, 0)
+    found = reopened.load_latest()
+    assert found is not None
+
+
+def test_a_later_checkpoint_of_the_same_update_keeps_version_and_score(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path, 2)
+    store.save(5, {"x": torch.zeros(1)}, {}, version=1)
+    store.record_score(1, 0.5)
+    store.save(5, {"x": torch.ones(1)}, {})
+    (entry,) = store.entries
+    assert (entry.version, entry.score) == (1, 0.5)
+
+
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path, 3)
+    for updates in (1, 2):
+        store.save(updates, {"x": torch.full((4,), float(updates))}, {"updates": updates})
+    newest = tmp_path / "checkpoint-0000000002.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-3])
+    (tmp_path / "left.over.tmp").write_bytes(b"half")
+    reopened = CheckpointStore(tmp_path, 3)
+    found = reopened.load_latest()
+    assert found is not None
+    assert found[1] == {"updates": 1}
+    assert not list(tmp_path.glob("*.tmp"))
+    (tmp_path / "checkpoint-0000000001.safetensors").write_bytes(b"no")
+    with pytest.raises(RunError, match="none of its 2"):
+        reopened.load_latest()
+
+
+def test_a_damaged_manifest_is_an_error_with_its_path(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps({"checkpoints": [{"fil": 1}]}))
+    with pytest.raises(RunError, match=r"manifest\.json"):
+        CheckpointStore(tmp_path, 3)
+
+
+def test_an_empty_folder_has_no_checkpoint(tmp_path: Path) -> None:
+    assert CheckpointStore(tmp_path / "new", 3).load_latest() is None

@@ -1,0 +1,107 @@
+"""One update: it learns, follows the schedule, and skips what is not finite."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from learner_support import learnable_chunk, tiny_config
+
+from distill.errors import RunError
+from distill.networks import ARCHITECTURES, QNetwork
+from learner.replay import GameReplay
+from learner.student_learner import StudentLearner, autocast_dtype, learning_rate
+
+CPU = torch.device("cpu")
+ACTIONS = {"breakout": 4, "pong": 6}
+
+
+def learner_on(settings: dict[str, object], q_values: np.ndarray | None = None) -> StudentLearner:
+    torch.manual_seed(1)
+    config = tiny_config(settings)
+    replays = {}
+    for game, count in ACTIONS.items():
+        replays[game] = GameReplay(count, 2_048, 16, CPU)
+        for sequence in range(40):
+            labels = None if q_values is None else np.broadcast_to(q_values, (16, count)).copy()
+            replays[game].append(learnable_chunk(game, count, sequence, q_values=labels))
+    network = QNetwork(ARCHITECTURES["one_percent"], ACTIONS)
+    return StudentLearner(network, replays, config.student, config.learner, CPU, 1)
+
+
+def agreement(learner: StudentLearner) -> float:
+    right = total = 0
+    for game, replay in learner._replays.items():
+        batch = replay.sample(256, torch.Generator().manual_seed(5))
+        with torch.inference_mode():
+            outputs = learner.network(batch.observations, game)
+        right += int((outputs.argmax(1) == batch.q_values.argmax(1)).sum())
+        total += 256
+    return right / total
+
+
+@pytest.mark.parametrize("loss", ["kl", "nll", "mse"])
+@pytest.mark.parametrize("optimizer", ["adamw", "rmsprop"])
+def test_it_learns_which_action_the_teacher_likes_best(loss: str, optimizer: str) -> None:
+    learner = learner_on({"loss": loss, "optimizer": optimizer})
+    assert agreement(learner) < 0.5
+    for _ in range(300):
+        assert learner.update(0.0).finite
+    assert agreement(learner) > 0.95
+
+
+def test_bfloat16_learns_too_and_labels_stay_exact() -> None:
+    learner = learner_on({"precision": "bfloat16"})
+    for _ in range(400):
+        learner.update(0.0)
+    assert agreement(learner) > 0.95
+
+
+def test_games_are_drawn_evenly_and_only_the_drawn_controller_moves() -> None:
+    learner = learner_on({})
+    before = {name: value.clone() for name, value in learner.network.state_dict().items()}
+    game = learner.update(0.0).game
+    moved = {name for name, value in learner.network.state_dict().items() if not torch.equal(value, before[name])}
+    other = next(name for name in ACTIONS if name != game)
+    assert any(name.startswith(f"heads.{game}") for name in moved)
+    assert not any(name.startswith(f"heads.{other}") for name in moved)
+    games = [learner.update(0.0).game for _ in range(400)]
+    assert 150 < games.count("pong") < 250
+
+
+def test_ten_updates_in_a_row_that_are_not_finite_stop_the_run_and_name_the_chunks() -> None:
+    learner = learner_on({"loss": "mse"}, q_values=np.float32(3e38))
+    before = {name: value.clone() for name, value in learner.network.state_dict().items()}
+    for skipped in range(1, 10):
+        assert not learner.update(0.0).finite
+        assert learner.nonfinite_updates == skipped
+    with pytest.raises(RunError, match=r"10 updates in a row .*life-of-\w+/\d+"):
+        learner.update(0.0)
+    assert all(torch.equal(value, before[name]) for name, value in learner.network.state_dict().items())
+
+
+def test_gradients_are_scaled_down_to_the_limit() -> None:
+    learner = learner_on({"loss": "mse", "max_gradient_norm": 0.01}, q_values=np.float32(1e3))
+    learner.update(0.0)
+    gradients = [parameter.grad for parameter in learner.network.parameters() if parameter.grad is not None]
+    assert float(torch.nn.utils.get_total_norm(gradients)) == pytest.approx(0.01, rel=1e-3)
+
+
+def test_learning_rate_schedule() -> None:
+    config = tiny_config({"learning_rate": 0.1, "warmup_updates": 10, "schedule": "cosine"}).learner
+    assert learning_rate(config, 0, 0.0) == pytest.approx(0.01)
+    assert learning_rate(config, 9, 0.0) == pytest.approx(0.1)
+    assert learning_rate(config, 10, 0.0) == pytest.approx(0.1)
+    assert learning_rate(config, 10, 0.5) == pytest.approx(0.05)
+    assert learning_rate(config, 10, 0.25) == pytest.approx(0.05 * (1 + math.cos(math.pi / 4)))
+    assert learning_rate(config, 10, 1.0) == pytest.approx(0.0)
+    constant = tiny_config({"learning_rate": 0.1}).learner
+    assert learning_rate(constant, 10**6, 0.9) == 0.1
+
+
+def test_precision_is_chosen_by_the_hardware() -> None:
+    assert autocast_dtype(CPU, "float32") is None
+    assert autocast_dtype(CPU, "bfloat16") is torch.bfloat16
+    capabilities = torch.cpu.get_capabilities()
+    native = capabilities.get("amx_bf16") or capabilities.get("avx512_bf16")
+    assert autocast_dtype(CPU, "auto") is (torch.bfloat16 if native else None)

@@ -1,0 +1,124 @@
+"""The trainer on a real Redis: waits for data, publishes, checkpoints, resumes where it was."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from learner_support import STEPS, learnable_chunk, push, services_of, tiny_config
+
+from cluster.buffer.server import PrivateRedis
+from cluster.services import RedisServices
+from distill.errors import RunError
+from distill.models import load_model
+from learner.trainer import Trainer, choose_device
+
+ACTIONS = {"breakout": 4, "pong": 6}
+
+
+@pytest.fixture
+def services(one_redis_server: PrivateRedis, run_name: str, tmp_path: Path) -> RedisServices:
+    services = services_of(one_redis_server, run_name, tuple(ACTIONS), tmp_path)
+    for game, count in ACTIONS.items():
+        push(services, game, [learnable_chunk(game, count, sequence) for sequence in range(20)])
+    return services
+
+
+def trainer_of(services: RedisServices, directory: Path, settings: dict[str, object] | None = None) -> Trainer:
+    trainer = Trainer(tiny_config(settings), ACTIONS, services, directory, threaded=False)
+    while trainer.feed.poll():
+        pass
+    return trainer
+
+
+def test_it_stops_where_the_ratio_or_the_budget_ends(services: RedisServices, tmp_path: Path) -> None:
+    trainer = trainer_of(services, tmp_path)
+    progress = trainer.advance(60.0)
+    # 40 chunks of 16 transitions, 8 samples each, minibatches of 16: 320 updates are allowed, 200 wanted.
+    assert progress.updates == 200
+    assert progress.done
+    assert progress.samples == 200 * 16
+    assert progress.inserted == {"breakout": 20 * STEPS, "pong": 20 * STEPS}
+    assert progress.ratio == pytest.approx(200 * 16 / (40 * STEPS))
+    assert set(progress.loss) == set(ACTIONS)
+    trainer.close()
+
+    held = trainer_of(services, tmp_path / "other", {"sample_to_insert": 2.0, "sample_to_insert_window": 10_000.0})
+    progress = held.advance(60.0)
+    assert progress.updates == 40 * STEPS * 2 // 16
+    assert not progress.done
+    held.close()
+
+
+def test_versions_are_published_with_what_they_are(services: RedisServices, tmp_path: Path) -> None:
+    trainer = trainer_of(services, tmp_path)
+    trainer.advance(60.0, updates=120)
+    registry = services.registry()
+    assert registry.resolve("latest") == 2
+    assert registry.describe(1)["updates"] == 50
+    _, card = load_model(registry.fetch(2))
+    assert (card.kind, card.actions, card.training["updates"]) == ("student", ACTIONS, 100)
+    assert trainer.publish_final() == 3
+    assert trainer.publish_final() == 3, "the same weights are not published twice"
+    trainer.close()
+
+
+def test_a_resumed_trainer_makes_the_same_updates_as_one_that_never_stopped(
+    services: RedisServices, tmp_path: Path
+) -> None:
+    whole = trainer_of(services, tmp_path / "whole")
+    whole.advance(60.0, updates=150)
+
+    first = trainer_of(services, tmp_path / "parts")
+    first.advance(60.0, updates=90)
+    first.checkpoint()
+    first.advance(60.0, updates=7)  # lost, as by a kill
+    first.feed.close()
+    second = trainer_of(services, tmp_path / "parts")
+    assert second.learner.updates == 90
+    progress = second.advance(60.0, updates=60)
+    assert progress.updates == 150
+    assert progress.samples == 150 * 16
+    assert progress.inserted == {"breakout": 20 * STEPS, "pong": 20 * STEPS}
+    for mine, other in zip(whole.learner.network.parameters(), second.learner.network.parameters(), strict=True):
+        assert torch.equal(mine, other)
+    whole.close()
+    second.close()
+
+
+def test_scores_choose_the_checkpoint_that_is_kept(services: RedisServices, tmp_path: Path) -> None:
+    trainer = trainer_of(services, tmp_path, {"keep_last": 1})
+    trainer.advance(60.0, updates=60)
+    trainer.record_score(1, 0.9)
+    trainer.advance(60.0, updates=140)
+    trainer.record_score(4, 0.5)
+    trainer.close()
+    best = trainer.checkpoints.best()
+    assert best is not None
+    assert best.version == 1
+    assert (tmp_path / "checkpoints" / best.file).exists()
+
+
+def test_an_unreachable_registry_delays_the_version_but_not_the_training(
+    own_redis: PrivateRedis, run_name: str, tmp_path: Path
+) -> None:
+    services = services_of(own_redis, run_name, tuple(ACTIONS), tmp_path)
+    for game, count in ACTIONS.items():
+        push(services, game, [learnable_chunk(game, count, sequence) for sequence in range(20)])
+    trainer = trainer_of(services, tmp_path)
+    trainer.advance(60.0, updates=40)
+    own_redis.stop()
+    progress = trainer.advance(60.0, updates=40)
+    assert progress.updates == 80
+    assert progress.version == 0
+    trainer.checkpoint()
+    trainer.feed.close()
+
+
+def test_devices() -> None:
+    assert choose_device("cpu").type == "cpu"
+    if torch.cuda.is_available():
+        assert choose_device("auto").type == "cuda"
+    else:
+        assert choose_device("auto").type == "cpu"
+        with pytest.raises(RunError, match="no usable CUDA"):
+            choose_device("cuda")
