@@ -29,7 +29,7 @@ def blocks(task: EvaluationTask) -> list[EvaluationTask]:
     if rest:
         sizes.append((rest, rest if rest <= task.lanes else math.ceil(rest / EPISODES_PER_LANE)))
     return [
-        replace(task, episodes=episodes, lanes=lanes, seed=reset_seed(task.seed, index))
+        replace(task, episodes=episodes, lanes=lanes, seed=reset_seed(task.seed, index) if index else task.seed)
         for index, (episodes, lanes) in enumerate(sizes)
     ]
 

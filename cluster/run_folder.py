@@ -4,6 +4,7 @@ import fcntl
 import json
 import platform
 import subprocess
+import tempfile
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -55,6 +56,17 @@ class RunFolder:
     def evaluation(self) -> Path:
         """The evaluation that ended the run."""
         return self.path / "evaluation.json"
+
+    def write_config(self, config: RunConfig, name: str, games: list[str], root: Path) -> None:
+        """Write the resolved configuration, with paths that do not depend on the current folder."""
+        resolved = {
+            "name": name,
+            "games": games,
+            "root": str(root),
+            "teachers": [str(path.resolve()) for path in config.general.teachers],
+        }
+        document = yaml.safe_dump(flatten(config) | resolved, sort_keys=False)
+        write_atomically(self.path / CONFIG, document.encode())
 
     @contextmanager
     def claim(self) -> Generator[None]:
@@ -114,18 +126,21 @@ def new_run(config: RunConfig, games: list[str]) -> RunFolder:
     """
     name = config.general.name or f"{'-'.join(games)[:40]}-{time.strftime('%Y%m%d-%H%M%S')}"
     folder = RunFolder((config.general.root / name).resolve())
-    try:
-        folder.path.mkdir(parents=True)
-    except FileExistsError as error:
+    if folder.path.exists():
         raise RunError(
             f"run {name}: {folder.path} exists; go on with `distill run --resume {folder.path}`,"
             f" delete it with `distill runs --delete {name}`, or choose another --name"
-        ) from error
+        )
+    try:
+        folder.path.parent.mkdir(parents=True, exist_ok=True)
+        # Renamed when it is whole, so that a folder of that name always is a run.
+        unfinished = RunFolder(Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder.path.parent)))
+        unfinished.path.chmod(0o755)
+        unfinished.write_config(config, name, games, folder.path.parent)
+        unfinished.write_json("environment.json", _environment(config.general.seed))
+        unfinished.path.rename(folder.path)
     except OSError as error:
         raise RunError(f"run {name}: cannot make {folder.path}: {error.strerror}") from error
-    settings = flatten(config) | {"name": name, "games": games, "root": str(folder.path.parent)}
-    write_atomically(folder.path / CONFIG, yaml.safe_dump(settings, sort_keys=False).encode())
-    folder.write_json("environment.json", _environment(config.general.seed))
     return folder
 
 

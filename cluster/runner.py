@@ -76,7 +76,10 @@ def resume_run(path: Path, config: RunConfig, console: Console) -> RunFolder:
         DistillError: with what is wrong and what to do.
     """
     folder, _ = open_run(path)
-    _run(config, folder, choose_teachers(config.general.teachers, config.general.games), console)
+    teachers = choose_teachers(config.general.teachers, config.general.games)
+    with folder.claim():
+        folder.write_config(config, folder.name, list(teachers), folder.path.parent)
+    _run(config, folder, teachers, console)
     return folder
 
 
