@@ -19,6 +19,7 @@ from distill.protocols import Services
 from learner.checkpoints import CheckpointStore, learner_tensors, load_learner_tensors
 from learner.feed import Feed, FeedState
 from learner.limiter import LimiterState, SampleToInsertLimiter
+from learner.memory import keep_freed_memory
 from learner.replay import GameReplay
 from learner.student_learner import StudentLearner
 
@@ -124,6 +125,8 @@ class Trainer:
         self._config = config
         self._settings = config.learner
         device = choose_device(config.learner.device)
+        if device.type == "cpu":
+            keep_freed_memory()
         torch.manual_seed(config.general.seed)
         network = QNetwork(ARCHITECTURES[config.student.student], dict(actions))
         self.replays = {
