@@ -4,10 +4,13 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 
+from rich import get_console
 from rich.console import Console
 from rich.logging import RichHandler
 
 from distill.errors import DistillError
+
+PLAIN_WIDTH = 140
 
 COMMANDS = {
     "run": "distil teachers into one student",
@@ -26,8 +29,11 @@ def main() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one subcommand; return the exit code: 0 done, 2 wrong use or input."""
-    console = Console()
+    """Run one subcommand; return the exit code: 0 done, 2 wrong use or input, 130 interrupted."""
+    console = get_console()
+    if not console.is_terminal:
+        # Without a terminal there is no width to keep to, and a table in a log should not be folded.
+        console.width = PLAIN_WIDTH
     if not arguments or arguments[0] in ("-h", "--help"):
         console.print(_usage(), highlight=False, soft_wrap=True)
         return 0 if arguments else 2
@@ -35,16 +41,27 @@ def run(arguments: Sequence[str]) -> int:
     if name not in COMMANDS:
         sys.stderr.write(f"distill: unknown command {name!r}\n{_usage()}\n")
         return 2
-    handler = RichHandler(console=Console(stderr=True), show_path=False, show_level=False, log_time_format="%H:%M:%S")
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=[_handler()])
     try:
         _load(name)(rest, console)
     except DistillError as error:
         sys.stderr.write(f"distill {name}: {error}\n")
         return 2
+    except KeyboardInterrupt:
+        sys.stderr.write(f"distill {name}: interrupted\n")
+        return 130
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 2
     return 0
+
+
+def _handler() -> logging.Handler:
+    """Return a handler that keeps log lines above a live display on a terminal, and writes plain lines elsewhere."""
+    if not get_console().is_terminal:
+        return logging.StreamHandler()
+    handler = RichHandler(show_path=False, show_level=False, show_time=False)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    return handler
 
 
 def _load(name: str) -> Callable[[Sequence[str], Console], None]:

@@ -40,7 +40,7 @@ class RayBackend:
         self._supervisor = Supervisor(self._on_restart)
         self._tasks: deque[EvaluationTask] = deque()
         self._playing: EvaluationTask | None = None
-        self._evaluated_version = session.best.version if session.best else 0
+        self._queued_version = session.evaluated_version
 
     def train(self) -> Iterator[None]:
         """Start the actors and train until the budget is spent; yield a few times a second."""
@@ -65,11 +65,11 @@ class RayBackend:
             handles = self._supervisor.handles(role)
             self._supervisor.drain(role, STOP_SECONDS)
             if role == "collector":
-                left = finish(
-                    [handle.finish.remote(STOP_SECONDS) for handle in handles], 2 * STOP_SECONDS, "collectors"
-                )
-                if any(left):
-                    self._session.note(f"{sum(left)} chunks could not be pushed before the end")
+                # A run that is done needs no more play, so what a full buffer kept waiting is dropped without a try.
+                patience = 0.0 if self._session.progress.done else STOP_SECONDS
+                left = finish([handle.finish.remote(patience) for handle in handles], 2 * STOP_SECONDS, "collectors")
+                if any(left) and not self._session.progress.done:
+                    self._session.note(f"{sum(left)} chunks were not pushed: the buffer was full or away until the end")
             for handle in handles:
                 kill(handle)
         learners = self._supervisor.handles("learner")
@@ -139,12 +139,12 @@ class RayBackend:
 
     def _on_progress(self, progress: Progress) -> None:
         self._session.on_progress(progress)
-        if progress.version > self._evaluated_version and not progress.done:
+        if progress.version > self._queued_version and not progress.done:
             if self._tasks and self._tasks[-1].version != (self._playing.version if self._playing else 0):
                 # The queue stays bounded: a version that nobody has begun to play gives way to a newer one.
                 self._session.skip_evaluation(self._tasks[-1].version)
                 self._tasks = deque(task for task in self._tasks if task.version != self._tasks[-1].version)
-            self._evaluated_version = progress.version
+            self._queued_version = progress.version
             self._tasks.extend(evaluation_tasks(self._session, progress.version))
 
     def _on_evaluation(self, evaluation: Evaluation) -> None:

@@ -3,8 +3,9 @@
 import contextlib
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from rich.console import Console
 
@@ -19,21 +20,25 @@ from cluster.outcome import write_outcome
 from cluster.placement import available_cores, place
 from cluster.private_ray import private_ray
 from cluster.ray_backend import RayBackend
-from cluster.registry import RedisModelRegistry
 from cluster.run_folder import RunFolder, new_run, open_run
 from cluster.serial_backend import SerialBackend
 from cluster.services import RedisServices
 from cluster.session import Session, evaluation_tasks
 from cluster.stopping import StopRequest
-from distill.config import RunConfig
-from distill.errors import ConfigError
+from distill.config import RunConfig, flatten
+from distill.errors import ConfigError, RunError
 from distill.games import reset_seed
 from distill.teachers import TeacherFile, choose_teachers
 from learner.checkpoints import CheckpointStore
+from learner.trainer import choose_device
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 SITTINGS = "sittings.jsonl"
+FIXED_SETTINGS = ("name", "root", "games", "student", "optimizer")
+"""What a run cannot change when it is resumed."""
 
 
 class Backend(Protocol):
@@ -59,6 +64,7 @@ def start_run(config: RunConfig, console: Console) -> RunFolder:
         DistillError: with what is wrong and what to do.
     """
     teachers = choose_teachers(config.general.teachers, config.general.games)
+    _require_device_and_buffer(config)
     folder = new_run(config, list(teachers))
     _run(config, folder, teachers, console)
     return folder
@@ -75,12 +81,30 @@ def resume_run(path: Path, config: RunConfig, console: Console) -> RunFolder:
     Raises:
         DistillError: with what is wrong and what to do.
     """
-    folder, _ = open_run(path)
+    folder, before = open_run(path)
+    _require_same(path, before, config)
     teachers = choose_teachers(config.general.teachers, config.general.games)
+    _require_device_and_buffer(config)
     with folder.claim():
         folder.write_config(config, folder.name, list(teachers), folder.path.parent)
     _run(config, folder, teachers, console)
     return folder
+
+
+def _require_same(path: Path, before: RunConfig, after: RunConfig) -> None:
+    """Refuse changes that the run's checkpoints, chunks or models would not fit."""
+    old, new = flatten(before), flatten(after)
+    changed = [f"{key} is {old[key]}, found {new[key]}" for key in FIXED_SETTINGS if old[key] != new[key]]
+    if changed:
+        raise ConfigError(f"resume {path}: {'; '.join(changed)}; a run keeps these, so start a new one with them")
+
+
+def _require_device_and_buffer(config: RunConfig) -> None:
+    """Find out before anything is made whether the learner's device and the user's Redis are there."""
+    choose_device(config.learner.device)
+    if config.buffer.buffer is not None:
+        with connect(config.buffer.buffer) as client:
+            require_server(client)
 
 
 def _run(config: RunConfig, folder: RunFolder, teachers: dict[str, TeacherFile], console: Console) -> None:
@@ -90,81 +114,107 @@ def _run(config: RunConfig, folder: RunFolder, teachers: dict[str, TeacherFile],
     logging.getLogger().addHandler(handler)
     try:
         with folder.claim(), StopRequest() as stop, contextlib.ExitStack() as stack:
-            services = _services(config, folder, tuple(teachers), stack)
+            server = None
+            url = config.buffer.buffer
+            if url is None:
+                server = stack.enter_context(PrivateRedis(folder.redis))
+                url = server.url
+            limits = Limits(config.buffer.capacity, config.buffer.backlog, config.buffer.shards)
+            services = RedisServices(BufferAddress(url, folder.name, tuple(teachers), limits), folder.path)
             folder.append(SITTINGS, {"sitting": sitting})
-            registry = RedisModelRegistry(connect(services.address.url), folder.name, folder.path)
-            session = Session(config, folder, teachers, registry, sitting)
+            session = Session(config, folder, teachers, services.registry(), sitting)
+            placement = place(config, len(teachers), available_cores())
             backend: Backend
             if config.general.serial:
-                backend = SerialBackend(session, services)
+                backend = SerialBackend(session, services, placement.learner_threads)
             else:
-                cores = available_cores()
-                stack.enter_context(private_ray(cores))
-                backend = RayBackend(session, services, place(config, len(teachers), cores))
-            _see_through(session, backend, stop, console)
+                stack.enter_context(private_ray(placement.cores))
+                backend = RayBackend(session, services, placement)
+            _see_through(session, backend, _Watch(stop, server, services, session), console)
     finally:
         logging.getLogger().removeHandler(handler)
         handler.close()
 
 
-def _services(
-    config: RunConfig, folder: RunFolder, games: tuple[str, ...], stack: contextlib.ExitStack
-) -> RedisServices:
-    url = config.buffer.buffer
-    if url is None:
-        url = stack.enter_context(PrivateRedis(folder.redis)).url
-    client = connect(url)
-    require_server(client)
-    client.close()
-    limits = Limits(config.buffer.capacity, config.buffer.backlog, config.buffer.shards)
-    return RedisServices(BufferAddress(url, folder.name, games, limits), folder.path)
+@dataclass
+class _Watch:
+    """Goes along with the steps of a run: ends them when the user asks to, and keeps the private Redis alive."""
+
+    stop: StopRequest
+    server: PrivateRedis | None
+    services: RedisServices
+    session: Session
+
+    def over(self, steps: Iterator[T]) -> Iterator[T]:
+        """Pass steps on until the user asks to stop."""
+        while not self.stop.requested:
+            self._revive_server()
+            try:
+                step = next(steps)
+            except StopIteration:
+                return
+            yield step
+
+    def _revive_server(self) -> None:
+        if self.server is None or self.server.pid is not None:
+            return
+        self.server.start()
+        self.session.restarts["redis"] += 1
+        # Killed, it may have forgotten its newest second; connecting gives it back the models of the mirror.
+        self.session.registry = self.services.registry()
+        self.session.note("the run's redis-server had ended and was started again")
 
 
-def _see_through(session: Session, backend: Backend, stop: StopRequest, console: Console) -> None:
+def _see_through(session: Session, backend: Backend, watch: _Watch, console: Console) -> None:
     session.note(f"run {session.folder.name}: {', '.join(session.teachers)} in {session.folder.path}")
     with Display(console, session) as display:
         try:
-            for _ in backend.train():
+            for _ in watch.over(backend.train()):
                 display.update()
-                if stop.requested:
-                    break
         finally:
             backend.stop()
         display.update()
-    if stop.requested:
-        console.print(f"stopped; go on with: distill run --resume {session.folder.path}", soft_wrap=True)
-        return
-    _choose_best(session, backend)
-    settings = session.config.evaluation
     evaluations: list[Evaluation] = []
-    if settings.final_episodes:
-        session.note(f"final evaluation: {settings.final_episodes} episodes of teacher and student per game")
-        for evaluation in backend.evaluate(_final_tasks(session)):
+    if session.progress.done:
+        _choose_best(session, backend, watch)
+        evaluations = _final_evaluation(session, backend, watch)
+    if watch.stop.requested:
+        console.print(f"stopped; go on with: distill run --resume {session.folder.path}", soft_wrap=True)
+    else:
+        write_outcome(session, evaluations, console)
+
+
+def _choose_best(session: Session, backend: Backend, watch: _Watch) -> None:
+    """Score the last version as well, so that it can be the best."""
+    new = session.version > session.evaluated_version
+    tasks = evaluation_tasks(session, session.version, fetch=True) if new else []
+    store = CheckpointStore(session.folder.path / "checkpoints", session.config.learner.keep_last)
+    for evaluation in watch.over(backend.evaluate(tasks)):
+        scored = session.on_evaluation(evaluation) if evaluation is not None else None
+        if scored is not None:
+            store.record_score(scored.version, scored.score)
+    if session.best is None and not watch.stop.requested:
+        raise RunError(
+            f"run {session.folder.name}: its student could not be published, see {session.folder.path / 'run.log'};"
+            f" try again with `distill run --resume {session.folder.path}`"
+        )
+
+
+def _final_evaluation(session: Session, backend: Backend, watch: _Watch) -> list[Evaluation]:
+    evaluations: list[Evaluation] = []
+    episodes = session.config.evaluation.final_episodes
+    if episodes and not watch.stop.requested:
+        session.note(f"final evaluation: {episodes} episodes of teacher and student per game")
+        for evaluation in watch.over(backend.evaluate(_final_tasks(session))):
             if evaluation is not None:
                 score = evaluation.score()
                 session.note(f"{score.game}, {score.who}: mean {score.mean:.2f} of {score.episodes} episodes")
                 evaluations.append(evaluation)
-            if stop.requested:
-                console.print(f"stopped; go on with: distill run --resume {session.folder.path}", soft_wrap=True)
-                return
-    write_outcome(session, evaluations, console)
-
-
-def _choose_best(session: Session, backend: Backend) -> None:
-    """Score the last version as well, so that it can be the best."""
-    scored_versions = {row["version"] for row in session.folder.rows("evaluations.jsonl")}
-    if session.version in scored_versions:
-        return
-    store = CheckpointStore(session.folder.path / "checkpoints", session.config.learner.keep_last)
-    for evaluation in backend.evaluate(evaluation_tasks(session, session.version, fetch=True)):
-        scored = session.on_evaluation(evaluation) if evaluation is not None else None
-        if scored is not None:
-            store.record_score(scored.version, scored.score)
+    return evaluations
 
 
 def _final_tasks(session: Session) -> list[EvaluationTask]:
-    if session.best is None:
-        raise ConfigError(f"run {session.folder.name}: no student was evaluated, so there is no best one")
+    assert session.best is not None, "a run that is done has evaluated its last version"
     settings = session.config.evaluation
     student = session.registry.fetch(session.best.version)
     return [

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Iterator, Sequence
 
+import torch
+
 from actors.collecting_actor import CollectingActor, CollectorSpec, student_share
 from actors.evaluating_actor import EvaluatingActor, EvaluationTask
 from actors.evaluator import Evaluation
@@ -12,7 +14,7 @@ from distill.protocols import Services
 from learner.trainer import Trainer
 
 STEPS_PER_TURN = 32
-UPDATES_PER_TURN = 500
+UPDATES_PER_SLICE = 50
 STOP_SECONDS = 5.0
 
 
@@ -22,17 +24,20 @@ class SerialBackend:
     Args:
         session: what is run.
         services: buffer and registry.
+        threads: CPU threads of the learner.
     """
 
-    def __init__(self, session: Session, services: Services) -> None:
+    def __init__(self, session: Session, services: Services, threads: int) -> None:
         self._session = session
         self._services = services
+        self._threads = threads
         self._collectors: list[CollectingActor] = []
         self._trainer: Trainer | None = None
 
     def train(self) -> Iterator[None]:
         """Train until the budget is spent; yield after every turn."""
         session, config = self._session, self._session.config
+        torch.set_num_threads(self._threads)
         actions = {game: teacher.card.actions[game] for game, teacher in session.teachers.items()}
         trainer = self._trainer = Trainer(config, actions, self._services, session.folder.path, threaded=False)
         for game, teacher in session.teachers.items():
@@ -41,24 +46,31 @@ class SerialBackend:
                 spec = CollectorSpec(game, data, config.collect, config.general.seed, name, session.sitting * 1000)
                 self._collectors.append(CollectingActor(spec, self._services))
         evaluator = EvaluatingActor(self._services)
-        evaluated = session.best.version if session.best else 0
         while not session.progress.done:
             share = student_share(config.collect, trainer.learner.updates)
             for collector in self._collectors:
                 session.on_report(collector.collect(SLICE_SECONDS * 20, share, STEPS_PER_TURN))
                 yield None
-            session.on_progress(trainer.advance(math.inf, UPDATES_PER_TURN))
-            yield None
-            version = session.progress.version
-            if version > evaluated and not session.progress.done:
-                evaluated = version
-                for task in evaluation_tasks(session, version):
-                    evaluator.begin(task)
-                    while (evaluation := evaluator.advance(SLICE_SECONDS)) is None:
-                        yield None
-                    scored = session.on_evaluation(evaluation)
-                    if scored is not None:
-                        trainer.record_score(scored.version, scored.score)
+            behind = True
+            while behind and not session.progress.done:
+                before = trainer.learner.updates
+                session.on_progress(trainer.advance(math.inf, UPDATES_PER_SLICE))
+                behind = trainer.learner.updates - before == UPDATES_PER_SLICE
+                yield None
+                yield from self._evaluate_newest(evaluator, trainer)
+
+    def _evaluate_newest(self, evaluator: EvaluatingActor, trainer: Trainer) -> Iterator[None]:
+        session = self._session
+        version = session.progress.version
+        if version <= session.evaluated_version or session.progress.done:
+            return
+        for task in evaluation_tasks(session, version):
+            evaluator.begin(task)
+            while (evaluation := evaluator.advance(SLICE_SECONDS)) is None:
+                yield None
+            scored = session.on_evaluation(evaluation)
+            if scored is not None:
+                trainer.record_score(scored.version, scored.score)
 
     def stop(self) -> None:
         """Flush the collectors, publish the student if its budget is spent, and write a checkpoint."""

@@ -53,6 +53,7 @@ class Session:
         registry: the run's model registry.
         sitting: how often the run was resumed.
         best: best version so far.
+        evaluated_version: newest version whose games have all been played, 0 before the first.
         version: the student's newest version, 0 before the first.
         restarts: actors started again, by role.
         skipped_evaluations: versions that were never played because a newer one was waiting.
@@ -68,6 +69,7 @@ class Session:
     reports: dict[str, CollectorReport] = field(default_factory=dict[str, CollectorReport])
     scores: dict[str, GameScore] = field(default_factory=dict[str, GameScore])
     best: Scored | None = None
+    evaluated_version: int = 0
     version: int = 0
     restarts: Counter[str] = field(default_factory=Counter[str])
     skipped_evaluations: int = 0
@@ -79,6 +81,7 @@ class Session:
 
     def __post_init__(self) -> None:
         for row in self.folder.rows(EVALUATIONS):
+            self.evaluated_version = max(self.evaluated_version, row["version"])
             if self.best is None or row["score"] > self.best.score:
                 self.best = Scored(row["version"], row["score"])
 
@@ -116,6 +119,7 @@ class Session:
         del self._pending[evaluation.version]
         ratios = {game: self._ratio(result) for game, result in games.items()}
         scored = Scored(evaluation.version, fmean(ratios.values()))
+        self.evaluated_version = max(self.evaluated_version, scored.version)
         self.folder.append(EVALUATIONS, {
             "version": scored.version,
             "updates": self._updates[scored.version],

@@ -14,12 +14,26 @@ from distill.errors import BufferUnavailable, DistillError, RunError
 
 log = logging.getLogger(__name__)
 
-CALL_TIMEOUT_SECONDS = 120.0
 GET_TIMEOUT_SECONDS = 30.0
-FIRST_BACKOFF_SECONDS = 0.5
-MAX_BACKOFF_SECONDS = 30.0
-RESTART_BUDGET = 10
-BUDGET_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a worker is waited for, and how often it is replaced.
+
+    Attributes:
+        call_seconds: a call without an answer after that time counts as a failure. The first one includes the start.
+        first_backoff_seconds: wait before a replacement; it doubles with every failure within `budget_seconds`.
+        max_backoff_seconds: longest such wait.
+        failures: within `budget_seconds` that are borne; one more ends the run.
+        budget_seconds: after that time a failure is forgotten.
+    """
+
+    call_seconds: float = 120.0
+    first_backoff_seconds: float = 0.5
+    max_backoff_seconds: float = 30.0
+    failures: int = 10
+    budget_seconds: float = 600.0
 
 
 @dataclass
@@ -54,11 +68,13 @@ class Supervisor:
 
     Args:
         on_restart: called with the worker and the reason whenever one is replaced.
+        patience: with workers that fail or do not answer.
     """
 
-    def __init__(self, on_restart: Callable[[Worker, str], None]) -> None:
+    def __init__(self, on_restart: Callable[[Worker, str], None], patience: Patience | None = None) -> None:
         self._workers: list[Worker] = []
         self._on_restart = on_restart
+        self._patience = patience or Patience()
 
     def add(self, worker: Worker) -> None:
         """Start a worker."""
@@ -100,7 +116,7 @@ class Supervisor:
         for call in waiting:
             worker = oldest[call]
             seconds = time.monotonic() - worker.calls[0][1]
-            if seconds > CALL_TIMEOUT_SECONDS:
+            if seconds > self._patience.call_seconds:
                 self._replace(worker, f"no answer for {seconds:.0f} s")
 
     def _start(self, worker: Worker) -> None:
@@ -117,21 +133,21 @@ class Supervisor:
         self._replace(worker, str(error))
 
     def _replace(self, worker: Worker, reason: str) -> None:
-        now = time.monotonic()
+        now, patience = time.monotonic(), self._patience
         worker.first_failure = worker.first_failure or reason
         worker.failures.append(now)
-        while worker.failures and worker.failures[0] < now - BUDGET_SECONDS:
+        while worker.failures[0] < now - patience.budget_seconds:
             worker.failures.popleft()
-        if len(worker.failures) > RESTART_BUDGET:
+        if len(worker.failures) > patience.failures:
             raise RunError(
-                f"{worker.name} failed {len(worker.failures)} times within {BUDGET_SECONDS:.0f} s; the first time:\n"
-                f"{worker.first_failure}"
+                f"{worker.name} failed {len(worker.failures)} times within {patience.budget_seconds:.0f} s;"
+                f" the first time:\n{worker.first_failure}"
             )
         kill(worker.handle)
         worker.handle = None
         worker.calls.clear()
-        backoff = FIRST_BACKOFF_SECONDS * 2 ** (len(worker.failures) - 1)
-        worker.start_at = now + min(MAX_BACKOFF_SECONDS, backoff)
+        backoff = patience.first_backoff_seconds * 2 ** (len(worker.failures) - 1)
+        worker.start_at = now + min(patience.max_backoff_seconds, backoff)
         self._on_restart(worker, reason)
 
     def drain(self, role: str, timeout: float) -> None:

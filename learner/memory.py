@@ -13,8 +13,8 @@ KEPT_AT_THE_TOP = 2**30
 def keep_freed_memory() -> bool:
     """Let glibc keep what is freed for the next update; return whether the C library is one that can be told so.
 
-    An update on the CPU frees and allocates some 15 MB of gradients and activations. By default glibc returns them to the
-    kernel, and 3,700 page faults an update bring them back: a third of the time of a small minibatch.
+    An update on the CPU frees and allocates some 15 MB of gradients and activations. By default glibc returns them to
+    the kernel, and 3,700 page faults an update bring them back: a third of the time of a small minibatch.
     """
     if sys.platform != "linux":
         return False

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cluster.bench.suite import Row, Suite
-from cluster.commands.options import parse_options
+from cluster.commands.options import parse_options, require_folder
 from cluster.placement import available_cores
 from cluster.run_folder import write_json
 from distill.config import Section
@@ -45,6 +45,7 @@ class BenchOptions(Section):
 def command(arguments: Sequence[str], console: Console) -> None:
     """Measure and print."""
     options = parse_options(BenchOptions, arguments, "bench", BenchOptions.__doc__ or "")
+    require_folder(options.out)
     teacher = choose_teachers(options.teachers, (options.game,))[options.game]
     suite = Suite(options.game, teacher.path.read_bytes(), options.rounds, options.seconds, options.device, log.info)
     rows: list[Row] = []

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from actors.evaluating_actor import EvaluationTask
 from actors.evaluator import Evaluation
-from cluster.commands.options import parse_options
+from cluster.commands.options import parse_options, require_folder
 from cluster.evaluation import evaluate_on_ray, evaluate_serially
 from cluster.placement import available_cores
 from cluster.private_ray import private_ray
@@ -56,6 +56,7 @@ class EvaluateOptions(Section):
 def command(arguments: Sequence[str], console: Console) -> None:
     """Evaluate a model."""
     options = parse_options(EvaluateOptions, arguments, "evaluate", EvaluateOptions.__doc__ or "")
+    require_folder(options.out)
     card = read_card(options.model)
     unknown = set(options.games) - set(card.actions)
     if unknown:

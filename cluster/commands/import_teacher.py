@@ -36,7 +36,10 @@ def command(arguments: Sequence[str], console: Console) -> None:
     if out.exists() and not options.overwrite:
         raise ConfigError(f"out: {out} exists; choose another --out, or --overwrite it")
     network, card = import_teacher(options.source, options.game)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"out: cannot make {out.parent}: {error.strerror}") from error
     save_model(out, network, card, options.dtype)
     console.print(
         f"{out}: {options.game}, {network.parameter_count():,} parameters. It has no score yet:"

@@ -1,13 +1,25 @@
 """Parses a subcommand's options into a validated pydantic model, with errors that name the option."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import tyro
 
 from distill.config import Section
+from distill.errors import ConfigError
 
 Options = TypeVar("Options", bound=Section)
+
+
+def require_folder(out: Path | None) -> None:
+    """Check before hours of work that a file can be written at its end.
+
+    Raises:
+        ConfigError: if its folder does not exist.
+    """
+    if out is not None and not out.absolute().parent.is_dir():
+        raise ConfigError(f"out: {out.absolute().parent} is no folder; make it first")
 
 
 def parse_options(

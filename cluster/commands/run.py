@@ -10,6 +10,7 @@ from cluster.commands.options import parse_options
 from cluster.run_folder import open_run, read_yaml
 from cluster.runner import resume_run, start_run
 from distill.config import RunConfig, parse_settings
+from distill.errors import ConfigError
 
 
 class RunOptions(RunConfig):
@@ -23,10 +24,12 @@ class RunOptions(RunConfig):
 
 def command(arguments: Sequence[str], console: Console) -> None:
     """Start or resume a run."""
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first = argparse.ArgumentParser(prog="distill run", usage=argparse.SUPPRESS, add_help=False, allow_abbrev=False)
     first.add_argument("--config", type=Path)
     first.add_argument("--resume", type=Path)
     files, _ = first.parse_known_args(list(arguments))
+    if files.config is not None and files.resume is not None:
+        raise ConfigError("--config and --resume: a resumed run has its own configuration; give one of the two")
     settings = RunConfig()
     if files.resume is not None:
         _, settings = open_run(files.resume)

@@ -118,8 +118,8 @@ def test_bad_chunks_are_refused_by_reason_and_the_rest_goes_on(services: RedisSe
 
 
 def test_the_limiter_stops_the_feed_and_no_game_starves(services: RedisServices) -> None:
-    for game in ACTIONS:
-        push(services, game, [learnable_chunk(game, ACTIONS[game], s) for s in range(200)])
+    for game, actions in ACTIONS.items():
+        push(services, game, [learnable_chunk(game, actions, s) for s in range(200)])
     feed, _, limiter = feed_of(services, ratio=2.0, window=2_000.0)
     drain(feed)
     # The surplus may overshoot by the one read that was allowed just before.
