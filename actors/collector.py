@@ -3,19 +3,15 @@
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from actors.chunk_builder import ChunkBuilder
+from actors.policy import Policy, epsilon_greedy
 from distill.config import CollectConfig
 from distill.games import action_count, make_environment, reset_seed
 from distill.protocols import ChunkWriter
-
-Policy = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
-"""[B, 4, 84, 84] uint8 observations of one game to [B, A] float32 q-values."""
 
 FULL_WAIT_SECONDS = 0.1
 
@@ -157,13 +153,12 @@ class Collector:
         began = time.perf_counter()
         observations = self._observations
         labels = self._teacher(observations)
-        greedy = labels.argmax(1)
+        driving = labels
         driven = np.flatnonzero(self._student_drives)
         if self._student is not None and len(driven):
-            greedy[driven] = self._student(observations[driven]).argmax(1)
-        lanes = self._config.lanes
-        explore = self._random.random(lanes) < self._config.epsilon
-        taken = np.where(explore, self._random.integers(0, self._actions, lanes), greedy)
+            driving = labels.copy()
+            driving[driven] = self._student(observations[driven])
+        taken = epsilon_greedy(driving, self._config.epsilon, self._random)
         inferred = time.perf_counter()
         self._observations, rewards, terminated, truncated, info = self._environment.step(taken)
         stepped = time.perf_counter()

@@ -8,36 +8,19 @@ of emulator steps (Breakout, 16 lanes of 4 episodes each).
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from actors.policy import Policy, epsilon_greedy
 from distill.errors import RunError
 from distill.games import MAX_EPISODE_FRAMES, NOOP_MAX, make_environment, reset_seed
 from distill.scores import GameScore
 
 EPSILON = 0.05
-
-Policy = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
-"""Takes [B, 4, 84, 84] uint8 observations and returns [B, A] float32 q-values of one game."""
-
-
-def epsilon_greedy(
-    q_values: npt.NDArray[np.float32], epsilon: float, generator: np.random.Generator
-) -> npt.NDArray[np.int64]:
-    """Return [B] int64 actions for [B, A] q-values: the best, or with probability `epsilon` a uniformly random one.
-
-    Raises:
-        RunError: if a q-value is not finite, because a best action does not exist then.
-    """
-    if not np.isfinite(q_values).all():
-        raise RunError("policy: expected finite q-values, found NaN or infinity; the network's weights are damaged")
-    rows, actions = q_values.shape
-    explore = generator.random(rows) < epsilon
-    return np.where(explore, generator.integers(0, actions, rows), q_values.argmax(axis=1))
 
 
 @dataclass(frozen=True)

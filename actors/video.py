@@ -18,7 +18,8 @@ import numpy.typing as npt
 from ale_py import roms
 from ale_py.vector_env import AtariVectorEnv
 
-from actors.evaluator import EPSILON, Policy, epsilon_greedy
+from actors.evaluator import EPSILON
+from actors.policy import Policy, epsilon_greedy
 from distill.errors import RunError
 from distill.games import FRAMES_PER_STEP, MAX_EPISODE_FRAMES, NOOP_MAX, make_environment, reset_seed
 
@@ -55,7 +56,7 @@ def record_episode(
     Args:
         path: file to write, `*.mp4`; its folder must exist.
         game: ROM name.
-        policy: see `actors.evaluator.Policy`.
+        policy: see `actors.policy.Policy`.
         epsilon: share of uniformly random actions.
         seed: of emulators and random actions.
         max_steps: control steps, 15 a second, after which the video ends even if the episode has not.

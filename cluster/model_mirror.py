@@ -2,7 +2,6 @@
 
 import fcntl
 import json
-import os
 import re
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.errors import RunError
+from distill.files import write_atomically
 
 _METADATA = re.compile(r"^(\d+)\.json$")
 
@@ -74,15 +74,4 @@ class ModelMirror:
             ) from error
 
     def _write(self, name: str, data: bytes) -> None:
-        partial = self._directory / f".{name}.partial"
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self._directory / name)
-        folder = os.open(self._directory, os.O_RDONLY)
-        try:
-            # The rename itself must survive a power cut, too.
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_atomically(self._directory / name, data)

@@ -16,8 +16,8 @@ from cluster.placement import Placement
 from cluster.session import Session, evaluation_tasks
 from cluster.supervisor import Supervisor, Worker, finish, kill
 from distill.protocols import Services
+from learner.progress import Progress
 from learner.remote import RemoteLearner
-from learner.trainer import Progress
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from distill.games import reset_seed
 from distill.protocols import ModelRegistry
 from distill.scores import GameScore, compare
 from distill.teachers import TeacherFile
-from learner.trainer import Progress
+from learner.progress import Progress
 
 log = logging.getLogger(__name__)
 

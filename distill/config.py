@@ -128,7 +128,7 @@ class LearnerConfig(Section):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of the trunk; auto is bfloat16 where the hardware has it. Labels, last layer and loss stay float32."""
     learner_threads: Annotated[int, Field(ge=0, le=256)] = 0
-    """CPU threads of the learner; 0 takes all cores."""
+    """CPU threads of the learner; 0 takes the cores that collectors and evaluator leave, at least 1 and at most 8."""
     checkpoint_seconds: Annotated[float, Field(gt=0.0)] = 60.0
     """Seconds between checkpoints."""
     keep_last: Annotated[int, Field(ge=1, le=1_000)] = 3

@@ -9,7 +9,8 @@ import torch
 
 from distill.config import RunConfig
 from distill.protocols import Services
-from learner.trainer import Progress, Trainer
+from learner.progress import Progress
+from learner.trainer import Trainer
 
 
 @ray.remote

@@ -5,9 +5,8 @@ import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -17,9 +16,10 @@ from distill.models import ModelCard, model_bytes
 from distill.networks import ARCHITECTURES, QNetwork
 from distill.protocols import Services
 from learner.checkpoints import CheckpointStore, learner_tensors, load_learner_tensors
-from learner.feed import Feed, FeedState
-from learner.limiter import LimiterState, SampleToInsertLimiter
+from learner.feed import Feed
+from learner.limiter import SampleToInsertLimiter
 from learner.memory import keep_freed_memory
+from learner.progress import Progress, TrainerState
 from learner.replay import GameReplay
 from learner.student_learner import StudentLearner
 
@@ -27,83 +27,6 @@ log = logging.getLogger(__name__)
 
 WAIT_SECONDS = 0.002
 PUBLISH_RETRY_SECONDS = 10.0
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What a learner reports after a slice of work. Counts run since the beginning of the run, resumes included.
-
-    Attributes:
-        updates: updates made.
-        samples: transitions sampled.
-        nonfinite_updates: updates skipped.
-        train_seconds: seconds spent in `Trainer.advance`.
-        fraction: share of the budget that is spent, 0 to 1.
-        done: whether the budget is spent.
-        loss: mean loss per game over this slice.
-        updates_per_second: over this slice.
-        replay: transitions per game in the replay.
-        inserted: transitions per game inserted.
-        rejected: chunks refused by reason, since this process began.
-        last_rejection: what was last refused and why.
-        outages: failed attempts of the feed to reach the buffer service, since this process began.
-        ratio: realised samples per inserted transition.
-        sample_wait_seconds: time the learner waited for data.
-        insert_wait_seconds: time the feed waited for the learner.
-        version: newest published version, 0 before the first.
-        version_updates: updates that this version had made.
-        checkpoint_updates: updates of the newest checkpoint, 0 before the first.
-    """
-
-    updates: int = 0
-    samples: int = 0
-    nonfinite_updates: int = 0
-    train_seconds: float = 0.0
-    fraction: float = 0.0
-    done: bool = False
-    loss: dict[str, float] = field(default_factory=dict[str, float])
-    updates_per_second: float = 0.0
-    replay: dict[str, int] = field(default_factory=dict[str, int])
-    inserted: dict[str, int] = field(default_factory=dict[str, int])
-    rejected: dict[str, int] = field(default_factory=dict[str, int])
-    last_rejection: str = ""
-    outages: int = 0
-    ratio: float = 0.0
-    sample_wait_seconds: float = 0.0
-    insert_wait_seconds: float = 0.0
-    version: int = 0
-    version_updates: int = 0
-    checkpoint_updates: int = 0
-
-
-@dataclass(frozen=True)
-class TrainerState:
-    """What a checkpoint keeps beside tensors.
-
-    Attributes:
-        updates: updates made.
-        nonfinite_updates: updates skipped.
-        train_seconds: seconds spent training.
-        version: newest published version.
-        version_updates: updates that this version had made.
-        feed: how far the feed has come.
-    """
-
-    updates: int = 0
-    nonfinite_updates: int = 0
-    train_seconds: float = 0.0
-    version: int = 0
-    version_updates: int = 0
-    feed: FeedState = field(default_factory=FeedState)
-
-    @classmethod
-    def from_json(cls, state: Mapping[str, Any]) -> "TrainerState":
-        """Return the state that `dataclasses.asdict` turned into plain values."""
-        feed = dict[str, Any](state["feed"])
-        feed["limiter"] = LimiterState(**feed["limiter"])
-        plain = dict[str, Any](state)
-        plain["feed"] = FeedState(**feed)
-        return cls(**plain)
 
 
 class Trainer:

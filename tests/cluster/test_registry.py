@@ -63,7 +63,7 @@ def test_only_the_newest_and_the_named_are_kept(redis_server: PrivateRedis, run_
     assert {path.name for path in models.glob("*.safetensors")} == {f"{v}.safetensors" for v in (4, 6, 7, 8)}
     assert len(list(models.glob("[0-9]*.json"))) == 8
     assert json.loads((models / "names.json").read_text()) == {"best": 7, "candidate": 4, "latest": 8}
-    assert not list(models.glob("*.partial"))
+    assert not list(models.glob("*.tmp"))
 
 
 @pytest.mark.parametrize("lost", ["everything", "tail"])

@@ -1,0 +1,43 @@
+"""Who may import whom: the contracts of pyproject.toml, and that they would notice a breach."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("distill", "actors", "learner", "cluster")
+LINTER = Path(sys.executable).with_name("lint-imports")
+
+
+def lint(folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([LINTER, "--no-cache"], cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_packages_keep_to_their_floors():
+    done = lint(ROOT)
+    assert done.returncode == 0, done.stdout
+    assert "3 kept, 0 broken" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "file, line",
+    [
+        ("distill/games.py", "import learner.limiter"),
+        ("distill/games.py", "import prometheus_client"),
+        ("actors/video.py", "import learner.limiter"),
+        ("learner/limiter.py", "import redis"),
+        ("learner/limiter.py", "import cluster.placement"),
+    ],
+)
+def test_a_breach_is_noticed(tmp_path: Path, file: str, line: str):
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    with (tmp_path / file).open("a") as source:
+        source.write(f"\n{line}\n")
+    done = lint(tmp_path)
+    assert done.returncode == 1, done.stdout
+    assert "1 broken" in done.stdout
