@@ -108,6 +108,10 @@ class Sandbox:
     def _new(self, name: str) -> tuple[str, ...]:
         return (*TINY, "--root", str(self.path / "runs"), "--name", name)
 
+    def redis_server(self, name: str) -> int:
+        """Return the process of a run's own Redis."""
+        return json.loads((self.run(name) / "redis" / "server.lock").read_text())["server"]
+
     def leftovers(self) -> list[str]:
         """Return what should not be there when no `distill` runs: processes, temporary files, files in HOME."""
         found = [*processes(self.path).values()]

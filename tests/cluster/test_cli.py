@@ -7,13 +7,14 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 from run_support import TEACHERS, TINY
+from safetensors.torch import load_file
 
 from cluster import cli
 from cluster.commands.run import RunOptions
@@ -44,8 +45,8 @@ def refuse(capsys: Capture, *arguments: str) -> str:
     return " ".join(printed.err.split())
 
 
-@pytest.mark.parametrize("command", [(), *((name,) for name in cli.COMMANDS)], ids=lambda command: "-".join(command))
-def test_help_exits_with_0_and_explains_every_option(command: tuple[str, ...], capsys: Capture):
+@pytest.mark.parametrize("command", [(), *((name,) for name in cli.COMMANDS)], ids="-".join)
+def test_help_exits_with_0(command: tuple[str, ...], capsys: Capture):
     assert cli.run((*command, "--help")) == 0
     output = capsys.readouterr().out
     assert output.startswith("usage: distill") or f"usage: distill {' '.join(command)}" in output
@@ -170,11 +171,11 @@ def test_a_missing_or_empty_folder_of_teachers(teachers: Path, capsys: Capture):
         (lambda data: b"\x00\x01" * 5000, "not a safetensors file"),
         (lambda data: data.replace(b'"kind": "\\"teacher\\""', b'"kind": "\\"student\\""'), "found a student of pong"),
         (lambda data: data.replace(b"max_pool", b"min_pool"), "preprocessing"),
-        (lambda data: data.replace(b"pong", b"pong"), "not one of the"),
+        (lambda data: data.replace(b"pong", b"pang"), "not one of the"),
     ],
     ids=["truncated", "truncated header", "empty", "noise", "student", "preprocessing", "game"],
 )
-def test_a_damaged_teacher_is_named(spoil: "type[bytes]", expected: str, teachers: Path, capsys: Capture):
+def test_a_damaged_teacher_is_named(spoil: Callable[[bytes], bytes], expected: str, teachers: Path, capsys: Capture):
     (teachers / "pong.safetensors").write_bytes(spoil(PONG.read_bytes()))
     for command in ("run", "teachers"):
         message = refuse(capsys, command, "--teachers", str(teachers))
@@ -320,27 +321,14 @@ def test_wrong_files_and_values_of_the_other_commands(
     arguments: tuple[str, ...], expected: str, here: Path, capsys: Capture
 ):
     (here / "noise").write_bytes(b"\x00\x01" * 100)
-    network, _ = load_model(BREAKOUT)
-    names = {"conv1": "net.0", "conv2": "net.2", "conv3": "net.4", "fc": "net.7", "head": "net.9"}
-    state = {
-        f"{names[key.split('.')[-2]]}.{key.split('.')[-1]}": value
-        for key, value in network.state_dict().items()
-        if key.split(".")[-2] in names
-    }
+    layers = {"conv1": "0", "conv2": "2", "conv3": "4", "fc": "7", "heads": "9"}
+    weights = load_file(BREAKOUT)
+    state = {f"net.{layers[key.split('.')[0]]}.{key.split('.')[-1]}": value for key, value in weights.items()}
     torch.save(state, here / "plain.pt")
     assert expected in refuse(capsys, *arguments)
 
 
-def test_ctrl_c_in_any_command_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: Capture):
-    def interrupted(arguments: object, console: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("cluster.commands.teachers.command", interrupted)
-    assert cli.run(["teachers"]) == 130
-    assert capsys.readouterr().err == "distill teachers: interrupted\n"
-
-
-def test_an_imported_teacher_is_listed_and_exported(here: Path, capsys: Capture):
+def test_a_teacher_is_listed_and_exported(here: Path, capsys: Capture):
     network, card = load_model(BREAKOUT)
     save_model(here / "breakout.safetensors", network, card, "float16")
     assert cli.run(["teachers", "--teachers", str(here)]) == 0
