@@ -3,6 +3,11 @@
 Nothing here knows Ray, Redis or Prometheus. `load_student` is all that a user of a trained student needs.
 """
 
-from distill.student import Student, load_student
+import os
+
+# At its import onnxruntime would put a device id and a database of events into HOME.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+from distill.student import Student, load_student  # noqa: E402 - after the variable that its imports read
 
 __all__ = ["Student", "load_student"]

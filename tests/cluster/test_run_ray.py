@@ -61,12 +61,12 @@ def finished(one_redis_server: PrivateRedis) -> Iterator[Finished]:
             env={"HOME": str(user.home), "RAY_AUTH_MODE": "disabled", "PATH": "/usr/bin:/bin"},
         ) as users_ray:
             assert users_ray.stdin is not None and users_ray.stdout is not None
-            users_ray.stdin.write("\n")
-            users_ray.stdin.flush()
-            counts = [users_ray.stdout.readline().strip()]
             # Were it heeded, the run would not find a Ray there.
             sandbox.environment["RAY_ADDRESS"] = "127.0.0.1:1"
             run = sandbox.train("both", "--updates", "400", *UNTRAINED)
+            users_ray.stdin.write("\n")
+            users_ray.stdin.flush()
+            counts = [users_ray.stdout.readline().strip()]
             pids = {
                 kind: run.until(lambda kind=kind, count=count: at_work(run, kind, count), f"{count} {kind}")
                 for kind, count in (("Collector", 2), ("Learner", 1), ("Evaluator", 1))

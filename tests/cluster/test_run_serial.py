@@ -90,7 +90,7 @@ def test_the_same_seed_gives_the_same_student_and_another_seed_another(sandbox: 
         "--updates",
         "60",
         "--eval-every",
-        "20",
+        "30",
         "--driver",
         "mixture",
         "--student-share-updates",

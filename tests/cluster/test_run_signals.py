@@ -19,8 +19,7 @@ from run_support import (
     updates,
 )
 
-OPTIONS = ("--games", "breakout", "--updates", "1000000", *UNTRAINED, "--checkpoint-seconds", "600")
-"""No checkpoint is due before a signal asks for one."""
+OPTIONS = ("--games", "breakout", "--updates", "1000000", *UNTRAINED)
 STOP_SECONDS = 15.0
 
 pytestmark = pytest.mark.timeout(300)
@@ -48,7 +47,8 @@ def stop(run: Distill, sandbox: Sandbox, number: int, *, group: bool) -> int:
 
 def test_a_run_on_ray_stops_and_goes_on_without_ray(sandbox: Sandbox):
     folder = sandbox.run("run")
-    run = sandbox.train("run", *OPTIONS)
+    # No checkpoint is due before the signal asks for one.
+    run = sandbox.train("run", *OPTIONS, "--checkpoint-seconds", "600")
     run.until(lambda: updates(folder) > 20, "updates")
     assert checkpointed(folder) == 0
     # To the whole group, as `timeout` does it, and ctrl-C: Ray's daemons must not hear it before the learner has saved.
@@ -65,8 +65,8 @@ def test_a_run_on_ray_stops_and_goes_on_without_ray(sandbox: Sandbox):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_signal_stops_at_once(sandbox: Sandbox, number: int):
-    run = sandbox.train("run", "--serial", *OPTIONS)
-    run.until(lambda: updates(sandbox.run("run")) > 0, "updates")
+    run = sandbox.train("run", "--serial", *OPTIONS, "--checkpoint-seconds", "0.1")
+    run.until(lambda: checkpointed(sandbox.run("run")) > 0, "a checkpoint")
     # A Redis that does not answer keeps the run from ending by itself.
     server = sandbox.redis_server("run")
     os.kill(server, signal.SIGSTOP)
