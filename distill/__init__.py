@@ -8,6 +8,6 @@ import os
 # At its import onnxruntime would put a device id and a database of events into HOME.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-from distill.student import Student, load_student  # noqa: E402 - after the variable that its imports read
+from distill.student import Student, load_student
 
 __all__ = ["Student", "load_student"]
