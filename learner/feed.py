@@ -17,7 +17,7 @@ from learner.replay import GameReplay
 log = logging.getLogger(__name__)
 
 CHUNKS_PER_READ = 8
-IDLE_SECONDS = 0.02
+IDLE_SECONDS = 0.05
 MAX_BACKOFF_SECONDS = 2.0
 
 
