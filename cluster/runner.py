@@ -23,11 +23,10 @@ from cluster.ray_backend import RayBackend
 from cluster.run_folder import RunFolder, new_run, open_run
 from cluster.serial_backend import SerialBackend
 from cluster.services import RedisServices
-from cluster.session import Session, evaluation_tasks
+from cluster.session import Session, evaluation_tasks, final_tasks
 from cluster.stopping import StopRequest
 from distill.config import RunConfig, flatten
 from distill.errors import ConfigError, RunError
-from distill.games import reset_seed
 from distill.teachers import TeacherFile, choose_teachers
 from learner.checkpoints import CheckpointStore
 from learner.trainer import choose_device
@@ -205,33 +204,9 @@ def _final_evaluation(session: Session, backend: Backend, watch: _Watch) -> list
     episodes = session.config.evaluation.final_episodes
     if episodes and not watch.stop.requested:
         session.note(f"final evaluation: {episodes} episodes of teacher and student per game")
-        for evaluation in watch.over(backend.evaluate(_final_tasks(session))):
+        for evaluation in watch.over(backend.evaluate(final_tasks(session))):
             if evaluation is not None:
                 score = evaluation.score()
                 session.note(f"{score.game}, {score.who}: mean {score.mean:.2f} of {score.episodes} episodes")
                 evaluations.append(evaluation)
     return evaluations
-
-
-def _final_tasks(session: Session) -> list[EvaluationTask]:
-    assert session.best is not None, "a run that is done has evaluated its last version"
-    settings = session.config.evaluation
-    student = session.registry.fetch(session.best.version)
-    return [
-        EvaluationTask(
-            who=who,
-            game=game,
-            version=version,
-            model=model,
-            episodes=settings.final_episodes,
-            lanes=settings.eval_lanes,
-            epsilon=settings.eval_epsilon,
-            # Seeds that chose the best version would flatter it.
-            seed=reset_seed(session.config.general.seed, 2),
-        )
-        for game, teacher in session.teachers.items()
-        for who, version, model in (
-            ("teacher", 0, teacher.path.read_bytes()),
-            ("student", session.best.version, student),
-        )
-    ]

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 METRICS = "metrics.jsonl"
 EVALUATIONS = "evaluations.jsonl"
 METRICS_SECONDS = 5.0
+CHOOSING_SEEDS, FINAL_SEEDS = 1, 2
+"""Streams of seeds; those that chose the best version would flatter it at the end."""
 
 
 @dataclass(frozen=True)
@@ -201,18 +203,26 @@ def evaluation_tasks(session: Session, version: int, *, fetch: bool = False) -> 
         version: the student's version.
         fetch: put the model into the tasks, for evaluators that have no registry.
     """
-    settings = session.config.evaluation
     model = session.registry.fetch(version) if fetch else None
+    episodes = session.config.evaluation.eval_episodes
+    return [_task(session, "student", game, version, model, episodes, CHOOSING_SEEDS) for game in session.teachers]
+
+
+def final_tasks(session: Session) -> list[EvaluationTask]:
+    """Return one task a game and player that plays the teacher and the best student."""
+    assert session.best is not None, "a run that is done has evaluated its last version"
+    version, episodes = session.best.version, session.config.evaluation.final_episodes
+    student = session.registry.fetch(version)
     return [
-        EvaluationTask(
-            who="student",
-            game=game,
-            version=version,
-            model=model,
-            episodes=settings.eval_episodes,
-            lanes=settings.eval_lanes,
-            epsilon=settings.eval_epsilon,
-            seed=reset_seed(session.config.general.seed, 1),
-        )
-        for game in session.teachers
+        _task(session, *player, episodes, FINAL_SEEDS)
+        for game, teacher in session.teachers.items()
+        for player in (("teacher", game, 0, teacher.path.read_bytes()), ("student", game, version, student))
     ]
+
+
+def _task(
+    session: Session, who: str, game: str, version: int, model: bytes | None, episodes: int, stream: int
+) -> EvaluationTask:
+    settings = session.config.evaluation
+    seed = reset_seed(session.config.general.seed, stream)
+    return EvaluationTask(who, game, version, model, episodes, settings.eval_lanes, settings.eval_epsilon, seed)
