@@ -26,6 +26,8 @@ class ChunkBuilder:
         self._sequence = 0
         self._filled = np.zeros(lanes, np.int64)
         self._first_age = np.zeros(lanes, np.int64)
+        # A lane's chunk names the versions of its first step: what it says is never newer than a step of it.
+        self._versions = np.zeros((2, lanes), np.int64)
         self._frames = np.zeros((lanes, steps + PREFIX, *FRAME_SHAPE), np.uint8)
         self._q_values = np.zeros((lanes, steps, actions), np.float32)
         self._taken = np.zeros((lanes, steps), np.uint8)
@@ -60,6 +62,7 @@ class ChunkBuilder:
         if len(fresh):
             self._frames[fresh, :PREFIX] = observations[fresh, :PREFIX]
             self._first_age[fresh] = np.minimum(ages[fresh], PREFIX)
+            self._versions[:, fresh] = [[self.teacher_version], [self.driver_version]]
         self._frames[lanes, at + PREFIX] = observations[lanes, PREFIX]
         self._q_values[lanes, at] = q_values[lanes]
         self._taken[lanes, at] = taken[lanes]
@@ -80,8 +83,8 @@ class ChunkBuilder:
             producer=self._producer,
             life=self._life,
             sequence=self._sequence,
-            teacher_version=self.teacher_version,
-            driver_version=self.driver_version,
+            teacher_version=int(self._versions[0, lane]),
+            driver_version=int(self._versions[1, lane]),
             steps=steps,
             actions=self._actions,
             first_age=int(self._first_age[lane]),

@@ -3,10 +3,10 @@
 import os
 from dataclasses import dataclass
 
-from actors.collector import Collector
-from actors.student_follower import StudentFollower
+from actors.collector import Collector, CollectorCounters
+from actors.policy import warm_policy
 from distill.config import CollectConfig
-from distill.inference import make_q_function
+from distill.following import ModelFollower
 from distill.models import load_model
 from distill.protocols import Services, WriterCounters
 
@@ -44,7 +44,8 @@ class CollectorReport:
         transitions: those of them that were handed to the writer.
         episodes: episodes that ended.
         episode_scores: raw scores of the newest teacher-driven episodes.
-        student_version: version of the student that drives, 0 if none.
+        teacher_version: version of the network that labels, 0 for one from a file.
+        student_version: version of the network that drives in its stead, 0 if none.
         seconds: where the time went.
         writer: what the buffer's writer has done.
     """
@@ -56,6 +57,7 @@ class CollectorReport:
     transitions: int
     episodes: int
     episode_scores: tuple[float, ...]
+    teacher_version: int
     student_version: int
     seconds: dict[str, float]
     writer: WriterCounters
@@ -71,42 +73,57 @@ class CollectingActor:
 
     def __init__(self, spec: CollectorSpec, services: Services) -> None:
         network, _ = load_model(spec.teacher)
-        q_function = make_q_function(network)
         self._writer = services.writer(spec.game)
         self._spec = spec
         self._collector = Collector(
             spec.game,
-            lambda observations: q_function(observations, spec.game),
+            warm_policy(network, spec.game),
             self._writer,
             spec.config,
+            spec.config.epsilon,
             spec.seed,
             spec.producer,
             spec.incarnation,
         )
-        self._follower = StudentFollower(services.registry(), self._collector)
+        self._student = ModelFollower(
+            services.registry("student"), "latest", lambda network: warm_policy(network, spec.game)
+        )
 
     def collect(self, seconds: float, student_share: float, steps: int | None = None) -> CollectorReport:
         """Play for about `seconds`, or `steps` steps, with the student driving that share of episodes, and report."""
-        self._follower.refresh(student_share)
+        if student_share > 0.0:
+            student = self._student.poll()
+            if student is not None:
+                self._collector.set_student(student.model, student.version, student_share)
+            self._collector.set_student_share(student_share)
         counters = self._collector.collect(seconds, steps)
-        return CollectorReport(
-            producer=self._spec.producer,
-            game=self._spec.game,
-            pid=os.getpid(),
-            steps=counters.steps,
-            transitions=counters.transitions,
-            episodes=counters.episodes,
-            episode_scores=tuple(counters.episode_scores),
-            student_version=self._collector.student_version,
-            seconds=dict(counters.seconds),
-            writer=self._writer.counters,
-        )
+        return report_of(self._spec.producer, self._collector, counters, self._writer.counters)
 
     def finish(self, timeout: float) -> int:
         """Push what is left within `timeout` seconds and close; return the number of chunks left behind."""
+        self._student.close()
         left = self._collector.flush(timeout)
         self._collector.close()
         return left
+
+
+def report_of(
+    producer: str, collector: Collector, counters: CollectorCounters, writer: WriterCounters
+) -> CollectorReport:
+    """Return a collector's report."""
+    return CollectorReport(
+        producer=producer,
+        game=collector.game,
+        pid=os.getpid(),
+        steps=counters.steps,
+        transitions=counters.transitions,
+        episodes=counters.episodes,
+        episode_scores=tuple(counters.episode_scores),
+        teacher_version=collector.teacher_version,
+        student_version=collector.student_version,
+        seconds=dict(counters.seconds),
+        writer=writer,
+    )
 
 
 def student_share(config: CollectConfig, updates: int) -> float:

@@ -1,4 +1,4 @@
-"""Plays one game on N lanes, labels every step with the teacher's q-values, and writes chunks to the buffer service."""
+"""Plays one game on N lanes, labels every step with a network's q-values, and writes chunks to the buffer service."""
 
 import secrets
 import time
@@ -9,7 +9,7 @@ import numpy as np
 
 from actors.chunk_builder import ChunkBuilder
 from actors.policy import Policy, epsilon_greedy
-from distill.config import CollectConfig
+from distill.config import PlayConfig
 from distill.games import action_count, make_environment, reset_seed
 from distill.protocols import ChunkWriter
 
@@ -46,7 +46,8 @@ class Collector:
         game: ROM name.
         teacher: labels every observation, and drives unless the student does.
         writer: the buffer service's producer side.
-        config: lanes, chunk length, epsilon and driver.
+        config: lanes, threads and chunk length.
+        epsilon: share of uniformly random actions; `set_epsilon` changes it.
         seed: the run's seed.
         producer: name of this actor, unique in the run.
         incarnation: how often this actor was started before, so that a replacement plays other episodes.
@@ -57,7 +58,8 @@ class Collector:
         game: str,
         teacher: Policy,
         writer: ChunkWriter,
-        config: CollectConfig,
+        config: PlayConfig,
+        epsilon: float,
         seed: int,
         producer: str = "collector",
         incarnation: int = 0,
@@ -70,6 +72,7 @@ class Collector:
         self._student_share = 0.0
         self._writer = writer
         self._config = config
+        self._epsilon = epsilon
         self._actions = action_count(game)
         stream = (*producer.encode(), incarnation)
         self._random = np.random.default_rng([seed, *stream])
@@ -85,9 +88,27 @@ class Collector:
         self._full_lanes: deque[int] = deque()
 
     @property
+    def teacher_version(self) -> int:
+        """Version of the network that labels, 0 for one from a file."""
+        return self._builder.teacher_version
+
+    @property
     def student_version(self) -> int:
         """Version of the student that drives, 0 if none does."""
         return self._builder.driver_version
+
+    def set_teacher(self, policy: Policy, version: int) -> None:
+        """Let this network label from the next step on; a chunk names the version that labelled its first step."""
+        self._teacher = policy
+        self._builder.teacher_version = version
+
+    def set_epsilon(self, epsilon: float) -> None:
+        """Act at random with this probability from the next step on."""
+        self._epsilon = epsilon
+
+    def set_student_share(self, share: float) -> None:
+        """Let the student drive this share of the episodes that begin from now on, once there is one."""
+        self._student_share = share
 
     def set_student(self, policy: Policy, version: int, share: float) -> None:
         """Let the student drive a share of the episodes, beginning with each lane's next episode.
@@ -158,7 +179,7 @@ class Collector:
         if self._student is not None and len(driven):
             driving = labels.copy()
             driving[driven] = self._student(observations[driven])
-        taken = epsilon_greedy(driving, self._config.epsilon, self._random)
+        taken = epsilon_greedy(driving, self._epsilon, self._random)
         inferred = time.perf_counter()
         self._observations, rewards, terminated, truncated, info = self._environment.step(taken)
         stepped = time.perf_counter()

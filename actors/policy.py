@@ -6,9 +6,19 @@ import numpy as np
 import numpy.typing as npt
 
 from distill.errors import RunError
+from distill.games import OBSERVATION_SHAPE
+from distill.inference import make_q_function
+from distill.networks import QNetwork
 
 Policy = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
 """Takes [B, 4, 84, 84] uint8 observations and returns [B, A] float32 q-values of one game."""
+
+
+def warm_policy(network: QNetwork, game: str) -> Policy:
+    """Return a network's policy for a game; what its first forward has to set up is done."""
+    q_function = make_q_function(network)
+    q_function(np.zeros((1, *OBSERVATION_SHAPE), np.uint8), game)
+    return lambda observations: q_function(observations, game)
 
 
 def epsilon_greedy(

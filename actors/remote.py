@@ -6,6 +6,7 @@ import torch
 from actors.collecting_actor import CollectingActor, CollectorReport, CollectorSpec
 from actors.evaluating_actor import EvaluatingActor, EvaluationTask
 from actors.evaluator import Evaluation
+from actors.exploring_actor import ExplorerSpec, ExploringActor
 from distill.protocols import Services
 
 
@@ -23,6 +24,23 @@ class RemoteCollector:
 
     def finish(self, timeout: float) -> int:
         """See `CollectingActor.finish`."""
+        return self._actor.finish(timeout)
+
+
+@ray.remote
+class RemoteExplorer:
+    """An `ExploringActor` in a process of its own."""
+
+    def __init__(self, spec: ExplorerSpec, services: Services) -> None:
+        torch.set_num_threads(1)
+        self._actor = ExploringActor(spec, services)
+
+    def explore(self, seconds: float, game_steps: int) -> CollectorReport:
+        """See `ExploringActor.explore`."""
+        return self._actor.explore(seconds, game_steps)
+
+    def finish(self, timeout: float) -> int:
+        """See `ExploringActor.finish`."""
         return self._actor.finish(timeout)
 
 

@@ -14,11 +14,14 @@ PLAIN_WIDTH = 140
 
 COMMANDS = {
     "run": "distil teachers into one student",
+    "teach": "train a DQN teacher of a game",
+    "online": "train Q-learners and distil from the best so far all the while",
     "evaluate": "play whole episodes with a model and print its scores",
     "import-teacher": "turn a Stable-Baselines3, CleanRL or plain PyTorch file into a teacher",
     "teachers": "list teacher files with their cards",
     "export": "write a student or teacher as ONNX",
     "runs": "list runs with their size, or delete one",
+    "models": "list a run's models, export one, or roll a promotion back",
     "bench": "measure this machine against bare loops",
 }
 

@@ -11,17 +11,25 @@ from typing import Any
 from distill.errors import RunError
 from distill.files import write_atomically
 
+_LEDGER = "ledger.json"
 _METADATA = re.compile(r"^(\d+)\.json$")
 
 
+def mirrored_lines(directory: Path) -> list[str]:
+    """Return the lines of models that a run's folder has a copy of."""
+    return sorted(path.name for path in (directory / "models").glob("*/"))
+
+
 class ModelMirror:
-    """Files `<version>.safetensors`, `<version>.json` (its metadata) and `names.json` in `<directory>/models`.
+    """Files in `<directory>/models/<line>`: a version's weights and metadata, all names, and what was decided.
+
+    They are `<version>.safetensors`, `<version>.json`, `names.json` and `ledger.json`.
 
     Every file is written under another name, brought to the disk and renamed. A version is there once its metadata is.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory / "models"
+    def __init__(self, directory: Path, line: str) -> None:
+        self._directory = directory / "models" / line
         self._directory.mkdir(parents=True, exist_ok=True)
 
     @contextmanager
@@ -57,6 +65,14 @@ class ModelMirror:
     def store_names(self, names: Mapping[str, int]) -> None:
         """Write which version each name points at."""
         self._write("names.json", json.dumps(names, indent=1, sort_keys=True).encode())
+
+    def ledger(self) -> dict[str, Any]:
+        """Return what `store_ledger` wrote, empty before. Raises RunError if it is damaged."""
+        return self._read_json(_LEDGER) if (self._directory / _LEDGER).exists() else {}
+
+    def store_ledger(self, ledger: Mapping[str, Any]) -> None:
+        """Write scores, verdicts and promotions."""
+        self._write(_LEDGER, json.dumps(ledger, indent=1, sort_keys=True).encode())
 
     def keep_only(self, versions: set[int]) -> None:
         """Drop the bytes of all other versions; their metadata stays."""

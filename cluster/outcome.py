@@ -9,7 +9,8 @@ from rich.console import Console
 from actors.evaluator import Evaluation
 from actors.video import record_episode
 from cluster.results import learning_curve, result_table
-from cluster.session import EVALUATIONS, METRICS, Session
+from cluster.run_session import EVALUATIONS, METRICS
+from cluster.session import Session
 from distill.files import write_atomically
 from distill.games import reset_seed
 from distill.inference import make_q_function

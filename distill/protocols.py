@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 from distill.chunks import Chunk
 
+EXPLORERS_SUFFIX = ".explorers"
+
 
 @dataclass(frozen=True)
 class StoredChunk:
@@ -106,7 +108,10 @@ class ChunkReader(Protocol):
 
 
 class ModelRegistry(Protocol):
-    """Model versions of one run as safetensors bytes, with names such as `latest` and `best` that point at one."""
+    """Model versions of one line as safetensors bytes, with names such as `latest` and `best` that point at one.
+
+    A line is a sequence of versions of one network in training: `student`, or a Q-learner's by its games.
+    """
 
     def publish(self, data: bytes, metadata: Mapping[str, Any]) -> int:
         """Store a model, point `latest` at it, and return its version: 1, 2, 3, ..."""
@@ -140,6 +145,11 @@ class Services(Protocol):
         """Connect as the learner of that rank."""
         ...
 
-    def registry(self) -> ModelRegistry:
-        """Connect to the model registry."""
+    def registry(self, line: str) -> ModelRegistry:
+        """Connect to the model registry of one line."""
         ...
+
+
+def explorers_line(line: str) -> str:
+    """Return the line of the versions with which a Q-learner's explorers play; only the newest are kept."""
+    return f"{line}{EXPLORERS_SUFFIX}"

@@ -18,7 +18,7 @@ from safetensors.torch import save
 
 from distill.errors import RunError
 from distill.files import write_atomically
-from learner.student_learner import StudentLearner
+from learner.gradient_learner import GradientLearner
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class CheckpointEntry:
 
     Attributes:
         file: file name inside the checkpoint folder.
-        updates: updates that the student had made.
+        updates: updates that the network had made.
         version: model version published from the same weights, or None.
         score: that version's score, higher is better, or None while unknown.
     """
@@ -43,9 +43,16 @@ class CheckpointEntry:
     score: float | None = None
 
 
-def learner_tensors(learner: StudentLearner) -> dict[str, torch.Tensor]:
+AnyLearner = GradientLearner[Any, Any]
+
+
+def learner_tensors(learner: AnyLearner) -> dict[str, torch.Tensor]:
     """Return weights, optimizer state and random generators as named tensors on the CPU."""
-    tensors = {f"network.{name}": value for name, value in learner.network.state_dict().items()}
+    tensors = {
+        f"{kind}.{name}": value
+        for kind, network in learner.networks.items()
+        for name, value in network.state_dict().items()
+    }
     for index, slots in learner.optimizer.state_dict()["state"].items():
         for name, value in slots.items():
             tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
@@ -54,13 +61,12 @@ def learner_tensors(learner: StudentLearner) -> dict[str, torch.Tensor]:
     return {name: value.detach().to("cpu").contiguous() for name, value in tensors.items()}
 
 
-def load_learner_tensors(learner: StudentLearner, tensors: Mapping[str, torch.Tensor]) -> None:
+def load_learner_tensors(learner: AnyLearner, tensors: Mapping[str, torch.Tensor]) -> None:
     """Restore what `learner_tensors` returned.
 
     Raises:
         RunError: if the tensors belong to another network or optimizer.
     """
-    weights = {n.removeprefix("network."): t for n, t in tensors.items() if n.startswith("network.")}
     parameters = list(learner.network.parameters())
     slots: dict[int, dict[str, torch.Tensor]] = {}
     try:
@@ -68,13 +74,15 @@ def load_learner_tensors(learner: StudentLearner, tensors: Mapping[str, torch.Te
             if name.startswith("optimizer."):
                 _, index, slot = name.split(".", 2)
                 slots.setdefault(int(index), {})[slot] = _laid_out_as(parameters[int(index)], tensor)
-        learner.network.load_state_dict(weights)
+        for kind, network in learner.networks.items():
+            weights = {n.removeprefix(f"{kind}."): t for n, t in tensors.items() if n.startswith(f"{kind}.")}
+            network.load_state_dict(weights)
         state = learner.optimizer.state_dict()
         learner.optimizer.load_state_dict({"state": slots, "param_groups": state["param_groups"]})
         learner.sampler.set_state(tensors["random.sampler"])
         learner.game_chooser.set_state(tensors["random.game_chooser"])
     except (RuntimeError, ValueError, KeyError, IndexError) as error:
-        raise RunError(f"the checkpoint does not fit this run's student and optimizer: {error}") from error
+        raise RunError(f"the checkpoint does not fit this run's network and optimizer: {error}") from error
 
 
 def _laid_out_as(parameter: torch.Tensor, slot: torch.Tensor) -> torch.Tensor:

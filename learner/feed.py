@@ -67,6 +67,10 @@ class Feed:
         self._consumed = dict(state.consumed)
         self.inserted = Counter[str](dict.fromkeys(replays, 0) | state.inserted)
         self.rejected = Counter[str](dict.fromkeys(REJECTION_REASONS, 0))
+        self.least_version: dict[str, int] = {}
+        """Per game, the oldest teacher version whose labels are still wanted; older chunks are dropped."""
+        self.stale = 0
+        """Transitions dropped for that."""
         self.duplicates = 0
         self.refilled = 0
         self.outages = 0
@@ -113,8 +117,11 @@ class Feed:
             self.last_rejection = f"{stored.game}, chunk {stored.life}/{stored.sequence}: {error}"
             log.warning("refused a chunk (%s): %s", error.reason, self.last_rejection)
             return
-        replay.append(chunk)
         self._seen[header.life] = header.sequence
+        if header.teacher_version < self.least_version.get(header.game, 0):
+            self.stale += header.steps
+            return
+        replay.append(chunk)
         with self._lock:
             if header.sequence <= self._consumed.get(header.life, -1):
                 self.refilled += header.steps

@@ -13,6 +13,7 @@ class Progress:
     """What a learner reports after a slice of work. Counts run since the beginning of the run, resumes included.
 
     Attributes:
+        line: the models that this learner publishes.
         updates: updates made.
         samples: transitions sampled.
         nonfinite_updates: updates skipped.
@@ -32,8 +33,11 @@ class Progress:
         version: newest published version, 0 before the first.
         version_updates: updates that this version had made.
         checkpoint_updates: updates of the newest checkpoint, 0 before the first.
+        lag: per game, versions that the data of the newest minibatch was behind the newest version; for a student with
+            a changing teacher that of its labels, for a Q-learner that of the network that acted.
     """
 
+    line: str = "student"
     updates: int = 0
     samples: int = 0
     nonfinite_updates: int = 0
@@ -53,6 +57,7 @@ class Progress:
     version: int = 0
     version_updates: int = 0
     checkpoint_updates: int = 0
+    lag: dict[str, float] = field(default_factory=dict[str, float])
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The Ray actor around `Trainer`."""
+"""The Ray actors around trainers."""
 
 import os
 from collections.abc import Mapping
@@ -7,21 +7,24 @@ from pathlib import Path
 import ray
 import torch
 
-from distill.config import RunConfig
 from distill.protocols import Services
 from learner.progress import Progress
-from learner.trainer import Trainer
+from learner.q_trainer import QPlan, QTrainer
+from learner.student_trainer import StudentPlan, StudentTrainer
 
 
 @ray.remote
 class RemoteLearner:
-    """A `Trainer` in a process of its own, with a feed thread."""
+    """A trainer in a process of its own, with a feed thread."""
 
     def __init__(
-        self, config: RunConfig, actions: Mapping[str, int], services: Services, directory: Path, threads: int
+        self, plan: StudentPlan | QPlan, actions: Mapping[str, int], services: Services, directory: Path, threads: int
     ) -> None:
         torch.set_num_threads(threads)
-        self._trainer = Trainer(config, actions, services, directory, threaded=True)
+        if isinstance(plan, QPlan):
+            self._trainer = QTrainer(plan, actions, services, directory, threaded=True)
+        else:
+            self._trainer = StudentTrainer(plan, actions, services, directory, threaded=True)
 
     def pid(self) -> int:
         """Return the process, for those who watch it."""

@@ -1,238 +1,152 @@
-"""Runs the student learner: waits for data, updates, publishes versions, writes checkpoints, resumes from them."""
+"""Trains the student: on the labels of fixed teachers, or on those of the best teacher so far."""
 
 import logging
-import math
-import time
-from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 
-from distill.config import RunConfig
-from distill.errors import BufferUnavailable, RunError
+from distill.config import LearnerConfig, StudentConfig, TrainingConfig
+from distill.following import ModelFollower
 from distill.models import ModelCard, model_bytes
 from distill.networks import ARCHITECTURES, QNetwork
 from distill.protocols import Services
-from learner.checkpoints import CheckpointStore, learner_tensors, load_learner_tensors
-from learner.feed import Feed
-from learner.limiter import SampleToInsertLimiter
+from learner.gradient_learner import autocast_dtype
+from learner.label_replay import LabelReplay
 from learner.memory import keep_freed_memory
-from learner.progress import Progress, TrainerState
-from learner.replay import GameReplay
-from learner.student_learner import StudentLearner
+from learner.student_learner import FreshLabels, StudentLearner
+from learner.trainer import Trainer, choose_device
 
 log = logging.getLogger(__name__)
 
-WAIT_SECONDS = 0.002
-PUBLISH_RETRY_SECONDS = 10.0
+LINE = "student"
+"""The line of models that holds the student."""
 
 
-class Trainer:
-    """One student, its replays, its feed and its checkpoints. A plain class: `learner.remote` makes it a Ray actor.
+@dataclass(frozen=True)
+class StudentPlan:
+    """What a student's trainer needs to know of the configuration.
 
-    It resumes from the newest checkpoint in `directory`, if there is one; the buffer then fills its replay again.
+    Attributes:
+        student: network, loss and temperature.
+        training: device, replay and checkpoints.
+        learner: budget, batch size and optimizer.
+        chunk_steps: usual steps per chunk.
+        eval_every: updates between versions.
+        seed: the run's seed.
+        rank: rank of its reader of the buffer.
+        teachers: line of models per game whose `best` is the teacher; none if teachers are fixed.
+        labels: with such lines, label anew what is sampled, or learn from the present teacher's own chunks alone.
+    """
+
+    student: StudentConfig
+    training: TrainingConfig
+    learner: LearnerConfig
+    chunk_steps: int
+    eval_every: int
+    seed: int
+    rank: int = 0
+    teachers: Mapping[str, str] | None = None
+    labels: Literal["fresh", "stored"] = "stored"
+
+
+class StudentTrainer(Trainer):
+    """Trains one student on the chunks of its games; see `Trainer`.
 
     Args:
-        config: the run's configuration.
+        plan: what to train.
         actions: A of every game.
-        services: where chunks come from and models go to.
-        directory: the run's folder, for checkpoints.
-        threaded: let a feed thread fill the replay; without it `advance` does so itself, as far as data is there.
+        services: where chunks and teachers come from and models go to.
+        directory: the run's folder.
+        threaded: see `Trainer`.
     """
 
     def __init__(
-        self, config: RunConfig, actions: Mapping[str, int], services: Services, directory: Path, *, threaded: bool
+        self, plan: StudentPlan, actions: Mapping[str, int], services: Services, directory: Path, *, threaded: bool
     ) -> None:
-        self._config = config
-        self._settings = config.learner
-        device = choose_device(config.learner.device)
+        training, settings = plan.training, plan.learner.optimization
+        device = choose_device(training.device)
         if device.type == "cpu":
             keep_freed_memory()
-        torch.manual_seed(config.general.seed)
-        network = QNetwork(ARCHITECTURES[config.student.student], dict(actions))
-        self.replays = {
-            game: GameReplay(count, config.learner.replay_capacity, config.collect.chunk_steps, device)
+        torch.manual_seed(plan.seed)
+        network = QNetwork(ARCHITECTURES[plan.student.student], dict(actions))
+        label_replays = {
+            game: LabelReplay(count, training.replay_capacity, plan.chunk_steps, device)
             for game, count in actions.items()
         }
-        self.learner = StudentLearner(
-            network, self.replays, config.student, config.learner, device, config.general.seed
+        self._labels = FreshLabels(device) if plan.teachers and plan.labels == "fresh" else None
+        dtype = autocast_dtype(device, training.precision)
+        self._plan = plan
+        self._registry = services.registry(LINE)
+        self._followers = {
+            game: ModelFollower(services.registry(line), "best", lambda network: network)
+            for game, line in (plan.teachers or {}).items()
+        }
+        super().__init__(
+            LINE,
+            StudentLearner(
+                network, label_replays, plan.student, settings, device, dtype, plan.seed, labels=self._labels
+            ),
+            label_replays,
+            actions,
+            services.reader(plan.rank),
+            training,
+            settings.batch_size,
+            plan.learner.pace,
+            directory / "checkpoints" / LINE,
+            threaded=threaded,
         )
-        self.checkpoints = CheckpointStore(directory / "checkpoints", config.learner.keep_last)
-        state = self._restore()
-        settings = config.learner
-        self.limiter = SampleToInsertLimiter(
-            settings.sample_to_insert,
-            settings.sample_to_insert_window,
-            settings.min_replay * len(actions),
-            state.feed.limiter,
-        )
-        self._registry = services.registry()
-        self.feed = Feed(services.reader(0), self.replays, actions, self.limiter, state.feed)
-        self._threaded = threaded
-        self._train_seconds = state.train_seconds
-        self._version = state.version
-        self._version_updates = state.version_updates
-        self._checkpoint_updates = state.updates
-        self._checkpointed_at = time.monotonic()
-        self._publish_at = math.inf
-        if threaded:
-            self.feed.start()
-
-    def _restore(self) -> TrainerState:
-        found = self.checkpoints.load_latest()
-        if found is None:
-            return TrainerState()
-        tensors, raw = found
-        load_learner_tensors(self.learner, tensors)
-        state = TrainerState.from_json(raw)
-        self.learner.updates = state.updates
-        self.learner.nonfinite_updates = state.nonfinite_updates
-        log.info("resumed from the checkpoint of update %d; the replay refills from the buffer", state.updates)
-        return state
 
     @property
-    def fraction(self) -> float:
-        """Share of the run's budget that is spent: of its updates or of its minutes, whichever is more."""
-        spent = self.learner.updates / self._settings.updates
-        if self._settings.minutes is not None:
-            spent = max(spent, self._train_seconds / (60.0 * self._settings.minutes))
-        return min(1.0, spent)
+    def spent(self) -> float:
+        """Share of the updates that are made."""
+        return self.learner.updates / self._plan.learner.updates
 
-    def advance(self, seconds: float, updates: int | None = None) -> Progress:
-        """Train for about `seconds`, or that many updates; less if the budget or, without a feed thread, the data ends.
+    def _plan_publication(self) -> None:
+        if self.learner.updates % self._plan.eval_every == 0:
+            self._publish_soon()
 
-        Raises:
-            RunError: if the updates are not finite, or the feed has failed.
-        """
-        began = last = time.monotonic()
-        updates_before = self.learner.updates
-        losses, counts = defaultdict[str, float](float), Counter[str]()
-        until = math.inf if updates is None else updates_before + updates
-        while self.fraction < 1.0 and last - began < seconds and self.learner.updates < until:
-            if not self._threaded and not self._may_update():
-                self.feed.poll()
-            if self._may_update():
-                update = self.learner.update(self.fraction)
-                self.limiter.sampled += self._settings.batch_size
-                if update.finite:
-                    losses[update.game] += update.loss
-                    counts[update.game] += 1
-                if self.learner.updates % self._config.evaluation.eval_every == 0:
-                    self._publish_at = 0.0
-            elif self._threaded:
-                self._wait()
+    def _is_ready(self) -> bool:
+        """Take each game's new best teacher, if there is one; return whether every game has a teacher."""
+        for game, follower in self._followers.items():
+            model = follower.poll()
+            if model is None:
+                continue
+            if self._labels is not None:
+                self._labels.set_teacher(game, model.model)
             else:
-                break
-            now = time.monotonic()
-            if now >= self._publish_at:
-                self._try_to_publish()
-            self._train_seconds += now - last
-            last = now
-            if now - self._checkpointed_at >= self._settings.checkpoint_seconds:
-                self.checkpoint()
-        mean_loss = {game: losses[game] / counts[game] for game in counts}
-        rate = (self.learner.updates - updates_before) / max(1e-9, last - began)
-        return self._progress(mean_loss, rate)
+                self.feed.least_version[game] = model.version
+                dropped = self.replays[game].drop_before(model.version)
+                log.info("%s: %d transitions with labels of older teachers are dropped", game, dropped)
+            log.info("%s is taught by version %d", game, model.version)
+        return all(follower.version for follower in self._followers.values())
 
-    def _try_to_publish(self) -> None:
-        self._publish_at = math.inf
-        try:
-            self.publish()
-        except BufferUnavailable as error:
-            log.warning("student of update %d is not published yet: %s", self.learner.updates, error)
-            self._publish_at = time.monotonic() + PUBLISH_RETRY_SECONDS
+    def _lag(self) -> dict[str, float]:
+        # The version that labels is the newest promoted one that has arrived; stored labels carry their own.
+        versions = self.learner.sampled_version
+        behind = {game: follower.newest - follower.version for game, follower in self._followers.items()}
+        if self._labels is not None:
+            return {game: float(lag) for game, lag in behind.items()}
+        return {game: self._followers[game].newest - versions[game] for game in behind if game in versions}
 
-    def _may_update(self) -> bool:
-        filled = all(len(replay) >= self._settings.min_replay for replay in self.replays.values())
-        return filled and self.limiter.may_sample(self._settings.batch_size)
-
-    def _wait(self) -> None:
-        if self.feed.failure is not None:
-            raise RunError(f"the learner's feed failed: {self.feed.failure!r}") from self.feed.failure
-        time.sleep(WAIT_SECONDS)
-        self.limiter.sample_wait_seconds += WAIT_SECONDS
+    def taught_by(self) -> dict[str, int]:
+        """Return the version of each game's teacher, 0 before the first; empty where teachers are fixed."""
+        return {game: follower.version for game, follower in self._followers.items()}
 
     def publish(self) -> int:
         """Publish the student as a new version, with a checkpoint of the same weights; return the version."""
+        student = self._plan.student
         training = {
-            "method": "policy distillation",
-            "loss": self._config.student.loss,
-            "tau": self._config.student.tau,
-            "updates": self.learner.updates,
-            "samples": self.limiter.sampled,
-            "transitions": dict(self.feed.inserted),
-            "seed": self._config.general.seed,
+            "method": "online policy distillation" if self._followers else "policy distillation",
+            "loss": student.loss,
+            "tau": student.tau,
+            "seed": self._plan.seed,
+            **self._metadata(),
         }
+        if self._followers:
+            training["taught_by"] = self.taught_by()
         network = self.learner.network
         card = ModelCard("student", network.architecture, network.actions, training=training)
-        self._version = self._registry.publish(model_bytes(network, card), training)
-        self._version_updates = self.learner.updates
-        self.checkpoint(self._version)
-        return self._version
-
-    def publish_final(self) -> int:
-        """Publish the student as it stands unless its newest version already is that; return the version."""
-        current = self._version > 0 and self._version_updates == self.learner.updates
-        return self._version if current else self.publish()
-
-    def checkpoint(self, version: int | None = None) -> None:
-        """Write a checkpoint; `version` is the one published from the same weights, if any."""
-        state = TrainerState(
-            self.learner.updates,
-            self.learner.nonfinite_updates,
-            self._train_seconds,
-            self._version,
-            self._version_updates,
-            self.feed.get_state(),
-        )
-        self.checkpoints.save(self.learner.updates, learner_tensors(self.learner), asdict(state), version)
-        self._checkpoint_updates = self.learner.updates
-        self._checkpointed_at = time.monotonic()
-
-    def record_score(self, version: int, score: float) -> None:
-        """Note a version's score, so that the checkpoint of the best one is kept."""
-        self.checkpoints.record_score(version, score)
-
-    def close(self) -> None:
-        """Write a last checkpoint and stop the feed."""
-        self.checkpoint()
-        self.feed.close()
-
-    def _progress(self, loss: dict[str, float], updates_per_second: float) -> Progress:
-        fraction = self.fraction
-        return Progress(
-            updates=self.learner.updates,
-            samples=self.limiter.sampled,
-            nonfinite_updates=self.learner.nonfinite_updates,
-            train_seconds=self._train_seconds,
-            fraction=fraction,
-            done=fraction >= 1.0,
-            loss=loss,
-            updates_per_second=updates_per_second,
-            replay={game: len(replay) for game, replay in self.replays.items()},
-            inserted=dict(self.feed.inserted),
-            rejected=dict(self.feed.rejected),
-            last_rejection=self.feed.last_rejection,
-            outages=self.feed.outages,
-            ratio=self.limiter.realised_ratio,
-            sample_wait_seconds=self.limiter.sample_wait_seconds,
-            insert_wait_seconds=self.limiter.insert_wait_seconds,
-            version=self._version,
-            version_updates=self._version_updates,
-            checkpoint_updates=self._checkpoint_updates,
-        )
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the device of that name; `auto` is the first CUDA device, else the CPU.
-
-    Raises:
-        RunError: if CUDA is asked for and not there.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise RunError(f"device {name}: this machine has no usable CUDA device; use --device cpu or auto")
-    return torch.device(name)
+        return self._published(self._registry.publish(model_bytes(network, card), training))

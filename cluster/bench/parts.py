@@ -12,13 +12,14 @@ from actors.collecting_actor import CollectingActor, CollectorSpec
 from cluster.buffer.connection import connect
 from cluster.buffer.push import EncodedChunk, Pusher
 from cluster.services import RedisServices
+from cluster.session import student_plan
 from distill.chunks import Chunk, ChunkDecoder
 from distill.config import RunConfig
 from distill.errors import RunError
 from distill.games import action_count
 from distill.protocols import Services
-from learner.replay import GameReplay
-from learner.trainer import Trainer
+from learner.label_replay import LabelReplay
+from learner.student_trainer import StudentTrainer
 
 WARM_UP_SECONDS = 0.5
 SLICE_SECONDS = 0.25
@@ -43,8 +44,10 @@ def run_trainer(
     config: RunConfig, games: tuple[str, ...], services: Services, directory: Path, seconds: float
 ) -> float:
     """Return samples per second of a trainer, feed thread included, on what the buffer service holds and receives."""
-    trainer = Trainer(config, {game: action_count(game) for game in games}, services, directory, threaded=True)
-    while not all(len(replay) >= config.learner.min_replay for replay in trainer.replays.values()):
+    trainer = StudentTrainer(
+        student_plan(config), {game: action_count(game) for game in games}, services, directory, threaded=True
+    )
+    while not all(len(replay) >= config.training.min_replay for replay in trainer.replays.values()):
         trainer.advance(0.05)
     trainer.advance(WARM_UP_SECONDS)
     before, began = trainer.limiter.sampled, time.perf_counter()
@@ -111,7 +114,7 @@ def read_all(services: RedisServices, game: str, decode: bool) -> float:
 def gather_seconds(chunks: list[Chunk], capacity: int, batch_size: int, batches: int) -> float:
     """Return seconds per gather, two games in turn, each replay full at `capacity` transitions."""
     device = torch.device("cpu")
-    replays = [GameReplay(chunks[0].header.actions, capacity, chunks[0].header.steps, device) for _ in range(2)]
+    replays = [LabelReplay(chunks[0].header.actions, capacity, chunks[0].header.steps, device) for _ in range(2)]
     for replay in replays:
         stored = 0
         while stored < capacity:
@@ -131,18 +134,22 @@ def full_replay_memory(
     config: RunConfig, games: tuple[str, ...], services: RedisServices, directory: Path
 ) -> tuple[int, int]:
     """Fill a trainer's replays from the buffer and train a little; return its peak memory and Redis's, in bytes."""
-    trainer = Trainer(config, {game: action_count(game) for game in games}, services, directory, threaded=True)
+    trainer = StudentTrainer(
+        student_plan(config), {game: action_count(game) for game in games}, services, directory, threaded=True
+    )
     deadline = time.monotonic() + 600.0
     while (
-        min(map(len, trainer.replays.values())) < 0.99 * config.learner.replay_capacity and time.monotonic() < deadline
+        min(map(len, trainer.replays.values())) < 0.99 * config.training.replay_capacity and time.monotonic() < deadline
     ):
         trainer.advance(0.2)
     trainer.advance(math.inf, updates=50)
     trainer.checkpoint()
     held = min(map(len, trainer.replays.values()))
     trainer.feed.close()
-    if held < 0.99 * config.learner.replay_capacity:
-        raise RunError(f"bench: a replay held {held} of {config.learner.replay_capacity} transitions after ten minutes")
+    if held < 0.99 * config.training.replay_capacity:
+        raise RunError(
+            f"bench: a replay held {held} of {config.training.replay_capacity} transitions after ten minutes"
+        )
     client = connect(services.address.url)
     redis_bytes = int(client.info("memory")["used_memory_peak"])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, redis_bytes

@@ -1,10 +1,10 @@
 """Records real chunks to measure with."""
 
 from actors.collector import Collector
+from actors.policy import warm_policy
 from distill.chunks import Chunk, ChunkDecoder, ChunkEncoder
-from distill.config import parse_settings
+from distill.config import RunConfig, parse_settings
 from distill.games import action_count
-from distill.inference import make_q_function
 from distill.networks import ARCHITECTURES, QNetwork
 from distill.protocols import WriterCounters
 
@@ -37,10 +37,10 @@ class _Recorder:
 
 def record_chunks(game: str, count: int, steps: int) -> list[Chunk]:
     """Return chunks of a randomly initialised network at play, half of its actions random."""
-    q_function = make_q_function(QNetwork(ARCHITECTURES["net3"], {game: action_count(game)}))
     recorder = _Recorder()
-    config = parse_settings({"lanes": LANES, "chunk_steps": steps, "epsilon": 0.5}, "bench").collect
-    collector = Collector(game, lambda observations: q_function(observations, game), recorder, config, seed=0)
+    config = parse_settings(RunConfig, {"lanes": LANES, "chunk_steps": steps, "epsilon": 0.5}, "bench").collect
+    policy = warm_policy(QNetwork(ARCHITECTURES["net3"], {game: action_count(game)}), game)
+    collector = Collector(game, policy, recorder, config, config.epsilon, seed=0)
     while len(recorder.chunks) < count:
         collector.collect(60.0, steps)
     collector.close()

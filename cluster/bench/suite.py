@@ -19,13 +19,15 @@ from cluster.bench.parts import (
 )
 from cluster.bench.process import measure, side_by_side
 from cluster.bench.record import record_chunks
+from cluster.bench.teach import run_explorer, run_q_trainer, single_process_loop
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
 from cluster.buffer.server import PrivateRedis
 from cluster.placement import available_cores
 from cluster.services import RedisServices
 from distill.chunks import ChunkEncoder
-from distill.config import RunConfig, parse_settings
+from distill.config import RunConfig, TrainingConfig, parse_settings
+from distill.teach_config import TeachConfig
 
 PAPER_GAMES = (
     "beam_rider", "breakout", "enduro", "freeway", "ms_pacman",
@@ -34,6 +36,7 @@ PAPER_GAMES = (
 FULL_CAPACITY = 540_000
 SMALL_CAPACITY = 20_000
 CHUNK_STEPS = 128
+EXPLORE_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,24 @@ class Suite:
         both = Row("together: mean of both ratios", median(means), "ratio", ratio=median(means), bar="at least 0.85")
         return [collector, learner, both]
 
+    def teach(self) -> list[Row]:
+        """Compare explorer, Redis and Q-learner with a loop of the same algorithm in one process."""
+        config = TeachConfig(training=TrainingConfig(min_replay=5_000, replay_capacity=50_000, device=self._device))
+        rows: list[Row] = []
+        for what, cores in (("teach, all cores", None), ("teach, one core", self._core)):
+            ours, bare = [], []
+            for index in range(self._rounds):
+                self._log(f"{what}, round {index + 1} of {self._rounds}")
+                bare.append(measure(single_process_loop, self._game, config, self._seconds, cores=cores))
+                with self._services((self._game,)) as (services, directory):
+                    learn = (self._game, config, services, directory, self._seconds)
+                    # It plays for as long as the learner can take to fill its replay, to warm up and to be measured.
+                    explore = (self._game, config, services, "bench", self._seconds + EXPLORE_SECONDS)
+                    calls = [(run_explorer, explore), (run_q_trainer, learn)]
+                    ours.append(side_by_side(calls, cores=cores)[1])
+            rows.append(_compare(what, ours, bare, "updates/s", "ratio at least 0.9" if cores is None else ""))
+        return rows
+
     def buffer(self) -> list[Row]:
         """Measure pushing and reading chunks of 128 through Redis, and the bytes of the paper's ten games."""
         chunks = record_chunks(self._game, 48, CHUNK_STEPS)
@@ -178,7 +199,7 @@ class Suite:
     def memory(self) -> list[Row]:
         """Measure learner and Redis with two full replays."""
         games = ("breakout", "pong")
-        config = parse_settings({"sample_to_insert": None, "min_replay": 100_000, "updates": 10**9}, "bench")
+        config = parse_settings(RunConfig, {"sample_to_insert": None, "min_replay": 100_000, "updates": 10**9}, "bench")
         with self._services(games) as (services, directory):
             for game in games:
                 self._log(f"memory: filling the buffer with {game}")
@@ -198,6 +219,7 @@ class Suite:
 
     def _learner_config(self, batch_size: int, optimizer: str) -> RunConfig:
         return parse_settings(
+            RunConfig,
             {
                 "sample_to_insert": None,
                 "min_replay": 20_000,
@@ -225,7 +247,7 @@ class Suite:
     def _filled(self, config: RunConfig) -> Generator[tuple[RedisServices, Path]]:
         with self._services((self._game,)) as (services, directory):
             chunks = record_chunks(self._game, 48, CHUNK_STEPS)
-            fill_buffer(services, chunks, config.learner.min_replay + CHUNK_STEPS, "filling")
+            fill_buffer(services, chunks, config.training.min_replay + CHUNK_STEPS, "filling")
             yield services, directory
 
 

@@ -44,9 +44,36 @@ def stream_keys(run: str, game: str, shard: int) -> StreamKeys:
     return StreamKeys(f"{tag}:chunks", f"{tag}:meta", f"{tag}:producers", f"{tag}:cursors")
 
 
-def registry_prefix(run: str) -> str:
-    """Return what the keys of a run's model registry begin with."""
-    return f"{PREFIX}{{{run}}}:"
+@dataclass(frozen=True)
+class ModelKeys:
+    """The keys of one line of a run's models.
+
+    Attributes:
+        model: what the key of a version's bytes begins with; the version follows.
+        newest: counter of versions.
+        metadata: hash of metadata by version.
+        names: hash of versions by name.
+        held: set of the versions whose bytes are there.
+        scores: hash of the scores of a candidate's episodes by version.
+        verdicts: hash of what became of a candidate by version.
+        promotions: list of promotions and roll-backs, oldest first.
+    """
+
+    model: str
+    newest: str
+    metadata: str
+    names: str
+    held: str
+    scores: str
+    verdicts: str
+    promotions: str
+
+
+def model_keys(run: str, line: str) -> ModelKeys:
+    """Return the keys of one line of a run's models."""
+    tag = f"{PREFIX}{{{run}}}"
+    kinds = ("newest", "metadata", "names", "held", "scores", "verdicts", "promotions")
+    return ModelKeys(f"{tag}:model:{line}:", *(f"{tag}:{kind}:{line}" for kind in kinds))
 
 
 def parse_key(key: bytes) -> ParsedKey | None:

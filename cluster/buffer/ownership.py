@@ -15,6 +15,8 @@ from pathlib import Path
 from distill.errors import RunError
 
 _FILE = "server.lock"
+SOCKET = "redis.sock"
+"""The server's socket, in its private directory."""
 _ENDING_SECONDS = 15.0
 
 
@@ -35,6 +37,16 @@ class Ownership:
     server: int
     server_started: int
     sockets: str
+
+
+def running_server(directory: Path) -> str | None:
+    """Return the URL of the redis-server that a living run has in a directory, or None."""
+    try:
+        found = Ownership(**json.loads((directory / _FILE).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
+    living = found.owner_started and _started(found.owner) == found.owner_started
+    return f"unix://{Path(found.sockets) / SOCKET}" if living else None
 
 
 def claim(directory: Path) -> int:

@@ -61,7 +61,7 @@ class PrivateRedis:
         """
         if self._sockets is None:
             raise RunError(f"redis-server of {self._directory}: not started")
-        return f"unix://{self._sockets / 'redis.sock'}"
+        return f"unix://{self._sockets / ownership.SOCKET}"
 
     @property
     def pid(self) -> int | None:
@@ -214,6 +214,6 @@ def _version(binary: str) -> tuple[int, int]:
 
 def _private_directory() -> Path:
     """Make a directory that only its owner can enter, with a path short enough for a unix socket in it."""
-    longest = _SOCKET_PATH_BYTES - len("/distill-12345678/redis.sock")
+    longest = _SOCKET_PATH_BYTES - len(f"/distill-12345678/{ownership.SOCKET}")
     base = tempfile.gettempdir()
     return Path(tempfile.mkdtemp(prefix="distill-", dir=base if len(os.fsencode(base)) <= longest else "/tmp"))

@@ -20,13 +20,13 @@ from distill.teachers import choose_teachers
 
 log = logging.getLogger(__name__)
 
-Measurement = Literal["collector", "learner", "together", "buffer", "gather", "memory"]
+Measurement = Literal["collector", "learner", "together", "teach", "buffer", "gather", "memory"]
 
 
 class BenchOptions(Section):
     """Measure this system beside bare loops that do only the arithmetic, in one run; medians of several rounds."""
 
-    only: tuple[Measurement, ...] = ("collector", "learner", "together", "buffer", "gather", "memory")
+    only: tuple[Measurement, ...] = ("collector", "learner", "together", "teach", "buffer", "gather", "memory")
     """Measurements to make."""
     game: str = "pong"
     """Game of the teacher to measure with."""

@@ -12,8 +12,8 @@ from rich.table import Table
 from cluster.buffer.connection import connect
 from cluster.buffer.stats import RunUsage, delete_run, list_runs
 from cluster.commands.options import parse_options
-from cluster.run_folder import CONFIG, RunFolder, open_run
-from cluster.session import EVALUATIONS, METRICS
+from cluster.run_folder import CONFIG, RunFolder, open_any_run
+from cluster.run_session import EVALUATIONS, METRICS
 from distill.config import Section
 from distill.errors import BufferUnavailable, ConfigError, DistillError
 
@@ -66,7 +66,7 @@ def _describe(folder: RunFolder) -> tuple[str, str, str, str, str]:
     else:
         state = "stopped"
     metrics = folder.rows(METRICS)
-    scores = [row["score"] for row in folder.rows(EVALUATIONS)]
+    scores = [row["score"] for row in folder.rows(EVALUATIONS) if "score" in row]
     size = sum(file.stat().st_size for file in folder.path.rglob("*") if file.is_file())
     updates = f"{metrics[-1]['updates']:,}" if metrics else "0"
     return folder.name, state, updates, f"{max(scores):.2f}" if scores else "", f"{size / 1e6:.1f}"
@@ -85,7 +85,7 @@ def _delete(options: RunsOptions, name: str, console: Console) -> None:
         if folder.in_use():
             raise ConfigError(f"run {name}: it is running; stop it with ctrl-C first")
         try:
-            url = url or open_run(path)[1].buffer.buffer
+            url = url or open_any_run(path)[1].buffer.buffer
         except DistillError as error:
             console.print(
                 f"its configuration is damaged, so what it may keep in a Redis stays: {error}", soft_wrap=True

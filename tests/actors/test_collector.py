@@ -6,7 +6,7 @@ import pytest
 
 from actors.collector import Collector
 from distill.chunks import Chunk, ChunkDecoder, ChunkEncoder, ages, rebuild_observations
-from distill.config import parse_settings
+from distill.config import RunConfig, parse_settings
 from distill.games import action_count, make_environment, reset_seed
 from distill.protocols import WriterCounters
 
@@ -57,8 +57,8 @@ def collect(
     game: str, steps: int, chunk_steps: int, epsilon: float = 0.3, seed: int = 5
 ) -> tuple[Recorder, Policy, Collector]:
     recorder, policy = Recorder(), Policy(game)
-    config = parse_settings({"lanes": LANES, "chunk_steps": chunk_steps, "epsilon": epsilon}, "test").collect
-    collector = Collector(game, policy, recorder, config, seed, "test-0")
+    config = parse_settings(RunConfig, {"lanes": LANES, "chunk_steps": chunk_steps, "epsilon": epsilon}, "test").collect
+    collector = Collector(game, policy, recorder, config, config.epsilon, seed, "test-0")
     collector.collect(600.0, steps)
     assert collector.flush(1.0) == 0
     return recorder, policy, collector
@@ -155,8 +155,8 @@ def test_ages_continue_across_chunk_borders() -> None:
 
 def test_a_full_buffer_holds_the_collector_and_loses_nothing() -> None:
     recorder, policy = Recorder(room=3), Policy("breakout")
-    config = parse_settings({"lanes": LANES, "chunk_steps": 16, "epsilon": 0.1}, "test").collect
-    collector = Collector("breakout", policy, recorder, config, 5, "test-0")
+    config = parse_settings(RunConfig, {"lanes": LANES, "chunk_steps": 16, "epsilon": 0.1}, "test").collect
+    collector = Collector("breakout", policy, recorder, config, config.epsilon, 5, "test-0")
     collector.collect(0.5, None)
     held = collector.counters.steps
     collector.collect(0.2)
@@ -171,11 +171,13 @@ def test_a_full_buffer_holds_the_collector_and_loses_nothing() -> None:
 
 
 def test_seeds_and_incarnations_play_different_episodes() -> None:
-    config = parse_settings({"lanes": LANES, "chunk_steps": 16, "epsilon": 0.5}, "test").collect
+    config = parse_settings(RunConfig, {"lanes": LANES, "chunk_steps": 16, "epsilon": 0.5}, "test").collect
     played: list[bytes] = []
     for seed, producer, incarnation in ((1, "a", 0), (1, "a", 0), (2, "a", 0), (1, "b", 0), (1, "a", 1)):
         recorder = Recorder()
-        collector = Collector("breakout", Policy("breakout"), recorder, config, seed, producer, incarnation)
+        collector = Collector(
+            "breakout", Policy("breakout"), recorder, config, config.epsilon, seed, producer, incarnation
+        )
         collector.collect(60.0, 16)
         played.append(b"".join(chunk.taken.tobytes() + chunk.frames.tobytes() for chunk in recorder.chunks))
     assert played[0] == played[1]
@@ -184,8 +186,8 @@ def test_seeds_and_incarnations_play_different_episodes() -> None:
 
 def test_the_student_drives_and_the_teacher_labels() -> None:
     recorder, teacher = Recorder(), Policy("breakout")
-    config = parse_settings({"lanes": LANES, "chunk_steps": 16, "epsilon": 0.0}, "test").collect
-    collector = Collector("breakout", teacher, recorder, config, 5, "test-0")
+    config = parse_settings(RunConfig, {"lanes": LANES, "chunk_steps": 16, "epsilon": 0.0}, "test").collect
+    collector = Collector("breakout", teacher, recorder, config, config.epsilon, 5, "test-0")
 
     def student(observations: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         return np.eye(teacher.actions, dtype=np.float32)[np.full(len(observations), 2)]

@@ -194,9 +194,9 @@ def updates(run: Path) -> int:
     return metrics[-1]["updates"] if metrics else 0
 
 
-def checkpointed(run: Path) -> int:
+def checkpointed(run: Path, line: str = "student") -> int:
     """Return the updates of the newest checkpoint in the manifest."""
-    path = run / "checkpoints" / "manifest.json"
+    path = run / "checkpoints" / line / "manifest.json"
     entries = json.loads(path.read_text())["checkpoints"] if path.exists() else []
     return max((entry["updates"] for entry in entries), default=0)
 

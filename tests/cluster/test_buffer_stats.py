@@ -5,7 +5,7 @@ from buffer_support import ids, make_chunk, read_all
 
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.connection import connect
-from cluster.buffer.keys import parse_key, registry_prefix, run_pattern, shard_of, stream_keys
+from cluster.buffer.keys import model_keys, parse_key, run_pattern, shard_of, stream_keys
 from cluster.buffer.push import Limits
 from cluster.buffer.server import PrivateRedis
 from cluster.buffer.stats import GameStats, RunUsage, delete_run, game_stats, list_runs
@@ -18,7 +18,7 @@ def fill(client: redis.Redis, url: str, run: str, chunks: int) -> BufferAddress:
         writer = address.writer(game)
         for sequence in range(chunks):
             writer.write(make_chunk(sequence, game=game))
-    RedisModelRegistry(client, run).publish(b"model", {})
+    RedisModelRegistry(client, run, "student").publish(b"model", {})
     return address
 
 
@@ -48,10 +48,10 @@ def test_a_pattern_takes_a_name_literally(own_redis: PrivateRedis) -> None:
     client = connect(own_redis.url)
     names = ["a*", "ab", "a?", "[ab]", "a\\", "a^-]", "a"]
     for name in names:
-        client.set(registry_prefix(name) + "newest", 1)
+        client.set(model_keys(name, "student").newest, 1)
         client.set(stream_keys(name, "pong", 0).meta, 1)
     for name in names:
-        expected = {registry_prefix(name) + "newest", stream_keys(name, "pong", 0).meta}
+        expected = {model_keys(name, "student").newest, stream_keys(name, "pong", 0).meta}
         assert {key.decode() for key in client.scan_iter(match=run_pattern(name))} == expected
 
 
@@ -59,9 +59,9 @@ def test_keys_are_told_apart() -> None:
     stream = parse_key(stream_keys("run.1", "pong", 3).chunks.encode())
     assert stream is not None
     assert (stream.run, stream.game, stream.shard, stream.kind) == ("run.1", "pong", 3, "chunks")
-    model = parse_key((registry_prefix("run.1") + "model:4").encode())
+    model = parse_key((model_keys("run.1", "student").model + "4").encode())
     assert model is not None
-    assert (model.run, model.game, model.shard, model.kind) == ("run.1", None, None, "model:4")
+    assert (model.run, model.game, model.shard, model.kind) == ("run.1", None, None, "model:student:4")
     assert parse_key(b"distill:other") is None
     assert parse_key(b"x{run}:y") is None
 
@@ -74,7 +74,7 @@ def test_an_empty_game_and_an_empty_server(own_redis: PrivateRedis) -> None:
     client = connect(own_redis.url)
     assert game_stats(client, "run", "pong") == GameStats(0, 0, 0, 0, 0, 0, 0)
     assert list_runs(client) == []
-    RedisModelRegistry(client, "run").publish(b"x" * 100_000, {})
+    RedisModelRegistry(client, "run", "student").publish(b"x" * 100_000, {})
     (usage,) = list_runs(client)
     assert usage == RunUsage("run", 0, 1, usage.bytes)
     assert usage.bytes > 100_000

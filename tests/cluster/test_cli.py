@@ -142,10 +142,10 @@ def test_flags_win_over_yaml_and_yaml_over_defaults(here: Path):
         yaml.safe_dump({"tau": 0.1, "updates": 3, "seed": 5, "games": ["breakout"], "name": "mixed", "video": True})
     )
     assert cli.run(["run", "--config", "run.yaml", *TINY, "--serial", "--seed", "6", "--min-replay", "64"]) == 0
-    _, config = open_run(here / "runs" / "mixed")
+    _, config = open_run(RunConfig, here / "runs" / "mixed")
     assert (config.student.tau, config.learner.updates) == (0.1, 3), "from the file"
     assert (config.general.seed, config.general.video) == (6, False), "the flags win"
-    assert (config.student.loss, config.learner.keep_last) == ("kl", 3), "defaults"
+    assert (config.student.loss, config.training.keep_last) == ("kl", 3), "defaults"
 
 
 @pytest.fixture

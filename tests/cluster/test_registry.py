@@ -15,7 +15,7 @@ from distill.protocols import ModelRegistry
 
 
 def test_versions_and_names(redis_server: PrivateRedis, run_name: str) -> None:
-    registry: ModelRegistry = RedisModelRegistry(connect(redis_server.url), run_name)
+    registry: ModelRegistry = RedisModelRegistry(connect(redis_server.url), run_name, "student")
     assert registry.resolve("latest") is None
     assert registry.publish(b"one", {"updates": 10}) == 1
     assert registry.publish(b"two", {"updates": 20, "scores": {"pong": 3.5}}) == 2
@@ -24,23 +24,23 @@ def test_versions_and_names(redis_server: PrivateRedis, run_name: str) -> None:
     assert registry.resolve("latest") == 2
     registry.assign("best", 1)
     assert registry.resolve("best") == 1
-    other = RedisModelRegistry(connect(redis_server.url), run_name + "x")
+    other = RedisModelRegistry(connect(redis_server.url), run_name + "x", "student")
     assert other.resolve("best") is None
     assert other.publish(b"", {}) == 1
 
 
 @pytest.mark.parametrize("version", [0, 2, -1])
 def test_an_unknown_version_is_refused(redis_server: PrivateRedis, run_name: str, version: int) -> None:
-    registry = RedisModelRegistry(connect(redis_server.url), run_name)
+    registry = RedisModelRegistry(connect(redis_server.url), run_name, "student")
     registry.publish(b"one", {})
     for action in (registry.fetch, registry.describe, lambda number: registry.assign("best", number)):
-        with pytest.raises(RunError, match=rf"model version {version} of run {run_name}.*holds \[1\]"):
+        with pytest.raises(RunError, match=rf"version {version} of student in run {run_name}.*holds \[1\]"):
             action(version)
     assert registry.resolve("best") is None
 
 
 def test_only_the_newest_and_the_named_are_kept(redis_server: PrivateRedis, run_name: str, tmp_path: Path) -> None:
-    registry = RedisModelRegistry(connect(redis_server.url), run_name, tmp_path, keep=3)
+    registry = RedisModelRegistry(connect(redis_server.url), run_name, "student", tmp_path, keep=3)
     for version in range(1, 8):
         assert registry.publish(b"%d" % version, {"version": version}) == version
         if version == 2:
@@ -59,7 +59,7 @@ def test_only_the_newest_and_the_named_are_kept(redis_server: PrivateRedis, run_
     registry.publish(b"8", {})
     with pytest.raises(RunError, match=r"holds \[4, 6, 7, 8\]"):
         registry.fetch(2)
-    models = tmp_path / "models"
+    models = tmp_path / "models" / "student"
     assert {path.name for path in models.glob("*.safetensors")} == {f"{v}.safetensors" for v in (4, 6, 7, 8)}
     assert len(list(models.glob("[0-9]*.json"))) == 8
     assert json.loads((models / "names.json").read_text()) == {"best": 7, "candidate": 4, "latest": 8}
@@ -70,7 +70,7 @@ def test_only_the_newest_and_the_named_are_kept(redis_server: PrivateRedis, run_
 def test_what_redis_has_lost_comes_back_from_the_mirror(own_redis: PrivateRedis, tmp_path: Path, lost: str) -> None:
     client = connect(own_redis.url)
     directory = tmp_path / "run"
-    registry = RedisModelRegistry(client, "run", directory, keep=2)
+    registry = RedisModelRegistry(client, "run", "student", directory, keep=2)
     for version in range(1, 4):
         registry.publish(b"%d" % version, {"version": version})
     saved = {key: client.dump(key) for key in client.scan_iter()}
@@ -81,7 +81,7 @@ def test_what_redis_has_lost_comes_back_from_the_mirror(own_redis: PrivateRedis,
     if lost == "tail":
         for key, value in saved.items():
             client.restore(key, 0, value)
-    again = RedisModelRegistry(client, "run", directory, keep=2)
+    again = RedisModelRegistry(client, "run", "student", directory, keep=2)
     assert (again.resolve("latest"), again.resolve("best")) == (5, 4)
     assert (again.fetch(4), again.fetch(5)) == (b"4", b"5")
     assert [again.describe(version)["version"] for version in range(1, 6)] == [1, 2, 3, 4, 5]
@@ -93,11 +93,11 @@ def test_what_redis_has_lost_comes_back_from_the_mirror(own_redis: PrivateRedis,
 
 def test_redis_is_the_truth_while_it_lives(redis_server: PrivateRedis, run_name: str, tmp_path: Path) -> None:
     client = connect(redis_server.url)
-    mirrored = RedisModelRegistry(client, run_name, tmp_path)
+    mirrored = RedisModelRegistry(client, run_name, "student", tmp_path)
     mirrored.publish(b"1", {})
-    RedisModelRegistry(client, run_name).publish(b"2", {})
-    RedisModelRegistry(client, run_name).assign("best", 1)
-    again = RedisModelRegistry(client, run_name, tmp_path)
+    RedisModelRegistry(client, run_name, "student").publish(b"2", {})
+    RedisModelRegistry(client, run_name, "student").assign("best", 1)
+    again = RedisModelRegistry(client, run_name, "student", tmp_path)
     assert (again.resolve("latest"), again.resolve("best")) == (2, 1)
     assert again.names() == {"best": 1, "latest": 2}
     assert again.publish(b"3", {}) == 3
@@ -105,12 +105,12 @@ def test_redis_is_the_truth_while_it_lives(redis_server: PrivateRedis, run_name:
 
 def test_a_damaged_mirror_is_named(redis_server: PrivateRedis, run_name: str, tmp_path: Path) -> None:
     client = connect(redis_server.url)
-    RedisModelRegistry(client, run_name, tmp_path).publish(b"1", {})
+    RedisModelRegistry(client, run_name, "student", tmp_path).publish(b"1", {})
     delete_run(client, run_name)
-    (tmp_path / "models" / "1.json").write_text("{")
+    (tmp_path / "models" / "student" / "1.json").write_text("{")
     with pytest.raises(RunError, match=r"1\.json: expected JSON"):
-        RedisModelRegistry(client, run_name, tmp_path)
-    assert RedisModelRegistry(client, run_name).resolve("latest") is None, "nothing is restored by half"
+        RedisModelRegistry(client, run_name, "student", tmp_path)
+    assert RedisModelRegistry(client, run_name, "student").resolve("latest") is None, "nothing is restored by half"
 
 
 def test_no_reader_sees_half_a_version(redis_server: PrivateRedis, run_name: str, tmp_path: Path) -> None:
@@ -120,13 +120,13 @@ def test_no_reader_sees_half_a_version(redis_server: PrivateRedis, run_name: str
     done = threading.Event()
 
     def publish(directory: Path | None) -> None:
-        registry = RedisModelRegistry(connect(redis_server.url), run_name, directory, keep=publishers * each)
+        registry = RedisModelRegistry(connect(redis_server.url), run_name, "student", directory, keep=publishers * each)
         for _ in range(each):
             versions.append(registry.publish(b"model " * 1000, {"size": 6000}))
             registry.assign("best", versions[-1])
 
     def watch() -> None:
-        registry = RedisModelRegistry(connect(redis_server.url), run_name)
+        registry = RedisModelRegistry(connect(redis_server.url), run_name, "student")
         while not done.is_set():
             version = registry.resolve("latest")
             if version is not None and len(registry.fetch(version)) != registry.describe(version)["size"]:
@@ -142,12 +142,12 @@ def test_no_reader_sees_half_a_version(redis_server: PrivateRedis, run_name: str
     watcher.join()
     assert not trouble
     assert sorted(versions) == list(range(1, publishers * each + 1))
-    registry = RedisModelRegistry(connect(redis_server.url), run_name)
+    registry = RedisModelRegistry(connect(redis_server.url), run_name, "student")
     assert registry.resolve("latest") == publishers * each
 
 
 def test_a_server_out_of_reach_is_reported(own_redis: PrivateRedis) -> None:
-    registry = RedisModelRegistry(connect(own_redis.url), "run")
+    registry = RedisModelRegistry(connect(own_redis.url), "run", "student")
     own_redis.stop()
     for action in (lambda: registry.fetch(1), lambda: registry.resolve("best"), lambda: registry.publish(b"", {})):
         with pytest.raises(BufferUnavailable):

@@ -38,7 +38,7 @@ def kill(pids: dict[int, str]) -> int:
 
 def newest_state(folder: Path) -> tuple[int, dict[str, int], int]:
     """Return updates, consumed sequence numbers by life, and inserted transitions of the newest checkpoint."""
-    file = folder / "checkpoints" / f"checkpoint-{checkpointed(folder):010d}.safetensors"
+    file = folder / "checkpoints" / "student" / f"checkpoint-{checkpointed(folder):010d}.safetensors"
     with safe_open(file, framework="pt") as checkpoint:
         state = json.loads(checkpoint.metadata()["state"])
     return state["updates"], state["feed"]["consumed"], state["feed"]["inserted"][GAME]

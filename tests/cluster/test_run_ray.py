@@ -93,8 +93,8 @@ def test_a_run_on_ray_leaves_what_a_serial_run_leaves(finished: Finished):
     folder = finished.folder
     files = {str(path.relative_to(folder)) for path in folder.rglob("*")}
     assert {
-        "config.yaml", "environment.json", "metrics.jsonl", "evaluations.jsonl", "checkpoints/manifest.json",
-        "checkpoints/checkpoint-0000000400.safetensors", "models/1.safetensors", "student.safetensors",
+        "config.yaml", "environment.json", "metrics.jsonl", "evaluations.jsonl", "checkpoints/student/manifest.json",
+        "checkpoints/student/checkpoint-0000000400.safetensors", "models/student/1.safetensors", "student.safetensors",
         "learning_curve.png",
     } <= files  # fmt: skip
     last = rows(folder, "metrics.jsonl")[-1]
@@ -105,10 +105,10 @@ def test_a_run_on_ray_leaves_what_a_serial_run_leaves(finished: Finished):
 
 
 def test_the_student_is_the_best_version_that_was_published(finished: Finished):
-    names = json.loads((finished.folder / "models" / "names.json").read_text())
+    names = json.loads((finished.folder / "models" / "student" / "names.json").read_text())
     assert names == {"best": 1, "latest": 1}
     student = load_file(finished.folder / "student.safetensors")
-    published = load_file(finished.folder / "models" / "1.safetensors")
+    published = load_file(finished.folder / "models" / "student" / "1.safetensors")
     assert all((student[name] == published[name]).all() for name in published)
 
 

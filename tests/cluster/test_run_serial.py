@@ -50,12 +50,12 @@ def test_a_run_leaves_models_and_checkpoints_of_every_evaluated_version(finished
     evaluations = rows(finished, "evaluations.jsonl")
     assert [(row["version"], row["updates"]) for row in evaluations] == [(1, 60), (2, 120)]
     assert all(len(row["games"]["breakout"]["scores"]) == 2 for row in evaluations)
-    entries = json.loads((finished / "checkpoints" / "manifest.json").read_text())["checkpoints"]
+    entries = json.loads((finished / "checkpoints" / "student" / "manifest.json").read_text())["checkpoints"]
     assert {(entry["version"], entry["score"]) for entry in entries if entry["version"]} == {
         (row["version"], row["score"]) for row in evaluations
     }
     best = max(evaluations, key=lambda row: row["score"])
-    names = json.loads((finished / "models" / "names.json").read_text())
+    names = json.loads((finished / "models" / "student" / "names.json").read_text())
     assert names["latest"] == 2
     assert evaluations[names["best"] - 1]["score"] == best["score"]
 

@@ -7,15 +7,15 @@ import yaml
 
 from cluster import cli
 from cluster.buffer.connection import connect
-from cluster.buffer.keys import registry_prefix, stream_keys
+from cluster.buffer.keys import stream_keys
 from cluster.buffer.server import PrivateRedis
 from cluster.registry import RedisModelRegistry
 from cluster.run_folder import RunFolder, new_run
-from distill.config import BufferConfig, GeneralConfig, RunConfig
+from distill.config import BufferConfig, DistillConfig, RunConfig
 
 
 def make_run(root: Path, name: str, buffer: str | None = None) -> RunFolder:
-    config = RunConfig(general=GeneralConfig(root=root, name=name), buffer=BufferConfig(buffer=buffer))
+    config = RunConfig(general=DistillConfig(root=root, name=name), buffer=BufferConfig(buffer=buffer))
     return new_run(config, ["pong"])
 
 
@@ -24,13 +24,13 @@ def fill_redis(url: str, name: str) -> int:
     with connect(url) as client:
         client.xadd(stream_keys(name, "pong", 0).chunks, {"data": b"chunk"})
         client.hset(stream_keys(name, "pong", 0).meta, "pushed_chunks", "1")
-        RedisModelRegistry(client, name).publish(b"model", {})
+        RedisModelRegistry(client, name, "student").publish(b"model", {})
         return len(list(client.scan_iter(match=f"distill:{{{name}}}:*"))) + 2
 
 
 def keys(url: str, name: str) -> list[bytes]:
     with connect(url) as client:
-        tags = (registry_prefix(name), stream_keys(name, "pong", 0).chunks)
+        tags = (f"distill:{{{name}}}:", stream_keys(name, "pong", 0).chunks)
         return [key for key in client.scan_iter() if key.decode().startswith(tags)]
 
 

@@ -16,7 +16,7 @@ from cluster.session import Scored, Session, evaluation_tasks
 from distill.config import EvaluationConfig, RunConfig
 from distill.protocols import WriterCounters
 from distill.teachers import choose_teachers
-from learner.trainer import Progress
+from learner.progress import Progress
 
 CONFIG = RunConfig(evaluation=EvaluationConfig(eval_episodes=3, eval_lanes=2, eval_epsilon=0.01))
 
@@ -24,10 +24,10 @@ CONFIG = RunConfig(evaluation=EvaluationConfig(eval_episodes=3, eval_lanes=2, ev
 @pytest.fixture
 def session(one_redis_server: PrivateRedis, run_name: str, tmp_path: Path) -> Session:
     """Of a run of both games with three published versions."""
-    registry = RedisModelRegistry(connect(one_redis_server.url), run_name, tmp_path)
+    registry = RedisModelRegistry(connect(one_redis_server.url), run_name, "student", tmp_path)
     for model in (b"first", b"second", b"third"):
         registry.publish(model, {})
-    session = Session(CONFIG, RunFolder(tmp_path), choose_teachers([TEACHERS], []), registry)
+    session = Session(RunFolder(tmp_path), CONFIG, choose_teachers([TEACHERS], []), registry)
     for version in (1, 2, 3):
         session.on_published(version, 100 * version)
     return session
@@ -83,14 +83,14 @@ def test_the_best_version_is_named_in_the_registry(session: Session):
 def test_a_resumed_run_knows_its_best_version_and_what_was_evaluated(session: Session):
     score(session, 1, 0.9)
     score(session, 2, 0.5)
-    again = Session(session.config, session.folder, session.teachers, session.registry, sitting=1)
+    again = Session(session.folder, session.config, session.teachers, session.registry, sitting=1)
     assert again.best == session.best == Scored(1, pytest.approx(0.9, abs=1e-3))
     assert again.evaluated_version == 2
 
 
 def test_a_registry_that_is_away_costs_no_score(session: Session, tmp_path: Path):
     with PrivateRedis(tmp_path / "redis") as server:
-        session.registry = RedisModelRegistry(connect(server.url, timeout=0.5), "away")
+        session.registry = RedisModelRegistry(connect(server.url, timeout=0.5), "away", "student")
     assert score(session, 3, 0.7) is not None
     assert session.best is not None and session.best.version == 3
     assert "the registry does not know it yet" in session.messages[-1]

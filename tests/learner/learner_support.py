@@ -78,4 +78,4 @@ def tiny_config(settings: Mapping[str, Any] | None = None) -> RunConfig:
         "precision": "float32",
         "device": "cpu",
     }
-    return parse_settings(defaults | dict(settings or {}), "test")
+    return parse_settings(RunConfig, defaults | dict(settings or {}), "test")

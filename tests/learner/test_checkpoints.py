@@ -10,18 +10,20 @@ from learner_support import learnable_chunk, tiny_config
 from distill.errors import RunError
 from distill.networks import ARCHITECTURES, QNetwork
 from learner.checkpoints import CheckpointStore, learner_tensors, load_learner_tensors
-from learner.replay import GameReplay
+from learner.label_replay import LabelReplay
 from learner.student_learner import StudentLearner
 
 
 def make_learner(seed: int = 3, optimizer: str = "adamw", student: str = "one_percent") -> StudentLearner:
     torch.manual_seed(seed)
     config = tiny_config({"optimizer": optimizer, "student": student})
-    replay = GameReplay(6, 2_048, 16, torch.device("cpu"))
+    replay = LabelReplay(6, 2_048, 16, torch.device("cpu"))
     for sequence in range(20):
         replay.append(learnable_chunk("pong", 6, sequence))
     network = QNetwork(ARCHITECTURES[student], {"pong": 6})
-    return StudentLearner(network, {"pong": replay}, config.student, config.learner, torch.device("cpu"), seed)
+    return StudentLearner(
+        network, {"pong": replay}, config.student, config.learner.optimization, torch.device("cpu"), None, seed
+    )
 
 
 def weights(learner: StudentLearner) -> torch.Tensor:

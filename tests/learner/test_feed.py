@@ -20,8 +20,8 @@ from cluster.services import RedisServices
 from distill.chunks import ChunkEncoder
 from distill.errors import BufferUnavailable
 from learner.feed import Feed, FeedState
+from learner.label_replay import LabelReplay
 from learner.limiter import SampleToInsertLimiter
-from learner.replay import GameReplay
 
 ACTIONS = {"breakout": 4, "pong": 6}
 
@@ -33,8 +33,8 @@ def services(one_redis_server: PrivateRedis, run_name: str, tmp_path: Path) -> R
 
 def feed_of(
     services: RedisServices, state: FeedState | None = None, ratio: float | None = None, window: float = 1e9
-) -> tuple[Feed, dict[str, GameReplay], SampleToInsertLimiter]:
-    replays = {game: GameReplay(count, 4096, STEPS, torch.device("cpu")) for game, count in ACTIONS.items()}
+) -> tuple[Feed, dict[str, LabelReplay], SampleToInsertLimiter]:
+    replays = {game: LabelReplay(count, 4096, STEPS, torch.device("cpu")) for game, count in ACTIONS.items()}
     limiter = SampleToInsertLimiter(ratio, window, 0, state.limiter if state else None)
     return Feed(services.reader(0), replays, ACTIONS, limiter, state), replays, limiter
 
@@ -76,7 +76,7 @@ def test_a_resumed_feed_refills_without_counting_again(services: RedisServices) 
 def test_chunks_delivered_again_are_dropped(services: RedisServices) -> None:
     push(services, "pong", [learnable_chunk("pong", 6, s) for s in range(5)])
     reader = services.reader(0)
-    replays = {game: GameReplay(count, 4096, STEPS, torch.device("cpu")) for game, count in ACTIONS.items()}
+    replays = {game: LabelReplay(count, 4096, STEPS, torch.device("cpu")) for game, count in ACTIONS.items()}
     feed = Feed(reader, replays, ACTIONS, SampleToInsertLimiter(None, 1.0, 0))
     drain(feed)
     reader.rewind()

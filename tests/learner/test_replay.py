@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distill.chunks import Chunk, ChunkHeader, column_shapes, rebuild_observations
-from learner.replay import GameReplay
+from learner.label_replay import LabelReplay
 
 ACTIONS = 4
 
@@ -34,7 +34,7 @@ def chunk_of(steps: int, first_age: int, seed: int) -> Chunk:
     capacity=st.integers(24, 90),
 )
 def test_samples_are_the_newest_transitions_bit_for_bit(sizes: list[tuple[int, int]], capacity: int) -> None:
-    replay = GameReplay(ACTIONS, capacity, 24, torch.device("cpu"))
+    replay = LabelReplay(ACTIONS, capacity, 24, torch.device("cpu"))
     kept: list[tuple[Chunk, np.ndarray]] = []
     for seed, (steps, first_age) in enumerate(sizes):
         chunk = chunk_of(steps, first_age, seed)
@@ -63,14 +63,14 @@ def test_samples_are_the_newest_transitions_bit_for_bit(sizes: list[tuple[int, i
 
 
 def test_full_chunks_fill_the_capacity() -> None:
-    replay = GameReplay(ACTIONS, 1024, 128, torch.device("cpu"))
+    replay = LabelReplay(ACTIONS, 1024, 128, torch.device("cpu"))
     for seed in range(20):
         replay.append(chunk_of(128, 3, seed))
         assert len(replay) == min(1024, 128 * (seed + 1))
 
 
 def test_sampling_is_uniform() -> None:
-    replay = GameReplay(ACTIONS, 64, 16, torch.device("cpu"))
+    replay = LabelReplay(ACTIONS, 64, 16, torch.device("cpu"))
     for seed in range(7):
         replay.append(chunk_of(16, 3, seed))
     numbers = replay.sample(64_000, torch.Generator().manual_seed(0)).numbers.numpy()
@@ -81,7 +81,7 @@ def test_sampling_is_uniform() -> None:
 
 
 def test_an_empty_replay_and_an_outsized_chunk_are_refused() -> None:
-    replay = GameReplay(ACTIONS, 32, 16, torch.device("cpu"))
+    replay = LabelReplay(ACTIONS, 32, 16, torch.device("cpu"))
     with pytest.raises(ValueError, match="empty"):
         replay.sample(1, torch.Generator())
     with pytest.raises(ValueError, match="holds 32"):
@@ -91,7 +91,7 @@ def test_an_empty_replay_and_an_outsized_chunk_are_refused() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_the_same_on_cuda() -> None:
     device = torch.device("cuda")
-    replay = GameReplay(ACTIONS, 64, 16, device)
+    replay = LabelReplay(ACTIONS, 64, 16, device)
     rows = []
     for seed in range(6):
         chunk = chunk_of(16, 0, seed)

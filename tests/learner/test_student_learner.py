@@ -9,8 +9,9 @@ from learner_support import learnable_chunk, tiny_config
 
 from distill.errors import RunError
 from distill.networks import ARCHITECTURES, QNetwork
-from learner.replay import GameReplay
-from learner.student_learner import StudentLearner, autocast_dtype, learning_rate
+from learner.gradient_learner import autocast_dtype, learning_rate
+from learner.label_replay import LabelReplay
+from learner.student_learner import StudentLearner
 
 CPU = torch.device("cpu")
 ACTIONS = {"breakout": 4, "pong": 6}
@@ -21,12 +22,20 @@ def learner_on(settings: dict[str, object], q_values: np.ndarray | None = None) 
     config = tiny_config(settings)
     replays = {}
     for game, count in ACTIONS.items():
-        replays[game] = GameReplay(count, 2_048, 16, CPU)
+        replays[game] = LabelReplay(count, 2_048, 16, CPU)
         for sequence in range(40):
             labels = None if q_values is None else np.broadcast_to(q_values, (16, count)).copy()
             replays[game].append(learnable_chunk(game, count, sequence, q_values=labels))
     network = QNetwork(ARCHITECTURES["one_percent"], ACTIONS)
-    return StudentLearner(network, replays, config.student, config.learner, CPU, 1)
+    return StudentLearner(
+        network,
+        replays,
+        config.student,
+        config.learner.optimization,
+        CPU,
+        autocast_dtype(CPU, config.training.precision),
+        1,
+    )
 
 
 def agreement(learner: StudentLearner) -> float:

@@ -8,9 +8,11 @@ from learner_support import STEPS, learnable_chunk, push, services_of, tiny_conf
 
 from cluster.buffer.server import PrivateRedis
 from cluster.services import RedisServices
+from cluster.session import student_plan
 from distill.errors import RunError
 from distill.models import load_model
-from learner.trainer import Trainer, choose_device
+from learner.student_trainer import StudentTrainer
+from learner.trainer import choose_device
 
 ACTIONS = {"breakout": 4, "pong": 6}
 
@@ -23,8 +25,8 @@ def services(one_redis_server: PrivateRedis, run_name: str, tmp_path: Path) -> R
     return services
 
 
-def trainer_of(services: RedisServices, directory: Path, settings: dict[str, object] | None = None) -> Trainer:
-    trainer = Trainer(tiny_config(settings), ACTIONS, services, directory, threaded=False)
+def trainer_of(services: RedisServices, directory: Path, settings: dict[str, object] | None = None) -> StudentTrainer:
+    trainer = StudentTrainer(student_plan(tiny_config(settings)), ACTIONS, services, directory, threaded=False)
     while trainer.feed.poll():
         pass
     return trainer
@@ -52,7 +54,7 @@ def test_it_stops_where_the_ratio_or_the_budget_ends(services: RedisServices, tm
 def test_versions_are_published_with_what_they_are(services: RedisServices, tmp_path: Path) -> None:
     trainer = trainer_of(services, tmp_path)
     trainer.advance(60.0, updates=120)
-    registry = services.registry()
+    registry = services.registry("student")
     assert registry.resolve("latest") == 2
     assert registry.describe(1)["updates"] == 50
     _, card = load_model(registry.fetch(2))
@@ -95,7 +97,7 @@ def test_scores_choose_the_checkpoint_that_is_kept(services: RedisServices, tmp_
     best = trainer.checkpoints.best()
     assert best is not None
     assert best.version == 1
-    assert (tmp_path / "checkpoints" / best.file).exists()
+    assert (tmp_path / "checkpoints" / "student" / best.file).exists()
 
 
 def test_an_unreachable_registry_delays_the_version_but_not_the_training(

@@ -1,0 +1,53 @@
+"""Where the settings of a run come from: defaults, preset, a YAML file or the run's folder, and flags over them."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from cluster.commands.options import parse_options
+from cluster.run_folder import open_run, read_yaml
+from distill.config import Config, Settings, parse_settings
+from distill.errors import ConfigError
+from distill.teach_config import PRESETS
+
+Options = TypeVar("Options", bound=Settings)
+
+
+def run_or_resume(kind: type[Config], options: type[Options], arguments: Sequence[str]) -> tuple[Config, Path | None]:
+    """Return the settings of a run, and its folder if it is to be resumed.
+
+    Args:
+        kind: the subcommand's settings.
+        options: these, with `config` and `resume` beside them; its docstring is the help's first line.
+        arguments: what follows the subcommand.
+
+    Raises:
+        ConfigError: if a file cannot be read, or a setting is unknown or out of range.
+        SystemExit: after --help, or with 2 for an unknown option.
+    """
+    prog = f"distill {kind.command}"
+    first = argparse.ArgumentParser(prog=prog, usage=argparse.SUPPRESS, add_help=False, allow_abbrev=False)
+    first.add_argument("--config", type=Path)
+    first.add_argument("--resume", type=Path)
+    first.add_argument("--preset")
+    given, _ = first.parse_known_args(list(arguments))
+    if given.config is not None and given.resume is not None:
+        raise ConfigError("--config and --resume: a resumed run has its own configuration; give one of the two")
+    if given.resume is not None:
+        _, settings = open_run(kind, given.resume)
+    else:
+        named = {} if given.config is None else read_yaml(given.config)
+        source = "the defaults" if given.config is None else str(given.config)
+        settings = parse_settings(kind, _preset(kind, given.preset or named.get("preset")) | named, source)
+    sections = kind.model_fields
+    default = options(**{name: getattr(settings, name) for name in sections})
+    parsed = parse_options(options, arguments, kind.command, (options.__doc__ or "").strip(), default)
+    return kind(**{name: getattr(parsed, name) for name in sections}), cast(Any, parsed).resume
+
+
+def _preset(kind: type[Settings], name: Any) -> dict[str, Any]:
+    """Return what a preset sets; nothing for one that is unknown, which validation refuses, or of a run without any."""
+    if "preset" not in kind.model_fields["general"].default.model_fields:
+        return {}
+    return PRESETS.get(name, {})

@@ -1,0 +1,121 @@
+"""One sitting of a run of any kind: its folder is claimed, its log is open, its Redis and its Ray are there."""
+
+import contextlib
+import logging
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from cluster.buffer.address import BufferAddress
+from cluster.buffer.connection import connect, require_server
+from cluster.buffer.push import Limits
+from cluster.buffer.server import PrivateRedis
+from cluster.private_ray import private_ray
+from cluster.run_folder import RunFolder
+from cluster.run_session import RunSession
+from cluster.services import RedisServices
+from cluster.stopping import StopRequest
+from distill.config import BufferConfig, Settings, flatten
+from distill.errors import ConfigError
+from learner.trainer import choose_device
+
+T = TypeVar("T")
+
+SITTINGS = "sittings.jsonl"
+
+
+@dataclass
+class Sitting:
+    """Goes along with the steps of a run: ends them when the user asks to, and keeps the private Redis alive.
+
+    Attributes:
+        services: how the run's processes connect.
+        number: how often the run was resumed.
+        stop: whether the user has asked to stop.
+        server: the run's own Redis, or None if it uses the user's.
+    """
+
+    services: RedisServices
+    number: int
+    stop: StopRequest
+    server: PrivateRedis | None
+
+    def over(self, steps: Iterator[T], session: RunSession) -> Iterator[T]:
+        """Pass the steps of a session on until the user asks to stop."""
+        while not self.stop.requested:
+            self._revive_server(session)
+            try:
+                step = next(steps)
+            except StopIteration:
+                return
+            yield step
+
+    def _revive_server(self, session: RunSession) -> None:
+        if self.server is None or self.server.pid is not None:
+            return
+        self.server.start()
+        # Killed, it may have forgotten its newest second; connecting gives it back the models of the mirror.
+        session.on_redis_restart(self.services)
+        session.restarts["redis"] += 1
+        session.note("the run's redis-server had ended and was started again")
+
+
+@contextlib.contextmanager
+def open_sitting(
+    folder: RunFolder, config: BufferConfig, games: Sequence[str], *, readers: int, ray_cores: int | None
+) -> Generator[Sitting]:
+    """Claim a run, write its log, and start what it needs; all of it ends with the sitting.
+
+    Args:
+        folder: the run's.
+        config: of its buffer service.
+        games: its games.
+        readers: learners that read every game.
+        ray_cores: cores for Ray, or None to do without.
+
+    Raises:
+        DistillError: with what is wrong and what to do.
+    """
+    number = len(folder.rows(SITTINGS))
+    handler = logging.FileHandler(folder.path / "run.log")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.getLogger().addHandler(handler)
+    try:
+        with folder.claim(), StopRequest() as stop, contextlib.ExitStack() as stack:
+            server = None if config.buffer else stack.enter_context(PrivateRedis(folder.redis))
+            url = config.buffer or (server.url if server else "")
+            limits = Limits(config.capacity, config.backlog, config.shards, readers)
+            services = RedisServices(BufferAddress(url, folder.name, tuple(games), limits), folder.path)
+            folder.append(SITTINGS, {"sitting": number})
+            if ray_cores is not None:
+                stack.enter_context(private_ray(ray_cores))
+            yield Sitting(services, number, stop, server)
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
+
+
+def require_device_and_buffer(config: Settings) -> None:
+    """Find out before anything is made whether the learner's device and the user's Redis are there.
+
+    Raises:
+        DistillError: with what is missing.
+    """
+    choose_device(config.training.device)
+    if config.buffer.buffer is not None:
+        with connect(config.buffer.buffer) as client:
+            require_server(client)
+
+
+def require_same(folder: RunFolder, before: Settings, after: Settings, fixed: Sequence[str]) -> None:
+    """Refuse changes that a run's checkpoints, chunks or models would not fit.
+
+    Raises:
+        ConfigError: naming the settings.
+    """
+    old, new = flatten(before), flatten(after)
+    changed = [f"{key} is {old[key]}, found {new[key]}" for key in fixed if old[key] != new[key]]
+    if changed:
+        raise ConfigError(
+            f"resume {folder.path}: {'; '.join(changed)}; a run keeps these, so start a new one with them"
+        )

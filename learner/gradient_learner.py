@@ -1,0 +1,181 @@
+"""One update of a network: choose a game, gather, loss, backward, step. No threads, no files, no clock."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import torch
+
+from distill.config import Optimization
+from distill.errors import RunError
+from distill.networks import QNetwork
+from learner.replay import GameReplay
+
+MAX_NONFINITE_IN_A_ROW = 10
+
+
+class Minibatch(Protocol):
+    """What all minibatches have in common."""
+
+    @property
+    def versions(self) -> torch.Tensor:
+        """[B] int64, teacher version of every transition's chunk."""
+        ...
+
+    @property
+    def numbers(self) -> torch.Tensor:
+        """[B] int64, from which the replay's `chunk_of` names the chunks."""
+        ...
+
+
+Replay = TypeVar("Replay", bound=GameReplay)
+Batch = TypeVar("Batch", bound=Minibatch)
+
+
+@dataclass(frozen=True)
+class Update:
+    """What one update did.
+
+    Attributes:
+        game: the game of its minibatch.
+        loss: mean loss of the minibatch.
+        finite: False if loss or gradient was not finite and the update was skipped.
+    """
+
+    game: str
+    loss: float
+    finite: bool
+
+
+def autocast_dtype(device: torch.device, precision: str) -> torch.dtype | None:
+    """Return the trunk's reduced dtype, or None for float32; `auto` takes bfloat16 where the hardware multiplies it."""
+    if precision == "auto":
+        if device.type == "cuda":
+            native = torch.cuda.is_bf16_supported(including_emulation=False)
+        else:
+            capabilities = torch.cpu.get_capabilities()
+            native = bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+        return torch.bfloat16 if native else None
+    return torch.bfloat16 if precision == "bfloat16" else None
+
+
+def make_optimizer(network: QNetwork, settings: Optimization) -> torch.optim.Optimizer:
+    """Make the optimizer; the paper names RMSProp without its constants, these are those of the DQN that it distils."""
+    if settings.optimizer == "rmsprop":
+        return torch.optim.RMSprop(network.parameters(), lr=settings.learning_rate, alpha=0.95, eps=1e-6, foreach=True)
+    return torch.optim.AdamW(
+        network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, eps=1e-6, fused=True
+    )
+
+
+def learning_rate(settings: Optimization, updates: int, progress: float) -> float:
+    """Return the learning rate after `updates` updates, when `progress` (0 to 1) of the run's budget is spent."""
+    rate = settings.learning_rate
+    if updates < settings.warmup_updates:
+        return rate * (updates + 1) / settings.warmup_updates
+    if settings.schedule == "cosine":
+        return rate * 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
+    return rate
+
+
+class GradientLearner(ABC, Generic[Replay, Batch]):
+    """Trains one network on the replays of its games, one game per minibatch (paper, multi-game distillation).
+
+    Args:
+        network: what is trained, moved to `device`.
+        replays: one replay a game, on the same device.
+        settings: batch size and optimizer.
+        device: where everything is computed.
+        dtype: the trunk's reduced dtype, or None for float32.
+        seed: seed of minibatch and game sampling.
+    """
+
+    def __init__(
+        self,
+        network: QNetwork,
+        replays: Mapping[str, Replay],
+        settings: Optimization,
+        device: torch.device,
+        dtype: torch.dtype | None,
+        seed: int,
+    ) -> None:
+        self.network = network.to(device)
+        self.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - missing in torch's stub
+        self.optimizer = make_optimizer(self.network, settings)
+        self.updates = 0
+        self.nonfinite_updates = 0
+        self.sampled_version: dict[str, float] = {}
+        """Mean teacher version of the newest minibatch of every game."""
+        self._replays = dict(replays)
+        self._games = sorted(replays)
+        self._settings = settings
+        self._device = device
+        self._dtype = dtype
+        self._nonfinite_in_a_row = 0
+        self.sampler = torch.Generator(device).manual_seed(seed)
+        self.game_chooser = torch.Generator("cpu").manual_seed(seed + 1)
+
+    @property
+    def networks(self) -> dict[str, QNetwork]:
+        """The networks whose weights a checkpoint keeps, by name."""
+        return {"network": self.network}
+
+    @abstractmethod
+    def _sample(self, replay: Replay) -> Batch:
+        """Draw a minibatch."""
+
+    @abstractmethod
+    def _loss(self, batch: Batch, game: str) -> torch.Tensor:
+        """Return the mean loss of a minibatch."""
+
+    def update(self, progress: float) -> Update:
+        """Make one update on a minibatch of one game, drawn uniformly.
+
+        Args:
+            progress: share of the run's budget that is spent, which the learning rate follows.
+
+        Raises:
+            RunError: after ten updates in a row whose loss or gradient was not finite, with the chunks named.
+        """
+        game = self._games[int(torch.randint(len(self._games), (1,), generator=self.game_chooser))]
+        batch = self._sample(self._replays[game])
+        rate = learning_rate(self._settings, self.updates, progress)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self._loss(batch, game)
+        loss.backward()
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients, foreach=True)
+        # One transfer for all that is wanted on the host: every one waits for the device.
+        loss_value, norm_value, version = torch.stack((loss.detach(), norm, batch.versions.float().mean())).tolist()
+        self.updates += 1
+        self.sampled_version[game] = version
+        if not (math.isfinite(loss_value) and math.isfinite(norm_value)):
+            self._skip(game, batch, loss_value, norm_value)
+            return Update(game, loss_value, finite=False)
+        self._nonfinite_in_a_row = 0
+        if norm_value > self._settings.max_gradient_norm:
+            torch.nn.utils.clip_grads_with_norm_(
+                self.network.parameters(), self._settings.max_gradient_norm, norm, foreach=True
+            )
+        self.optimizer.step()
+        return Update(game, loss_value, finite=True)
+
+    def _skip(self, game: str, batch: Batch, loss: float, norm: float) -> None:
+        self.nonfinite_updates += 1
+        self._nonfinite_in_a_row += 1
+        if self._nonfinite_in_a_row >= MAX_NONFINITE_IN_A_ROW:
+            chunks = sorted({self._replays[game].chunk_of(int(number)) for number in batch.numbers.tolist()})
+            raise RunError(
+                f"learner of {game}: {self._nonfinite_in_a_row} updates in a row were not finite (loss {loss}, gradient"
+                f" norm {norm}) and were skipped; the last minibatch came from the chunks {', '.join(chunks)}."
+                " Lower the learning rate, or look at these chunks."
+            )
+
+    def _forward(self, network: QNetwork, observations: torch.Tensor, game: str) -> torch.Tensor:
+        """Return q-values [B, A] float32 in the learner's precision for [B, 4, 84, 84] uint8 of any layout."""
+        with torch.autocast(self._device.type, dtype=self._dtype, enabled=self._dtype is not None):
+            return network(observations.contiguous(memory_format=torch.channels_last), game)

@@ -1,0 +1,60 @@
+"""The student's replay: observations with the teacher's labels."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from distill.chunks import Chunk
+from learner.replay import Columns, GameReplay
+
+
+@dataclass(frozen=True)
+class LabelledMinibatch:
+    """B observations of one game, on the replay's device.
+
+    Attributes:
+        observations: [B, 4, 84, 84] uint8.
+        q_values: [B, A] float32, as they came with the chunks.
+        versions: [B] int64, version of the teacher that labelled.
+        numbers: [B] int64, the transitions' numbers, from which `chunk_of` names their chunks.
+    """
+
+    observations: torch.Tensor
+    q_values: torch.Tensor
+    versions: torch.Tensor
+    numbers: torch.Tensor
+
+
+class LabelReplay(GameReplay):
+    """A ring of labelled observations; every step of a chunk is one.
+
+    Args:
+        actions: A of the game.
+        capacity: see `GameReplay`.
+        chunk_steps: see `GameReplay`.
+        device: see `GameReplay`.
+    """
+
+    def __init__(self, actions: int, capacity: int, chunk_steps: int, device: torch.device) -> None:
+        super().__init__(capacity, chunk_steps, device, {"labels": ((actions,), torch.float32)})
+
+    def _unpack(self, chunk: Chunk) -> tuple[npt.NDArray[np.int64], Columns]:
+        return np.arange(chunk.header.steps), {"labels": chunk.q_values}
+
+    def sample(self, batch_size: int, generator: torch.Generator) -> LabelledMinibatch:
+        """Gather B observations, drawn uniformly with replacement.
+
+        Args:
+            batch_size: B.
+            generator: random generator on the replay's device.
+
+        Raises:
+            ValueError: if the replay is empty.
+        """
+        with self._lock:
+            numbers, slots = self._draw(batch_size, generator)
+            tables = self._tables
+            observations = self._gather(tables["rows"][slots], tables["ages"][slots])
+            return LabelledMinibatch(observations, tables["labels"][slots], tables["versions"][slots], numbers)

@@ -1,0 +1,163 @@
+"""Trains a Q-network on what explorers play: often a version for the explorers, now and then a candidate."""
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from distill.config import TrainingConfig
+from distill.errors import BufferUnavailable, RunError
+from distill.models import ModelCard, load_model, model_bytes
+from distill.networks import ARCHITECTURES, QNetwork
+from distill.protocols import Services, explorers_line
+from distill.teach_config import QLearnerConfig
+from learner.gradient_learner import autocast_dtype
+from learner.memory import keep_freed_memory
+from learner.n_step_replay import NStepReplay, NStepRule
+from learner.q_learner import QLearner
+from learner.trainer import PUBLISH_RETRY_SECONDS, Trainer, choose_device
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class QPlan:
+    """What a Q-learner's trainer needs to know of the configuration.
+
+    Attributes:
+        line: line of models that gets its candidates.
+        training: device, replay and checkpoints.
+        learner: budget, algorithm and optimizer.
+        chunk_steps: usual steps per chunk.
+        seed: the run's seed.
+        preset: name of the preset, for the card.
+        commit: commit of this program, for the card.
+        initial: model file as bytes to begin with, or None for random weights.
+    """
+
+    line: str
+    training: TrainingConfig
+    learner: QLearnerConfig
+    chunk_steps: int
+    seed: int
+    preset: str
+    commit: str
+    initial: bytes | None = None
+
+
+class QTrainer(Trainer):
+    """Trains one Q-network on the chunks of its games; see `Trainer`.
+
+    Its first version for explorers is published at once, because they cannot begin without one.
+
+    Args:
+        plan: what to train.
+        actions: A of every game.
+        services: where chunks come from and models go to.
+        directory: the run's folder.
+        threaded: see `Trainer`.
+
+    Raises:
+        RunError: if the initial model is of another architecture or other games.
+    """
+
+    def __init__(
+        self, plan: QPlan, actions: Mapping[str, int], services: Services, directory: Path, *, threaded: bool
+    ) -> None:
+        training, config = plan.training, plan.learner
+        device = choose_device(training.device)
+        if device.type == "cpu":
+            keep_freed_memory()
+        torch.manual_seed(plan.seed)
+        rule = NStepRule(config.n_step, config.discount, config.clip_rewards, config.life_loss_ends)
+        step_replays = {game: NStepReplay(rule, training.replay_capacity, plan.chunk_steps, device) for game in actions}
+        self._plan = plan
+        self._candidates = services.registry(plan.line)
+        self._for_explorers = services.registry(explorers_line(plan.line))
+        self._explorers_version = self._for_explorers.resolve("latest") or 0
+        super().__init__(
+            plan.line,
+            QLearner(
+                _initial_network(plan, actions),
+                step_replays,
+                config.optimization,
+                double=config.double_q,
+                target_every=config.target_every,
+                device=device,
+                dtype=autocast_dtype(device, training.precision),
+                seed=plan.seed,
+            ),
+            step_replays,
+            actions,
+            services.reader(0),
+            training,
+            config.q_batch_size,
+            config.pace,
+            directory / "checkpoints" / plan.line,
+            threaded=threaded,
+        )
+        self._next_candidate = self._candidates_due() + 1
+        self._publish_for_explorers()
+
+    @property
+    def spent(self) -> float:
+        """Share of the environment steps that have been learned from."""
+        return sum(self.feed.inserted.values()) / (self._plan.learner.steps * len(self.replays))
+
+    def _candidates_due(self) -> int:
+        return sum(self.feed.inserted.values()) // (self._plan.learner.candidate_steps * len(self.replays))
+
+    def _plan_publication(self) -> None:
+        if time.monotonic() >= self._explorers_at:
+            self._publish_for_explorers()
+        if self._candidates_due() >= self._next_candidate:
+            self._next_candidate = self._candidates_due() + 1
+            self._publish_soon()
+
+    def _publish_for_explorers(self) -> None:
+        self._explorers_at = time.monotonic() + self._plan.learner.publish_seconds
+        try:
+            self._explorers_version = self._for_explorers.publish(
+                model_bytes(self.learner.network, self._card()), {"updates": self.learner.updates}
+            )
+        except BufferUnavailable as error:
+            log.warning("explorers of %s play on with version %d: %s", self._line, self._explorers_version, error)
+            self._explorers_at = time.monotonic() + PUBLISH_RETRY_SECONDS
+
+    def _lag(self) -> dict[str, float]:
+        return {game: self._explorers_version - version for game, version in self.learner.sampled_version.items()}
+
+    def _card(self) -> ModelCard:
+        network, learner = self.learner.network, self._plan.learner
+        training = {
+            "method": f"{learner.n_step}-step {'Double ' if learner.double_q else ''}DQN",
+            "preset": self._plan.preset,
+            "seed": self._plan.seed,
+            "commit": self._plan.commit,
+            "from_random_weights": self._plan.initial is None,
+            **self._metadata(),
+        }
+        return ModelCard("teacher", network.architecture, network.actions, training=training)
+
+    def publish(self) -> int:
+        """Publish a candidate in float16, as a teacher file holds it, with a checkpoint; return its version."""
+        card = self._card()
+        return self._published(
+            self._candidates.publish(model_bytes(self.learner.network, card, "float16"), card.training)
+        )
+
+
+def _initial_network(plan: QPlan, actions: Mapping[str, int]) -> QNetwork:
+    architecture = ARCHITECTURES[plan.learner.network]
+    if plan.initial is None:
+        return QNetwork(architecture, dict(actions))
+    network, _ = load_model(plan.initial)
+    if network.architecture != architecture or network.actions != dict(actions):
+        raise RunError(
+            f"initial model: expected {architecture.name} with actions {dict(actions)}, found"
+            f" {network.architecture.name} with {network.actions}; choose --network and --games to fit it"
+        )
+    return network

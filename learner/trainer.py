@@ -1,0 +1,260 @@
+"""Runs a learner: waits for data, updates, publishes versions, writes checkpoints, resumes from them."""
+
+import logging
+import math
+import time
+from abc import ABC, abstractmethod
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from distill.config import Pace, TrainingConfig
+from distill.errors import BufferUnavailable, RunError
+from distill.protocols import ChunkReader
+from learner.checkpoints import AnyLearner, CheckpointStore, learner_tensors, load_learner_tensors
+from learner.feed import Feed
+from learner.limiter import SampleToInsertLimiter
+from learner.progress import Progress, TrainerState
+from learner.replay import GameReplay
+
+log = logging.getLogger(__name__)
+
+WAIT_SECONDS = 0.002
+PUBLISH_RETRY_SECONDS = 10.0
+
+
+class Trainer(ABC):
+    """One learner, its replays, its feed and its checkpoints. A plain class: `learner.remote` makes it a Ray actor.
+
+    It resumes from the newest checkpoint in `directory`, if there is one; the buffer then fills its replay again.
+
+    Args:
+        line: the models that it publishes, see `Services.registry`.
+        learner: what is trained.
+        replays: one replay a game.
+        actions: A of every game.
+        reader: where chunks come from.
+        training: of the run's configuration.
+        batch_size: transitions per update.
+        pace: how often the learner may sample.
+        directory: folder for checkpoints.
+        threaded: let a feed thread fill the replay; without it `advance` does so itself, as far as data is there.
+    """
+
+    def __init__(
+        self,
+        line: str,
+        learner: AnyLearner,
+        replays: Mapping[str, GameReplay],
+        actions: Mapping[str, int],
+        reader: ChunkReader,
+        training: TrainingConfig,
+        batch_size: int,
+        pace: Pace,
+        directory: Path,
+        *,
+        threaded: bool,
+    ) -> None:
+        self.learner = learner
+        self.replays = dict(replays)
+        self._line = line
+        self._training = training
+        self._batch_size = batch_size
+        self.checkpoints = CheckpointStore(directory, training.keep_last)
+        state = self._restore()
+        least = training.min_replay * len(actions)
+        self.limiter = SampleToInsertLimiter(pace.sample_to_insert, pace.window, least, state.feed.limiter)
+        self.feed = Feed(reader, self.replays, actions, self.limiter, state.feed)
+        self._threaded = threaded
+        self._train_seconds = state.train_seconds
+        self._version = state.version
+        self._version_updates = state.version_updates
+        self._checkpoint_updates = state.updates
+        self._checkpointed_at = time.monotonic()
+        self._publish_at = math.inf
+        if threaded:
+            self.feed.start()
+
+    def _restore(self) -> TrainerState:
+        found = self.checkpoints.load_latest()
+        if found is None:
+            return TrainerState()
+        tensors, raw = found
+        load_learner_tensors(self.learner, tensors)
+        state = TrainerState.from_json(raw)
+        self.learner.updates = state.updates
+        self.learner.nonfinite_updates = state.nonfinite_updates
+        log.info("resumed from the checkpoint of update %d; the replay refills from the buffer", state.updates)
+        return state
+
+    @property
+    @abstractmethod
+    def spent(self) -> float:
+        """Share of the run's own budget, of updates or of steps, that is spent."""
+
+    @abstractmethod
+    def publish(self) -> int:
+        """Publish the network as a new version, with a checkpoint of the same weights; return the version."""
+
+    @abstractmethod
+    def _plan_publication(self) -> None:
+        """Call `_publish_soon` if a version has become due; called after every update."""
+
+    def _is_ready(self) -> bool:
+        """Return whether everything but data is there for updates; called often."""
+        return True
+
+    def _lag(self) -> dict[str, float]:
+        """Return per game how many versions the data of the newest minibatch was behind."""
+        return {}
+
+    @property
+    def fraction(self) -> float:
+        """Share of the run's budget that is spent: of its own kind or of its minutes, whichever is more."""
+        spent = self.spent
+        if self._training.minutes is not None:
+            spent = max(spent, self._train_seconds / (60.0 * self._training.minutes))
+        return min(1.0, spent)
+
+    def advance(self, seconds: float, updates: int | None = None) -> Progress:
+        """Train for about `seconds`, or that many updates; less if the budget or, without a feed thread, the data ends.
+
+        Raises:
+            RunError: if the updates are not finite, or the feed has failed.
+        """
+        began = last = time.monotonic()
+        updates_before = self.learner.updates
+        losses, counts = defaultdict[str, float](float), Counter[str]()
+        until = math.inf if updates is None else updates_before + updates
+        while self.fraction < 1.0 and last - began < seconds and self.learner.updates < until:
+            if not self._threaded and not self._may_update():
+                self.feed.poll()
+            if self._may_update():
+                update = self.learner.update(self.fraction)
+                self.limiter.sampled += self._batch_size
+                if update.finite:
+                    losses[update.game] += update.loss
+                    counts[update.game] += 1
+                self._plan_publication()
+            elif self._threaded:
+                self._wait()
+            else:
+                break
+            now = time.monotonic()
+            if now >= self._publish_at:
+                self._try_to_publish()
+            self._train_seconds += now - last
+            last = now
+            if now - self._checkpointed_at >= self._training.checkpoint_seconds:
+                self.checkpoint()
+        mean_loss = {game: losses[game] / counts[game] for game in counts}
+        rate = (self.learner.updates - updates_before) / max(1e-9, last - began)
+        return self._progress(mean_loss, rate)
+
+    def _publish_soon(self) -> None:
+        self._publish_at = 0.0
+
+    def _try_to_publish(self) -> None:
+        self._publish_at = math.inf
+        try:
+            self.publish()
+        except BufferUnavailable as error:
+            log.warning("%s of update %d is not published yet: %s", self._line, self.learner.updates, error)
+            self._publish_at = time.monotonic() + PUBLISH_RETRY_SECONDS
+
+    def _may_update(self) -> bool:
+        filled = all(len(replay) >= self._training.min_replay for replay in self.replays.values())
+        return filled and self.limiter.may_sample(self._batch_size) and self._is_ready()
+
+    def _wait(self) -> None:
+        if self.feed.failure is not None:
+            raise RunError(f"the feed of {self._line} failed: {self.feed.failure!r}") from self.feed.failure
+        time.sleep(WAIT_SECONDS)
+        self.limiter.sample_wait_seconds += WAIT_SECONDS
+
+    def _published(self, version: int) -> int:
+        """Keep a checkpoint of the weights that were published as `version`."""
+        self._version = version
+        self._version_updates = self.learner.updates
+        self.checkpoint(version)
+        return version
+
+    def publish_final(self) -> int:
+        """Publish the network as it stands unless its newest version already is that; return the version."""
+        current = self._version > 0 and self._version_updates == self.learner.updates
+        return self._version if current else self.publish()
+
+    def checkpoint(self, version: int | None = None) -> None:
+        """Write a checkpoint; `version` is the one published from the same weights, if any."""
+        state = TrainerState(
+            self.learner.updates,
+            self.learner.nonfinite_updates,
+            self._train_seconds,
+            self._version,
+            self._version_updates,
+            self.feed.get_state(),
+        )
+        self.checkpoints.save(self.learner.updates, learner_tensors(self.learner), asdict(state), version)
+        self._checkpoint_updates = self.learner.updates
+        self._checkpointed_at = time.monotonic()
+
+    def record_score(self, version: int, score: float) -> None:
+        """Note a version's score, so that the checkpoint of the best one is kept."""
+        self.checkpoints.record_score(version, score)
+
+    def close(self) -> None:
+        """Write a last checkpoint and stop the feed."""
+        self.checkpoint()
+        self.feed.close()
+
+    def _progress(self, loss: dict[str, float], updates_per_second: float) -> Progress:
+        fraction = self.fraction
+        return Progress(
+            line=self._line,
+            updates=self.learner.updates,
+            samples=self.limiter.sampled,
+            nonfinite_updates=self.learner.nonfinite_updates,
+            train_seconds=self._train_seconds,
+            fraction=fraction,
+            done=fraction >= 1.0,
+            loss=loss,
+            updates_per_second=updates_per_second,
+            replay={game: len(replay) for game, replay in self.replays.items()},
+            inserted=dict(self.feed.inserted),
+            rejected=dict(self.feed.rejected),
+            last_rejection=self.feed.last_rejection,
+            outages=self.feed.outages,
+            ratio=self.limiter.realised_ratio,
+            sample_wait_seconds=self.limiter.sample_wait_seconds,
+            insert_wait_seconds=self.limiter.insert_wait_seconds,
+            version=self._version,
+            version_updates=self._version_updates,
+            checkpoint_updates=self._checkpoint_updates,
+            lag=self._lag(),
+        )
+
+    def _metadata(self) -> dict[str, Any]:
+        """Return what every version's metadata says of its training."""
+        return {
+            "updates": self.learner.updates,
+            "samples": self.limiter.sampled,
+            "transitions": dict(self.feed.inserted),
+            "seconds": round(self._train_seconds, 1),
+        }
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of that name; `auto` is the first CUDA device, else the CPU.
+
+    Raises:
+        RunError: if CUDA is asked for and not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise RunError(f"device {name}: this machine has no usable CUDA device; use --device cpu or auto")
+    return torch.device(name)
