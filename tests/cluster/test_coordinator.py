@@ -1,0 +1,210 @@
+"""The coordinator on a real Redis: what it promotes, and that no kill between two of its writes changes that."""
+
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from redis.connection import AbstractConnection
+
+from actors.evaluating_actor import EvaluationTask
+from actors.evaluator import Evaluation
+from cluster.buffer.address import BufferAddress
+from cluster.buffer.push import Limits
+from cluster.buffer.server import PrivateRedis
+from cluster.buffer.stats import delete_run
+from cluster.coordinator import FRESH, Coordinator, Line, Orders
+from cluster.ledger import Promotion, read_promotions
+from cluster.services import RedisServices
+from distill.errors import RunError
+from distill.teach_config import PromotionConfig
+
+LINE = Line("pong", ("pong",), "candidate", ("best",))
+STUDENT = Line("student", ("pong", "breakout"), "student", ("best", "production"))
+CONFIG = PromotionConfig(look_episodes=4, most_episodes=12, best_episodes=8)
+MEANS = {1: 0.0, 2: 6.0, 3: 6.5, 4: 2.0, 5: 20.0}
+"""How good each version is; one that is a little better than the best takes several looks."""
+WRITES = (b"HSET", b"HSETNX", b"RPUSH", b"EXEC")
+
+
+@pytest.fixture
+def services(one_redis_server: PrivateRedis, run_name: str, tmp_path: Path) -> RedisServices:
+    address = BufferAddress(one_redis_server.url, run_name, ("pong",), Limits(1_000, 1_000))
+    return RedisServices(address, tmp_path / run_name)
+
+
+def play(task: EvaluationTask) -> tuple[EvaluationTask, Evaluation]:
+    """Return the result of a task: always the same for the same one."""
+    noise = np.random.default_rng([task.version, task.block % 1000, task.block >= FRESH]).normal(size=task.episodes)
+    return task, Evaluation(
+        game=task.game, who=task.who, version=task.version, scores=tuple(MEANS[task.version] + noise),
+        lengths=(1,) * task.episodes, lanes=task.lanes, epsilon=0.05, seed=task.seed, max_frames=1, noop_max=30,
+        steps=task.episodes, seconds=0.0,
+    )  # fmt: skip
+
+
+def coordinate(services: RedisServices, lines: tuple[Line, ...] = (LINE,)) -> Orders:
+    """Publish every version in its turn and play all that the coordinator asks for; go on where another one ended."""
+    registries = [services.registry(line.name) for line in lines]
+    coordinator = Coordinator(lines, services, CONFIG, 1, clock=lambda: 1.0)
+    orders = coordinator.advance([])
+    while True:
+        urgent = [task for task in orders.tasks if task.block < FRESH]
+        if not urgent and (registries[-1].resolve("latest") or 0) < len(MEANS):
+            for registry in registries:
+                if (registry.resolve("latest") or 0) < len(MEANS):
+                    registry.publish(b"weights", {})
+            orders = coordinator.advance([])
+        elif orders.tasks:
+            orders = coordinator.advance([play(orders.tasks[0])])
+        else:
+            return orders
+
+
+def state_of(services: RedisServices, line: str = "pong") -> dict[str, Any]:
+    ledger = services.ledger(line)
+    return {
+        "promotions": ledger.promotions(),
+        "verdicts": ledger.verdicts(),
+        "names": ledger.names(),
+        "scores": ledger.scores(),
+        "copy": read_promotions(services.mirror, line),
+    }
+
+
+def test_it_promotes_what_is_better_and_says_why(services: RedisServices):
+    orders = coordinate(services)
+    state = state_of(services)
+    assert [(p.version, p.parent) for p in state["promotions"]] == [(1, None), (2, 1), (5, 2)]
+    assert state["verdicts"] == {1: "promoted", 2: "promoted", 3: "rejected", 4: "rejected", 5: "promoted"}
+    assert state["names"] == {"best": 5, "latest": 5}
+    assert state["promotions"] == state["copy"]
+    assert state["promotions"][0].why == "the first candidate"
+    assert "better with probability" in state["promotions"][1].why
+    assert state["promotions"][1].scores["pong"]["mean"] == pytest.approx(6.0, abs=1.5)
+    blocks = state["scores"][5]["pong"]
+    assert sorted(block for block in blocks if block >= FRESH) == [FRESH, FRESH + 1], "fresh episodes of the best"
+    (line,) = orders.lines
+    assert (line.best, line.promotions, line.superseded, line.candidate) == (5, 3, 0, None)
+    assert line.best_means["pong"] == pytest.approx(20.0, abs=1.5)
+
+
+def test_waiting_candidates_give_way_to_the_newest(services: RedisServices):
+    registry = services.registry("pong")
+    for _ in range(3):
+        registry.publish(b"weights", {})
+    coordinator = Coordinator([LINE], services, CONFIG, 1)
+    orders = coordinator.advance([])
+    assert [task.version for task in orders.tasks] == [3]
+    assert orders.lines[0].superseded == 2
+    first = orders.tasks[0]
+    registry.publish(b"weights", {})
+    registry.publish(b"weights", {})
+    orders = coordinator.advance([])
+    assert [task.version for task in orders.tasks] == [5], "nobody had begun with 3"
+    orders = coordinator.advance([play(first)])
+    assert services.ledger("pong").resolve("best") is None, "3 has given way, so its late scores promote nothing"
+
+
+def test_students_of_several_games_get_production_too(services: RedisServices):
+    coordinate(services, (LINE, STUDENT))
+    state = state_of(services, "student")
+    assert state["names"] == {"best": 5, "production": 5, "latest": 5}
+    assert set(state["promotions"][-1].scores) == {"pong", "breakout"}
+
+
+def test_the_same_result_twice_changes_nothing(services: RedisServices):
+    services.registry("pong").publish(b"weights", {})
+    coordinator = Coordinator([LINE], services, CONFIG, 1, clock=lambda: 1.0)
+    result = play(coordinator.advance([]).tasks[0])
+    coordinator.advance([result])
+    before = state_of(services)
+    coordinator.advance([result, result])
+    assert state_of(services) == before
+    assert len(before["promotions"]) == 1
+
+
+@dataclass
+class Killer:
+    """Kills this process before its write number `at`, to Redis or to a file."""
+
+    at: int
+    seen: int = 0
+
+    def install(self) -> None:
+        send = AbstractConnection.send_packed_command
+
+        def counted(connection: Any, command: Any, *args: Any, **kwargs: Any) -> Any:
+            packed = command if isinstance(command, bytes) else b"".join(command)
+            if any(verb in packed for verb in WRITES):
+                self.count()
+            return send(connection, command, *args, **kwargs)
+
+        AbstractConnection.send_packed_command = counted
+        sys.addaudithook(lambda event, _: self.count() if event == "os.rename" else None)
+
+    def count(self) -> None:
+        self.seen += 1
+        if self.seen == self.at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def coordinate_in_a_child(services: RedisServices, at: int) -> bool:
+    """Coordinate in a process that dies before its write number `at`; return whether it lived to the end."""
+    child = os.fork()
+    if child == 0:
+        try:
+            Killer(at).install()
+            coordinate(services)
+        except BaseException as error:  # noqa: BLE001 - a test's own process must not go on as pytest
+            os.write(2, f"{error!r}\n".encode())
+            os._exit(1)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
+    return not os.WIFSIGNALED(status)
+
+
+def test_a_kill_between_any_two_writes_changes_nothing(services: RedisServices, tmp_path: Path):
+    coordinate(services)
+    expected = state_of(services)
+    at, lived = 0, False
+    while not lived:
+        at += 1
+        address = BufferAddress(services.address.url, f"{services.address.run}-{at}", ("pong",), Limits(1_000, 1_000))
+        killed = RedisServices(address, tmp_path / f"killed-{at}")
+        lived = coordinate_in_a_child(killed, at)
+        coordinate(killed)
+        assert state_of(killed) == expected, f"after a kill before write {at}"
+    assert at > 50, "a coordinator writes often"
+
+
+@pytest.mark.parametrize("survivors", ["nothing", "versions"])
+def test_decisions_come_back_from_the_runs_folder(services: RedisServices, survivors: str):
+    coordinate(services)
+    expected = state_of(services)
+    registry = services.registry("pong")
+    run = services.address.run
+    if survivors == "nothing":
+        delete_run(registry._client, run)
+    else:
+        kept = [key for key in registry._client.scan_iter(f"*{run}*") if b"promotions" in key or b"verdicts" in key]
+        assert len(kept) == 2
+        registry._client.delete(*kept)
+        registry._client.hset(registry._names, "best", 1)
+    assert state_of(services) == expected
+
+
+def test_a_promotion_can_be_rolled_back(services: RedisServices):
+    coordinate(services)
+    ledger = services.ledger("pong")
+    ledger.roll_back(Promotion(2, 5, ("best",), {}, 2.0, "by hand", "roll-back"))
+    assert services.ledger("pong").resolve("best") == 2
+    assert ledger.promotions()[-1].kind == "roll-back"
+    with pytest.raises(RunError, match="holds"):
+        ledger.roll_back(Promotion(17, 5, ("best",), {}, 2.0, "by hand", "roll-back"))
+    assert ledger.resolve("best") == 2
