@@ -1,0 +1,175 @@
+"""`distill models`: list a run's models, show one, export it, roll a promotion back."""
+
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from cluster.buffer.address import BufferAddress
+from cluster.buffer.ownership import running_server
+from cluster.buffer.push import Limits
+from cluster.buffer.server import PrivateRedis
+from cluster.commands.options import parse_options, require_folder
+from cluster.ledger import Ledger, Promotion, read_promotions
+from cluster.model_mirror import ModelMirror, mirrored_lines
+from cluster.run_folder import RunFolder, open_any_run
+from cluster.services import RedisServices
+from distill.config import Section
+from distill.errors import ConfigError
+from distill.models import write_model_file
+from learner.student_trainer import LINE
+
+
+class ModelsOptions(Section):
+    """List a run's models; with a line, list its versions, show or export one, or roll its last promotion back."""
+
+    run: tyro.conf.Positional[Path]
+    """Folder of the run; it may be running or not."""
+    line: str | None = None
+    """Line of models: `student`, or a Q-learner's by its games."""
+    version: str | None = None
+    """Version to show, export or roll back to: a number, or a name such as best, production or latest."""
+    export: Path | None = None
+    """File to write the version to, as a native model file."""
+    roll_back: bool = False
+    """Point `production` (`best`, for a Q-learner's line) at the version, or else at the one before the last."""
+
+
+def command(arguments: Sequence[str], console: Console) -> None:
+    """List, show, export or roll back."""
+    options = parse_options(ModelsOptions, arguments, "models", ModelsOptions.__doc__ or "")
+    folder, config = open_any_run(options.run)
+    lines = mirrored_lines(folder.path)
+    if options.line is None:
+        if options.version is not None or options.export is not None or options.roll_back:
+            raise ConfigError(f"line: name one with --line; this run has {', '.join(lines) or 'none yet'}")
+        console.print(_lines(folder.path, lines))
+        console.print(_promotions(folder.path, lines))
+        return
+    if options.line not in lines:
+        raise ConfigError(f"line {options.line!r}: this run has {', '.join(lines) or 'none yet'}")
+    if options.export is not None and options.roll_back:
+        raise ConfigError("--export and --roll-back: give one of the two")
+    mirror = ModelMirror(folder.path, options.line)
+    if options.roll_back:
+        version = None if options.version is None else _version(mirror, options.line, options.version)
+        with _ledger(folder, config.buffer.buffer, options.line) as ledger:
+            console.print(_roll_back(ledger, options.line, version), soft_wrap=True)
+    elif options.export is not None:
+        _export(mirror, options.line, _version(mirror, options.line, options.version or "best"), options.export)
+        console.print(f"wrote {options.export}", soft_wrap=True)
+    elif options.version is not None:
+        version = _version(mirror, options.line, options.version)
+        console.print_json(data={"version": version, **mirror.metadata(version), **_decided(mirror, version)})
+    else:
+        console.print(_versions(mirror, options.line))
+
+
+def _lines(path: Path, lines: Sequence[str]) -> Table:
+    table = Table(caption=None if lines else "no model was published yet")
+    for column in ("line", "versions", "names"):
+        table.add_column(column, justify="right" if column == "versions" else "left")
+    for line in lines:
+        mirror = ModelMirror(path, line)
+        names = ", ".join(f"{name} {version}" for name, version in sorted(mirror.names().items()))
+        table.add_row(line, str(len(mirror.versions())), names)
+    return table
+
+
+def _promotions(path: Path, lines: Sequence[str]) -> Table:
+    table = Table(title="promotions", title_justify="left")
+    for column in ("when", "line", "version", "parent", "scores", "why"):
+        table.add_column(column, justify="right" if column in ("version", "parent") else "left")
+    rows = [(promotion, line) for line in lines for promotion in read_promotions(path, line)]
+    for promotion, line in sorted(rows, key=lambda row: row[0].time):
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(promotion.time))
+        parent = "" if promotion.parent is None else str(promotion.parent)
+        table.add_row(when, line, str(promotion.version), parent, _scores(promotion.scores), promotion.why)
+    return table
+
+
+def _scores(scores: dict[str, dict[str, Any]]) -> str:
+    parts: list[str] = []
+    for game, score in scores.items():
+        low, high = score["interval"] or (score["mean"], score["mean"])
+        parts.append(f"{game} {score['mean']:.1f} ({low:.1f} to {high:.1f}, {score['episodes']} episodes)")
+    return "; ".join(parts)
+
+
+def _versions(mirror: ModelMirror, line: str) -> Table:
+    names = mirror.names()
+    table = Table(title=line, title_justify="left")
+    for column in ("version", "names", "weights", "updates", "mean scores", "what became of it"):
+        table.add_column(column, justify="right" if column in ("version", "updates") else "left")
+    for version in mirror.versions():
+        decided = _decided(mirror, version)
+        means = "; ".join(f"{game} {sum(s) / len(s):.1f} of {len(s)}" for game, s in decided["scores"].items())
+        held = "kept" if mirror.data(version) is not None else ""
+        mine = ", ".join(sorted(name for name, at in names.items() if at == version))
+        updates = f"{mirror.metadata(version).get('updates', 0):,}"
+        table.add_row(str(version), mine, held, updates, means, " ".join(decided["verdict"].values()))
+    return table
+
+
+def _decided(mirror: ModelMirror, version: int) -> dict[str, Any]:
+    """Return all scores of a version by game, and its verdict."""
+    ledger = mirror.ledger()
+    scores: dict[str, list[float]] = {}
+    for key, block in ledger.get("scores", {}).items():
+        of, game, _ = key.split("/")
+        if int(of) == version:
+            scores.setdefault(game, []).extend(block)
+    return {"scores": scores, "verdict": ledger.get("verdicts", {}).get(str(version), {})}
+
+
+def _version(mirror: ModelMirror, line: str, name: str) -> int:
+    version = int(name) if name.isdigit() else mirror.names().get(name)
+    if version not in mirror.versions():
+        names = ", ".join(sorted(mirror.names())) or "none"
+        raise ConfigError(
+            f"version {name!r}: {line} has 1 to {max(mirror.versions(), default=0)} and the names {names}"
+        )
+    return version
+
+
+def _export(mirror: ModelMirror, line: str, version: int, out: Path) -> None:
+    require_folder(out)
+    data = mirror.data(version)
+    if data is None:
+        kept = ", ".join(str(other) for other in mirror.versions() if mirror.data(other) is not None)
+        raise ConfigError(f"version {version} of {line}: its weights were dropped; those of {kept} are kept")
+    write_model_file(out, data)
+
+
+def _roll_back(ledger: Ledger, line: str, version: int | None) -> str:
+    names = ("production",) if line == LINE else ("best",)
+    present = ledger.resolve(names[0])
+    if present is None:
+        raise ConfigError(f"{line}: nothing was promoted yet, so there is nothing to roll back")
+    if version is None:
+        version = next((p.parent for p in reversed(ledger.promotions()) if p.version == present), None)
+        if version is None:
+            raise ConfigError(f"{line} {present}: there was none before it; name one with --version")
+    ledger.roll_back(Promotion(version, present, names, {}, time.time(), "rolled back by a user", "roll-back"))
+    return f"{names[0]} of {line} is version {version} again, no longer {present}"
+
+
+@contextmanager
+def _ledger(folder: RunFolder, url: str | None, line: str) -> Generator[Ledger]:
+    """Connect to a run's ledger, starting its own Redis for that if it does not run."""
+    if url is not None:
+        yield _services(folder, url).ledger(line)
+    elif (running := running_server(folder.redis)) is not None:
+        yield _services(folder, running).ledger(line)
+    else:
+        with folder.claim(), PrivateRedis(folder.redis) as server:
+            yield _services(folder, server.url).ledger(line)
+
+
+def _services(folder: RunFolder, url: str) -> RedisServices:
+    return RedisServices(BufferAddress(url, folder.name, (), Limits(1, 1)), folder.path)

@@ -1,0 +1,209 @@
+"""A run with Q-learners on Ray: explorers, learners, an evaluator and the coordinator, watched by a supervisor."""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from actors.collecting_actor import CollectorReport
+from actors.evaluating_actor import EvaluationTask
+from actors.evaluator import Evaluation
+from actors.exploring_actor import ExplorerSpec
+from actors.remote import RemoteEvaluator, RemoteExplorer
+from cluster.coordinator import FRESH, Orders
+from cluster.evaluation import POLL_SECONDS, SLICE_SECONDS, evaluate_on_ray
+from cluster.online.session import OnlineSession, plans
+from cluster.placement import Placement
+from cluster.remote import RemoteCoordinator, coordinator_name
+from cluster.supervisor import Supervisor, Worker, finish, kill
+from distill.teach_config import OnlineConfig
+from learner.progress import Progress
+from learner.remote import RemoteLearner
+
+STOP_SECONDS = 5.0
+CLOSE_SECONDS = 60.0
+ASK_SECONDS = 1.0
+"""Between two questions to the coordinator if there is nothing to tell it."""
+
+Played = tuple[EvaluationTask, Evaluation]
+
+
+class OnlineBackend:
+    """Runs a session's parts as Ray actors; Ray must be initialised.
+
+    Args:
+        session: what is run.
+        placement: cores and threads.
+        commit: commit of this program, for the models' cards.
+    """
+
+    def __init__(self, session: OnlineSession, placement: Placement, commit: str) -> None:
+        self._session = session
+        self._placement = placement
+        self._plans = plans(session, commit)
+        self._supervisor = Supervisor(lambda worker, reason: session.on_restart(worker.name, worker.role, reason))
+        self._tasks: tuple[EvaluationTask, ...] = ()
+        self._playing: EvaluationTask | None = None
+        self._untold: list[Played] = []
+        self._told = 0
+        self._ask_at = 0.0
+        self._answered_since_end = False
+
+    def train(self) -> Iterator[None]:
+        """Start the actors, train until the budget is spent, decide on the last candidates; yield often."""
+        self._supervisor.add(self._coordinator())
+        for line in self._plans:
+            self._supervisor.add(self._learner(line))
+        for game in self._session.config.general.games:
+            for index in range(self._session.config.explore.actors):
+                self._supervisor.add(self._explorer(game, index))
+        self._supervisor.add(self._evaluator())
+        while not self._session.done:
+            yield from self._turn()
+        self._stop_actors("explorer")
+        self._stop_learners()
+        # The last versions are candidates too.
+        self._answered_since_end = False
+        while not self._answered_since_end or self._untold or any(task.block < FRESH for task in self._tasks):
+            yield from self._turn()
+
+    def _turn(self) -> Iterator[None]:
+        for _, answer in self._supervisor.poll(POLL_SECONDS):
+            if isinstance(answer, Progress):
+                self._session.on_progress(answer)
+            elif isinstance(answer, CollectorReport):
+                self._session.on_report(answer)
+            elif isinstance(answer, Evaluation):
+                self._on_evaluation(answer)
+            elif isinstance(answer, Orders):
+                self._on_orders(answer)
+        yield None
+
+    def stop(self) -> None:
+        """Flush the explorers, write checkpoints, end all actors."""
+        self._stop_actors("explorer")
+        self._stop_learners()
+        for role in ("evaluator", "coordinator"):
+            handles = self._supervisor.handles(role)
+            self._supervisor.drain(role, STOP_SECONDS)
+            for handle in handles:
+                kill(handle)
+
+    def _stop_actors(self, role: str) -> None:
+        handles = self._supervisor.handles(role)
+        self._supervisor.drain(role, STOP_SECONDS)
+        # A run that is done needs no more play, so what a full buffer kept waiting is dropped without a try.
+        patience = 0.0 if self._session.done else STOP_SECONDS
+        left = finish([handle.finish.remote(patience) for handle in handles], 2 * STOP_SECONDS, f"{role}s")
+        if any(left) and not self._session.done:
+            self._session.note(f"{sum(left)} chunks were not pushed: the buffer was full or away until the end")
+        for handle in handles:
+            kill(handle)
+
+    def _stop_learners(self) -> None:
+        learners = self._supervisor.handles("learner")
+        self._supervisor.drain("learner", STOP_SECONDS)
+        if self._session.done:
+            finish([learner.publish_final.remote() for learner in learners], CLOSE_SECONDS, "learners")
+        finish([learner.close.remote() for learner in learners], CLOSE_SECONDS, "learners")
+        for learner in learners:
+            kill(learner)
+
+    def evaluate(self, tasks: Sequence[EvaluationTask]) -> Iterator[Evaluation | None]:
+        """Play tasks on as many evaluators as there are cores; yield results as they come, and None in between."""
+
+        def on_restart(worker: Worker, reason: str) -> None:
+            self._session.on_restart(worker.name, worker.role, reason)
+
+        return evaluate_on_ray(tasks, self._placement.cores, on_restart)
+
+    def _explorer(self, game: str, index: int) -> Worker:
+        session, config = self._session, self._session.config
+        name = f"{game}-{index}"
+        stored = isinstance(config, OnlineConfig) and config.student.labels == "stored"
+
+        def make(incarnation: int) -> Any:
+            # Lives of earlier sittings count too: a resumed run must not replay the episodes of its first sitting.
+            born = session.sitting * 1000 + incarnation
+            line = session.line_of(game).name
+            labels = "best" if stored else "acting"
+            spec = ExplorerSpec(game, line, config.explore, config.general.seed, name, index, born, labels)
+            return RemoteExplorer.options(num_cpus=self._placement.actor_cpus).remote(spec, session.services)
+
+        def submit(handle: Any) -> Any:
+            return handle.explore.remote(SLICE_SECONDS, session.game_steps(game))
+
+        return Worker(name, "explorer", make, submit)
+
+    def _learner(self, line: str) -> Worker:
+        session, threads = self._session, self._placement.learner_threads
+        plan, actions = self._plans[line]
+        options: dict[str, Any] = {
+            "num_cpus": self._placement.actor_cpus,
+            # PyTorch and Ray each set OMP_NUM_THREADS to num_cpus unless it is given.
+            "runtime_env": {"env_vars": {"OMP_NUM_THREADS": str(threads)}},
+        }
+
+        def make(incarnation: int) -> Any:
+            del incarnation
+            return RemoteLearner.options(**options).remote(
+                plan, actions, session.services, session.folder.path, threads
+            )
+
+        def submit(handle: Any) -> Any:
+            progress = session.progress.get(line)
+            return None if progress is not None and progress.done else handle.advance.remote(SLICE_SECONDS)
+
+        return Worker(f"learner of {line}", "learner", make, submit, essential=True)
+
+    def _evaluator(self) -> Worker:
+        def make(incarnation: int) -> Any:
+            del incarnation
+            # What its predecessor did not finish is still among the coordinator's tasks.
+            self._playing = None
+            return RemoteEvaluator.options(num_cpus=self._placement.actor_cpus).remote(self._session.services)
+
+        def submit(handle: Any) -> Any:
+            if self._playing is not None:
+                return handle.advance.remote(SLICE_SECONDS)
+            known = [_key(task) for task, _ in self._untold]
+            self._playing = next((task for task in self._tasks if _key(task) not in known), None)
+            return None if self._playing is None else handle.begin.remote(self._playing)
+
+        return Worker("evaluator", "evaluator", make, submit, depth=1)
+
+    def _coordinator(self) -> Worker:
+        session = self._session
+        name = coordinator_name(session.folder.name)
+
+        def make(incarnation: int) -> Any:
+            del incarnation
+            config = session.config
+            return RemoteCoordinator.options(num_cpus=self._placement.actor_cpus, name=name).remote(
+                session.lines, session.services, config.promotion, config.general.seed
+            )
+
+        def submit(handle: Any) -> Any:
+            if not self._untold and time.monotonic() < self._ask_at:
+                return None
+            self._told = len(self._untold)
+            return handle.advance.remote(list(self._untold))
+
+        return Worker("coordinator", "coordinator", make, submit, depth=1)
+
+    def _on_evaluation(self, evaluation: Evaluation) -> None:
+        assert self._playing is not None, "an evaluator only answers what it was given"
+        self._session.on_evaluation(self._playing, evaluation)
+        self._untold.append((self._playing, evaluation))
+        self._playing = None
+
+    def _on_orders(self, orders: Orders) -> None:
+        del self._untold[: self._told]
+        self._told = 0
+        self._tasks = orders.tasks
+        self._ask_at = time.monotonic() + ASK_SECONDS
+        self._answered_since_end = True
+        self._session.on_orders(orders)
+
+
+def _key(task: EvaluationTask) -> tuple[str, int, str, int]:
+    return task.line, task.version, task.game, task.block

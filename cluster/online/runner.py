@@ -1,0 +1,132 @@
+"""One run with Q-learners from beginning to end: folder, Redis, Ray, training, last evaluation, teacher files."""
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+
+from actors.evaluating_actor import EvaluationTask
+from actors.evaluator import Evaluation
+from cluster.display import Display
+from cluster.online.backend import OnlineBackend
+from cluster.online.outcome import write_outcome
+from cluster.online.session import OnlineSession
+from cluster.online.view import OnlineView
+from cluster.placement import available_cores, place
+from cluster.run_folder import ENVIRONMENT, RunFolder, new_run, open_run
+from cluster.sitting import Sitting, open_sitting, require_device_and_buffer, require_same
+from distill.errors import ConfigError, RunError
+from distill.games import reset_seed
+from distill.models import read_card
+from distill.teach_config import OnlineConfig, TeachConfig
+
+FIXED_SETTINGS = ("name", "root", "games", "network", "n_step", "discount", "clip_rewards", "life_loss_ends",
+                  "q_optimizer")  # fmt: skip
+"""What a run cannot change when it is resumed."""
+FIXED_WITH_STUDENT = ("student", "optimizer", "labels")
+FINAL_SEEDS = 5
+
+
+def start_online(config: TeachConfig, console: Console) -> RunFolder:
+    """Make a new run and see it through, or until it is asked to stop.
+
+    Raises:
+        DistillError: with what is wrong and what to do.
+    """
+    if not config.general.games:
+        raise ConfigError(f"games: name one or more, as in `distill {config.command} --game pong`")
+    if config.general.initial is not None:
+        read_card(config.general.initial)
+    require_device_and_buffer(config)
+    folder = new_run(config, list(config.general.games))
+    _run(config, folder, console)
+    return folder
+
+
+def resume_online(path: Path, config: TeachConfig, console: Console) -> RunFolder:
+    """Go on with a run from its newest checkpoints.
+
+    Args:
+        path: the run's folder.
+        config: its configuration, with whatever the user changed.
+        console: where to draw.
+
+    Raises:
+        DistillError: with what is wrong and what to do.
+    """
+    folder, before = open_run(type(config), path)
+    with_student = FIXED_WITH_STUDENT if isinstance(config, OnlineConfig) else ()
+    require_same(folder, before, config, (*FIXED_SETTINGS, *with_student))
+    require_device_and_buffer(config)
+    with folder.claim():
+        folder.write_config(config, folder.name, list(config.general.games), folder.path.parent)
+    _run(config, folder, console)
+    return folder
+
+
+def _run(config: TeachConfig, folder: RunFolder, console: Console) -> None:
+    games = config.general.games
+    with_student = isinstance(config, OnlineConfig)
+    learners = (len(games) if with_student else 1) + with_student
+    others = len(games) * config.explore.actors + 2  # evaluator and coordinator
+    placement = place(others, learners, config.training.learner_threads, available_cores())
+    with open_sitting(folder, config.buffer, games, readers=1 + with_student, ray_cores=placement.cores) as sitting:
+        session = OnlineSession(folder, config, sitting.services, sitting=sitting.number)
+        commit = json.loads((folder.path / ENVIRONMENT).read_text())["git_commit"]
+        backend = OnlineBackend(session, placement, commit)
+        _see_through(session, backend, sitting, console)
+
+
+def _see_through(session: OnlineSession, backend: OnlineBackend, sitting: Sitting, console: Console) -> None:
+    session.note(f"run {session.folder.name}: {', '.join(session.config.general.games)} in {session.folder.path}")
+    with Display(console, OnlineView(session)) as display:
+        try:
+            for _ in sitting.over(backend.train(), session):
+                display.update()
+        finally:
+            backend.stop()
+        display.update()
+    evaluations: list[Evaluation] = []
+    if session.done and not sitting.stop.requested:
+        evaluations = _final_evaluation(session, backend, sitting)
+    if sitting.stop.requested:
+        command = session.config.command
+        console.print(f"stopped; go on with: distill {command} --resume {session.folder.path}", soft_wrap=True)
+    else:
+        write_outcome(session, evaluations, console)
+
+
+def _final_evaluation(session: OnlineSession, backend: OnlineBackend, sitting: Sitting) -> list[Evaluation]:
+    config = session.config.promotion
+    if not config.final_episodes:
+        return []
+    session.note(f"final evaluation: {config.final_episodes} episodes per game of the best models")
+    tasks: list[EvaluationTask] = []
+    seed = reset_seed(session.config.general.seed, FINAL_SEEDS)
+    for line in session.lines:
+        registry = session.services.registry(line.name)
+        version = registry.resolve("best")
+        if version is None:
+            raise RunError(f"run {session.folder.name}: no version of {line.name} was ever evaluated; train for longer")
+        model, who = registry.fetch(version), "teacher" if line.who == "candidate" else line.who
+        tasks += [
+            EvaluationTask(
+                who,
+                game,
+                version,
+                model,
+                config.final_episodes,
+                config.eval_lanes,
+                config.eval_epsilon,
+                seed,
+                line.name,
+            )
+            for game in line.games
+        ]
+    evaluations: list[Evaluation] = []
+    for evaluation in sitting.over(backend.evaluate(tasks), session):
+        if evaluation is not None:
+            score = evaluation.score()
+            session.note(f"{score.game}, {score.who}: mean {score.mean:.2f} of {score.episodes} episodes")
+            evaluations.append(evaluation)
+    return evaluations
