@@ -1,0 +1,164 @@
+"""The shipped configuration in a real Prometheus that scrapes a real endpoint, and what dashboards then find there."""
+
+import json
+import shutil
+import socket
+import subprocess
+import threading
+import urllib.parse
+import urllib.request
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from buffer_support import until
+from grafana_support import expressions, filled_in
+from prometheus_support import PROMETHEUS, binary, rules
+
+from cluster.metrics.definitions import METRICS
+from cluster.metrics.exporter import Exporter
+from cluster.metrics.target import announced
+from distill.histograms import Histogram
+
+GAMES = ("breakout", "pong")
+ROLES = ("collector", "learner", "evaluator")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running Prometheus.
+
+    Attributes:
+        url: where it answers.
+        targets: folder that it watches for runs.
+    """
+
+    url: str
+    targets: Path
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """Return the result of an instant query."""
+        address = f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            return json.load(answer)["data"]["result"]
+
+    def is_ready(self) -> bool:
+        """Return whether it answers queries."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=1):
+                return True
+        except OSError:
+            return False
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
+    """Prometheus on the shipped configuration, in a hurry."""
+    program = binary("prometheus")
+    folder = tmp_path_factory.mktemp("prometheus") / "config"
+    shutil.copytree(PROMETHEUS, folder)
+    text = (folder / "prometheus.yml").read_text()
+    for slow in ("scrape_interval: 5s", "evaluation_interval: 15s", "refresh_interval: 5s"):
+        assert slow in text
+        text = text.replace(slow, slow.split(":")[0] + ": 1s")
+    (folder / "prometheus.yml").write_text(text)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = [
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+    with (folder / "log").open("wb") as log:
+        child = subprocess.Popen([program, *settings], stdout=log, stderr=log)
+        try:
+            found = Server(f"http://127.0.0.1:{port}", folder / "targets")
+            until(found.is_ready, "Prometheus answers", seconds=60)
+            yield found
+        finally:
+            child.terminate()
+            child.wait(30)
+
+
+def report(exporter: Exporter, histograms: dict[tuple[str, str], Histogram], beat: int) -> None:
+    """Report once what all processes of a run would, more of everything at every beat."""
+    for metric in METRICS.values():
+        for game in GAMES if "game" in metric.labels else ("",):
+            labels = {"game": game} if game else {}
+            others = {"reason": "damaged", "role": "collector", "who": "student"}
+            labels |= {label: value for label, value in others.items() if label in metric.labels}
+            if metric.kind == "histogram":
+                histogram = histograms.setdefault((metric.name, game), Histogram(metric.buckets))
+                histogram.observe(metric.buckets[beat % len(metric.buckets)])
+                exporter.observe(metric.name, histogram.totals, "a", **labels)
+            elif "side" in metric.labels:
+                for side in ("actor", "feed", "learner"):
+                    exporter.set_total(metric.name, 0.01 * beat, side, side=side)
+            elif metric.kind == "counter":
+                exporter.set_total(metric.name, beat, "a", **labels)
+            elif metric.unit != "seconds" and "version" not in metric.labels:
+                exporter.set(metric.name, 1.0, **labels)
+    for game in GAMES:
+        exporter.set("distill_score", 1.0, game=game, who="teacher")
+
+
+@contextmanager
+def reporting(exporter: Exporter) -> Generator[None]:
+    """Report ten times a second."""
+    stop = threading.Event()
+
+    def run() -> None:
+        histograms: dict[tuple[str, str], Histogram] = {}
+        beat = 0
+        while not stop.wait(0.1):
+            beat += 1
+            report(exporter, histograms, beat)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(10)
+
+
+def test_every_rule_and_every_panel_has_data_in_a_run_that_reports(server: Server):
+    wanted = {rule["record"] for rule in rules("recording.yml")}
+    wanted |= {filled_in(expression) for name in ("run", "fleet") for expression in expressions(name)}
+    with (
+        Exporter(GAMES, ROLES) as exporter,
+        announced(server.targets, "demo", exporter.address),
+        reporting(exporter),
+    ):
+        for expression in sorted(wanted):
+            until(lambda asked=expression: server.query(asked) != [], f"data of {expression}", seconds=60)
+        (up,) = server.query('up{run="demo"}')
+        assert up["metric"]["instance"] == "demo" and up["value"][1] == "1"
+
+
+def test_a_run_that_moves_keeps_its_series_and_one_that_ends_goes_without_an_alert(server: Server):
+    series = 'distill_learner_updates_total{run="mover"}'
+    for _ in range(2):
+        with Exporter(GAMES, ROLES) as exporter, announced(server.targets, "mover", exporter.address):
+            exporter.set_total("distill_learner_updates_total", 7, "learner")
+            until(lambda: [s["value"][1] for s in server.query(series)] == ["7"], "it is scraped")
+        until(lambda: server.query('up{run="mover"}') == [], "its target is gone")
+    assert len(server.query(f"count_over_time({series}[5m])")) == 1, "one series, though the address changed"
+    # It may be pending while the scrape that found nobody is newer than the news that the run has ended.
+    until(lambda: server.query('ALERTS{run="mover",alertname="MetricsAbsent"}') == [], "nobody misses it")
+
+
+def test_a_run_that_is_killed_is_missed(server: Server):
+    with Exporter(GAMES, ROLES) as exporter:
+        address = exporter.address
+        with announced(server.targets, "killed", address) as path:
+            until(lambda: server.query('up{run="killed"} == 1') != [], "it is scraped")
+            entry = path.read_bytes()
+    path.write_bytes(entry)
+    until(lambda: server.query('ALERTS{run="killed",alertname="MetricsAbsent"}') != [], "it is missed")
+    path.unlink()
