@@ -4,15 +4,38 @@ The same names are flags of `distill run` and keys of its YAML file. Inside the 
 """
 
 import difflib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 
 from distill.errors import ConfigError
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+def _without_password(url: Any) -> Any:
+    """Refuse a URL with a password, and do not repeat it: this setting is shown, logged and stored."""
+    if isinstance(url, str) and re.search(r"://.*:.*@|[?&]password=", url):
+        raise ConfigError(
+            "buffer: expected a URL without a password, found one with it; take it out and set DISTILL_REDIS_USERNAME"
+            " and DISTILL_REDIS_PASSWORD_FILE (or DISTILL_REDIS_PASSWORD) in the environment of every process that"
+            " connects"
+        )
+    return url
+
+
+BufferUrl = Annotated[str, BeforeValidator(_without_password), Field(pattern=r"^(redis|rediss|unix)://")]
 
 
 class Section(BaseModel):
@@ -84,8 +107,8 @@ class CollectConfig(Section):
 class BufferConfig(Section):
     """The buffer service."""
 
-    buffer: Annotated[str | None, Field(pattern=r"^(redis|rediss|unix)://")] = None
-    """URL of your own Redis; a private server is started if absent."""
+    buffer: BufferUrl | None = None
+    """URL of your own Redis, without a password; a private server is started if absent."""
     capacity: Annotated[int, Field(ge=2_048)] = 540_000
     """Newest transitions kept per game: ten hours of play."""
     backlog: Annotated[int, Field(ge=1_000)] = 100_000
