@@ -15,7 +15,7 @@ from cluster.buffer.address import BufferAddress
 from cluster.buffer.connection import connect, require_server
 from cluster.buffer.keys import StreamKeys, registry_prefix, stream_keys
 from cluster.buffer.push import Limits
-from cluster.buffer.scripts import load_scripts, script_sha
+from cluster.buffer.scripts import NAMES, load_scripts, script_sha
 from cluster.buffer.stats import delete_run, game_stats, list_runs
 from cluster.registry import RedisModelRegistry
 from distill.errors import BufferUnavailable, ConfigError, RunError
@@ -140,7 +140,9 @@ MATRIX: list[tuple[tuple[object, ...], tuple[str, ...]]] = [
 
 
 def name(command: tuple[object, ...]) -> str:
-    return " ".join(str(part) for part in command if not isinstance(part, bytes))[:60].replace("\n", " ")
+    scripts = {script_sha(script): f"{script}.lua" for script in NAMES}
+    text = " ".join(scripts.get(part, part) for part in command if isinstance(part, str))
+    return text[:60].replace("\n", " ")
 
 
 @pytest.mark.parametrize(
