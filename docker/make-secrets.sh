@@ -6,8 +6,10 @@
 #   FOLDER  is made; only its owner can enter it
 #   HOSTS   names and addresses under which clients reach Redis, with commas: redis,10.0.0.5
 #   RUN     names of the runs, as in `distill run --name RUN`
+# It needs openssl and the checkout's .venv, or another Python with this project's packages in PYTHON.
 set -euo pipefail
 umask 077
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 if (($# < 3)); then
   sed -n '5,8s/^# //p' "$0" >&2
@@ -54,6 +56,6 @@ for file in "$folder"/passwords/*-learner; do
   name=$(basename "$file")
   runs+=(--run "${name%-learner}")
 done
-acl=$("${PYTHON:-python3}" -m cluster.buffer.acl --secrets "$folder/passwords" "${runs[@]}")
+acl=$(PYTHONPATH=$root "${PYTHON:-$root/.venv/bin/python}" -m cluster.buffer.acl --secrets "$folder/passwords" "${runs[@]}")
 # Written in place: a container that has mounted this one file would not see a new file of that name.
 printf '%s\n' "$acl" >"$folder/users.acl"

@@ -25,7 +25,7 @@ def make_secrets(folder: Path, *runs: str) -> None:
     """Run docker/make-secrets.sh."""
     subprocess.run(
         [ROOT / "docker/make-secrets.sh", folder, f"localhost,{HOST}", *runs],
-        env=os.environ | {"PYTHON": sys.executable, "PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHON": sys.executable},
         cwd=ROOT, check=True, timeout=60,
     )  # fmt: skip
 
