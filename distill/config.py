@@ -4,13 +4,22 @@ The same names are flags of the subcommand and keys of its YAML file. Inside the
 """
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, cast
 
 import tyro
-from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 
 from distill.errors import ConfigError
 
@@ -18,6 +27,20 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Games = Annotated[tuple[str, ...], tyro.conf.arg(aliases=("--game",))]
 
 Config = TypeVar("Config", bound="Settings")
+
+
+def _without_password(url: Any) -> Any:
+    """Refuse a URL with a password, and do not repeat it: this setting is shown, logged and stored."""
+    if isinstance(url, str) and re.search(r"://.*:.*@|[?&]password=", url):
+        raise ConfigError(
+            "buffer: expected a URL without a password, found one with it; take it out and set DISTILL_REDIS_USERNAME"
+            " and DISTILL_REDIS_PASSWORD_FILE (or DISTILL_REDIS_PASSWORD) in the environment of every process that"
+            " connects"
+        )
+    return url
+
+
+BufferUrl = Annotated[str, BeforeValidator(_without_password), Field(pattern=r"^(redis|rediss|unix)://")]
 
 
 class Section(BaseModel):
@@ -101,8 +124,8 @@ class CollectConfig(PlayConfig):
 class BufferConfig(Section):
     """The buffer service."""
 
-    buffer: Annotated[str | None, Field(pattern=r"^(redis|rediss|unix)://")] = None
-    """URL of your own Redis; a private server is started if absent."""
+    buffer: BufferUrl | None = None
+    """URL of your own Redis, without a password; a private server is started if absent."""
     capacity: Annotated[int, Field(ge=2_048)] = 540_000
     """Newest transitions kept per game: ten hours of play."""
     backlog: Annotated[int, Field(ge=1_000)] = 100_000

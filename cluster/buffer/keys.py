@@ -40,8 +40,12 @@ class ParsedKey:
 
 def stream_keys(run: str, game: str, shard: int) -> StreamKeys:
     """Return the keys of one game and shard."""
-    tag = f"{PREFIX}{{{run}:{game}:{shard}}}"
-    return StreamKeys(f"{tag}:chunks", f"{tag}:meta", f"{tag}:producers", f"{tag}:cursors")
+    return _tagged(f"{run}:{game}:{shard}")
+
+
+def stream_patterns(run: str) -> StreamKeys:
+    """Return patterns of the keys of all games and shards of a run, whose name holds no special character."""
+    return _tagged(f"{run}:*")
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,11 @@ def run_pattern(run: str) -> str:
     """Return the SCAN pattern that matches the keys of this run alone."""
     escaped = re.sub(r"([*?\[\]^\\-])", r"\\\1", run)
     return f"{PREFIX}{{{escaped}[:}}]*"
+
+
+def _tagged(tag: str) -> StreamKeys:
+    start = f"{PREFIX}{{{tag}}}"
+    return StreamKeys(f"{start}:chunks", f"{start}:meta", f"{start}:producers", f"{start}:cursors")
 
 
 def shard_of(life: str, shards: int) -> int:

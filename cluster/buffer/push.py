@@ -9,7 +9,7 @@ import redis
 from redis.exceptions import NoScriptError
 
 from cluster.buffer.keys import StreamKeys, shard_of, stream_keys
-from cluster.buffer.scripts import script
+from cluster.buffer.scripts import script_sha
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,6 @@ class Pusher:
         self._client = client
         self._limits = limits
         self._keys = [stream_keys(run, game, shard) for shard in range(limits.shards)]
-        self._script = script(client, "push")
 
     def push(self, chunks: Sequence[EncodedChunk], accepted_gaps: Mapping[str, int]) -> list[Answer]:
         """Push chunks in one round trip and return one answer each.
@@ -73,14 +72,9 @@ class Pusher:
             redis.RedisError: if the server is out of reach or answers with an error; any of the chunks may be there.
         """
         replies = self._send(chunks, accepted_gaps)
-        unknown = [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-        if unknown:
-            # A restarted server has forgotten the script.
-            self._client.script_load(self._script.script)
-            again = self._send([chunks[index] for index in unknown], accepted_gaps)
-            for index, reply in zip(unknown, again, strict=True):
-                replies[index] = reply
         for reply in replies:
+            if isinstance(reply, NoScriptError):
+                raise NoScriptError("the server has forgotten its scripts; the learner loads them when it next reads")
             if isinstance(reply, Exception):
                 raise reply
         return [Answer(status.decode(), int(number)) for status, number in replies]
@@ -101,7 +95,7 @@ class Pusher:
         for chunk in chunks:
             keys = self._keys_of(chunk.life)
             pipeline.evalsha(
-                self._script.sha,
+                script_sha("push"),
                 4,
                 *(keys.chunks, keys.meta, keys.producers, keys.cursors),
                 *(chunk.life, chunk.sequence, chunk.steps, chunk.data),

@@ -6,13 +6,12 @@ random epoch of the stream, are therefore read atomically with the chunks: if on
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import redis
 
 from cluster.buffer.connection import describe, reaching
 from cluster.buffer.keys import StreamKeys, stream_keys
-from cluster.buffer.scripts import script
+from cluster.buffer.scripts import call_script
 from distill.errors import BufferUnavailable, ConfigError
 from distill.protocols import StoredChunk
 
@@ -51,8 +50,6 @@ class RedisChunkReader:
         self._client = client
         self._rank = rank
         self._streams = {game: [_Stream(stream_keys(run, game, shard)) for shard in range(shards)] for game in games}
-        self._read = script(client, "read")
-        self._commit = script(client, "commit")
 
     def read(self, game: str, max_chunks: int) -> list[StoredChunk]:
         """Return the next chunks of a game, at most `max_chunks`, in turn from its shards.
@@ -96,7 +93,7 @@ class RedisChunkReader:
                 for stream in streams:
                     if stream.identity is not None and stream.position:
                         keys = [stream.keys.meta, stream.keys.cursors]
-                        self._commit(keys=keys, args=[self._rank, stream.position, *stream.identity])
+                        call_script(self._client, "commit", keys, [self._rank, stream.position, *stream.identity])
 
     def rewind(self) -> None:
         """Read again from the oldest chunk that the server keeps. What was committed stays so."""
@@ -112,8 +109,8 @@ class RedisChunkReader:
         """Return the entries behind our position, which goes back first if the server or the stream is another one."""
         for _ in range(_ATTEMPTS):
             with reaching(self._client, "read chunks"):
-                reply: Any = self._read(keys=[stream.keys.chunks, stream.keys.meta], args=[stream.position, count])
-            run_id, epoch, entries = reply
+                keys = [stream.keys.chunks, stream.keys.meta]
+                run_id, epoch, entries = call_script(self._client, "read", keys, [stream.position, count])
             same = stream.identity == (run_id, epoch) or stream.position == 0
             stream.identity = (run_id, epoch)
             if same:

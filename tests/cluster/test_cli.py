@@ -250,9 +250,32 @@ def answering(reply: bytes) -> Iterator[int]:
 def test_a_buffer_where_nothing_listens(capsys: Capture):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    message = refuse(capsys, "run", *USUAL, "--buffer", f"redis://me:secret@127.0.0.1:{port}")
+    message = refuse(capsys, "run", *USUAL, "--buffer", f"redis://127.0.0.1:{port}")
     assert f"buffer service at redis://127.0.0.1:{port}/0: cannot use it" in message
+
+
+@pytest.mark.parametrize("command", ["run", "runs"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://me:secret@127.0.0.1:1",
+        "rediss://:secret@127.0.0.1:1/2",
+        "redis://me:s#cret/secret@127.0.0.1:1",
+        "redis://127.0.0.1:1?password=secret",
+        "unix://:secret@/run/redis.sock",
+        "http://me:secret@127.0.0.1:1",
+    ],
+)
+def test_a_password_in_a_url_is_refused_and_not_repeated(command: str, url: str, capsys: Capture):
+    message = refuse(capsys, command, "--buffer", url)
+    assert "buffer: expected a URL without a password" in message and "DISTILL_REDIS_PASSWORD_FILE" in message
     assert "secret" not in message
+
+
+def test_a_password_in_a_url_of_a_yaml_file_is_refused_and_not_repeated(here: Path, capsys: Capture):
+    (here / "run.yaml").write_text("buffer: redis://me:secret@127.0.0.1:1\n")
+    message = refuse(capsys, "run", "--config", "run.yaml")
+    assert "run.yaml: buffer: expected a URL without a password" in message and "secret" not in message
 
 
 @pytest.mark.parametrize(
