@@ -115,10 +115,15 @@ class Coordinator:
         self._clock = clock
         self._news: list[str] = []
 
-    def advance(self, results: Sequence[tuple[EvaluationTask, Evaluation]]) -> Orders:
+    def advance(
+        self, results: Sequence[tuple[EvaluationTask, Evaluation]], playing: EvaluationTask | None = None
+    ) -> Orders:
         """Take results, decide what they allow, and say what to play next.
 
-        Giving the same result twice changes nothing.
+        Args:
+            results: giving the same one twice changes nothing.
+            playing: the task that is being played. Its candidate does not give way to a newer one: where candidates
+                come faster than they can be played, none would ever be decided on.
 
         Raises:
             BufferUnavailable: if the registry is out of reach; the results must be given again.
@@ -130,7 +135,7 @@ class Coordinator:
         fresh: list[EvaluationTask] = []
         states: list[LineState] = []
         for line, ledger in self._lines:
-            current = self._decide(line, ledger)
+            current = self._decide(line, ledger, playing)
             best, scores = ledger.resolve("best"), ledger.scores()
             if current is not None:
                 candidates += self._tasks(line, current, scores.get(current, {}), 0, self._config.most_episodes)
@@ -141,19 +146,21 @@ class Coordinator:
         # A best model's own episodes make later decisions better; a candidate's make one now.
         return Orders((*candidates, *fresh), tuple(states), news)
 
-    def _decide(self, line: Line, ledger: Ledger) -> int | None:
+    def _decide(self, line: Line, ledger: Ledger, playing: EvaluationTask | None) -> int | None:
         """Give verdicts until one candidate, or none, is left to play; return it."""
         while True:
             scores, verdicts = ledger.scores(), ledger.verdicts()
             waiting = [v for v in range(1, (ledger.resolve("latest") or 0) + 1) if v not in verdicts]
             if not waiting:
                 return None
-            played = [version for version in waiting if version in scores]
-            current = played[0] if played else waiting[-1]
+            begun = [
+                v for v in waiting if v in scores or (playing and (playing.line, playing.version) == (line.name, v))
+            ]
+            current = begun[0] if begun else waiting[-1]
             for version in waiting[:-1]:
                 # The queue stays bounded: whatever was not begun gives way to the newest.
-                if version != current and ledger.turn_down(version, "superseded", "a newer one was there"):
-                    self._tell(f"{line.name} {version} gives way to a newer candidate")
+                if version != current:
+                    ledger.turn_down(version, "superseded", "a newer one was there")
             if not self._judge(line, ledger, current, scores):
                 return current
 

@@ -18,9 +18,9 @@ class RemoteCoordinator:
     def __init__(self, lines: Sequence[Line], services: RedisServices, config: PromotionConfig, seed: int) -> None:
         self._coordinator = Coordinator(lines, services, config, seed)
 
-    def advance(self, results: Sequence[tuple[EvaluationTask, Evaluation]]) -> Orders:
+    def advance(self, results: Sequence[tuple[EvaluationTask, Evaluation]], playing: EvaluationTask | None) -> Orders:
         """See `Coordinator.advance`."""
-        return self._coordinator.advance(results)
+        return self._coordinator.advance(results, playing)
 
 
 def coordinator_name(run: str) -> str:

@@ -48,6 +48,6 @@ def run_or_resume(kind: type[Config], options: type[Options], arguments: Sequenc
 
 def _preset(kind: type[Settings], name: Any) -> dict[str, Any]:
     """Return what a preset sets; nothing for one that is unknown, which validation refuses, or of a run without any."""
-    if "preset" not in kind.model_fields["general"].default.model_fields:
+    if "preset" not in type(kind.model_fields["general"].default).model_fields:
         return {}
     return PRESETS.get(name, {})

@@ -65,6 +65,8 @@ class OnlineBackend:
         self._answered_since_end = False
         while not self._answered_since_end or self._untold or any(task.block < FRESH for task in self._tasks):
             yield from self._turn()
+        # The last line of metrics is to tell what was decided at the end.
+        self._session.write_metrics()
 
     def _turn(self) -> Iterator[None]:
         for _, answer in self._supervisor.poll(POLL_SECONDS):
@@ -186,7 +188,7 @@ class OnlineBackend:
             if not self._untold and time.monotonic() < self._ask_at:
                 return None
             self._told = len(self._untold)
-            return handle.advance.remote(list(self._untold))
+            return handle.advance.remote(list(self._untold), self._playing)
 
         return Worker("coordinator", "coordinator", make, submit, depth=1)
 

@@ -72,7 +72,11 @@ class OnlineSession(RunSession):
             self.note(f"chunk refused: {progress.last_rejection}")
         self.progress[progress.line] = progress
         if self.metrics_are_due(at_once=progress.done and not (before is not None and before.done)):
-            self.folder.append(METRICS, self.metrics())
+            self.write_metrics()
+
+    def write_metrics(self) -> None:
+        """Write a line of metrics."""
+        self.folder.append(METRICS, self.metrics())
 
     def on_orders(self, orders: Orders) -> None:
         """Take the coordinator's answer."""

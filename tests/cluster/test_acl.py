@@ -86,9 +86,9 @@ MATRIX: list[tuple[tuple[object, ...], tuple[str, ...]]] = [
     (("HSET", MODELS.metadata, "1", "{}"), LEARNING),
     (("SADD", MODELS.held, "1"), LEARNING),
     (("SREM", MODELS.held, "7"), LEARNING),
-    (("HSETNX", MODELS.verdicts, "1", "{}"), LEARNING),
-    (("RPUSH", MODELS.promotions, "{}"), LEARNING),
-    (("LRANGE", MODELS.promotions, "0", "-1"), LEARNING),
+    (("HSETNX", model_keys(RUN, "pong").verdicts, "1", "{}"), LEARNING),
+    (("RPUSH", model_keys(RUN, "pong").promotions, "{}"), LEARNING),
+    (("LRANGE", model_keys(RUN, "pong").promotions, "0", "-1"), LEARNING),
     (("UNLINK", MODELS.model + "7"), (LEARNER, OPERATOR)),
     (("SET", MODELS.model[: MODELS.model.index("model:")] + "anything-else", "x"), NOBODY),
     # The other run is out of reach, also through a script.

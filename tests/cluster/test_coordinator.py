@@ -104,10 +104,12 @@ def test_waiting_candidates_give_way_to_the_newest(services: RedisServices):
     first = orders.tasks[0]
     registry.publish(b"weights", {})
     registry.publish(b"weights", {})
-    orders = coordinator.advance([])
-    assert [task.version for task in orders.tasks] == [5], "nobody had begun with 3"
-    orders = coordinator.advance([play(first)])
-    assert services.ledger("pong").resolve("best") is None, "3 has given way, so its late scores promote nothing"
+    orders = coordinator.advance([], first)
+    assert [task.version for task in orders.tasks] == [3], "it is being played, or none would ever be decided on"
+    assert orders.lines[0].superseded == 3, "4 has given way to 5"
+    coordinator.advance([play(first)])
+    assert services.ledger("pong").resolve("best") == 3
+    assert services.ledger("pong").verdicts()[4] == "superseded"
 
 
 def test_students_of_several_games_get_production_too(services: RedisServices):
