@@ -7,6 +7,7 @@ from actors.collector import Collector, CollectorCounters
 from actors.policy import warm_policy
 from distill.config import CollectConfig
 from distill.following import ModelFollower
+from distill.histograms import HistogramTotals
 from distill.models import load_model
 from distill.protocols import Services, WriterCounters
 
@@ -47,6 +48,7 @@ class CollectorReport:
         teacher_version: version of the network that labels, 0 for one from a file.
         student_version: version of the network that drives in its stead, 0 if none.
         seconds: where the time went.
+        histograms: seconds of `inference`, `environment` and `push`.
         writer: what the buffer's writer has done.
     """
 
@@ -60,6 +62,7 @@ class CollectorReport:
     teacher_version: int
     student_version: int
     seconds: dict[str, float]
+    histograms: dict[str, HistogramTotals]
     writer: WriterCounters
 
 
@@ -122,6 +125,7 @@ def report_of(
         teacher_version=collector.teacher_version,
         student_version=collector.student_version,
         seconds=dict(counters.seconds),
+        histograms={kind: histogram.totals for kind, histogram in counters.histograms.items()},
         writer=writer,
     )
 

@@ -11,6 +11,7 @@ from actors.chunk_builder import ChunkBuilder
 from actors.policy import Policy, epsilon_greedy
 from distill.config import PlayConfig
 from distill.games import action_count, make_environment, reset_seed
+from distill.histograms import BOUNDS, Histogram
 from distill.protocols import ChunkWriter
 
 FULL_WAIT_SECONDS = 0.1
@@ -27,6 +28,7 @@ class CollectorCounters:
         episode_scores: raw scores of the newest 100 episodes that the teacher drove.
         student_transitions: steps whose action the student picked.
         seconds: where the time went: `inference`, `environment`, `push`, `wait`.
+        histograms: seconds of every forward, every step of all lanes, and every chunk's packing and pushing.
     """
 
     steps: int = 0
@@ -36,6 +38,9 @@ class CollectorCounters:
     student_transitions: int = 0
     seconds: dict[str, float] = field(
         default_factory=lambda: {"inference": 0.0, "environment": 0.0, "push": 0.0, "wait": 0.0}
+    )
+    histograms: dict[str, Histogram] = field(
+        default_factory=lambda: {kind: Histogram(BOUNDS[kind]) for kind in ("inference", "environment", "push")}
     )
 
 
@@ -162,8 +167,10 @@ class Collector:
             waited += time.perf_counter() - waiting
             if not has_room:
                 break
+            pushing = time.perf_counter()
             chunk = self._builder.take(self._full_lanes.popleft())
             self._writer.write(chunk)
+            self.counters.histograms["push"].observe(time.perf_counter() - pushing)
             self.counters.transitions += chunk.header.steps
         self.counters.seconds["wait"] += waited
         self.counters.seconds["push"] += time.perf_counter() - began - waited
@@ -185,6 +192,8 @@ class Collector:
         stepped = time.perf_counter()
         times["inference"] += inferred - began
         times["environment"] += stepped - inferred
+        counters.histograms["inference"].observe(inferred - began)
+        counters.histograms["environment"].observe(stepped - inferred)
 
         played = np.flatnonzero(~self._ended)
         flags = np.stack((terminated, truncated, info["lives"] < self._lives))

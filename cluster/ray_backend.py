@@ -57,6 +57,7 @@ class RayBackend:
                     self._session.on_report(answer)
                 elif isinstance(answer, Evaluation):
                     self._on_evaluation(answer)
+            self._session.actors = self._supervisor.counts()
             yield None
 
     def stop(self) -> None:
@@ -80,6 +81,7 @@ class RayBackend:
         finish([learner.close.remote() for learner in learners], 60.0, "learner")
         for learner in learners:
             kill(learner)
+        self._session.actors = self._supervisor.counts()
 
     def evaluate(self, tasks: Sequence[EvaluationTask]) -> Iterator[Evaluation | None]:
         """Play tasks on as many evaluators as there are cores; yield results as they come, and None in between."""

@@ -26,6 +26,8 @@ class RunSession:
         sitting: how often the run was resumed.
         reports: every collecting actor's newest report.
         restarts: actors started again, by role.
+        actors: by role, how many actors work and how many should.
+        evaluated: evaluations that this sitting has had, by game.
         messages: newest events worth a line.
     """
 
@@ -33,8 +35,11 @@ class RunSession:
     sitting: int = field(default=0, kw_only=True)
     reports: dict[str, CollectorReport] = field(default_factory=dict[str, CollectorReport], kw_only=True)
     restarts: Counter[str] = field(default_factory=Counter[str], kw_only=True)
+    actors: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]], kw_only=True)
+    evaluated: Counter[str] = field(default_factory=Counter[str], kw_only=True)
     messages: deque[str] = field(default_factory=lambda: deque[str](maxlen=5), kw_only=True)
     _metrics_at: float = field(default=0.0, kw_only=True)
+    _replaced: list[str] = field(default_factory=list[str], kw_only=True)
 
     def note(self, message: str) -> None:
         """Log an event and show it."""
@@ -51,8 +56,14 @@ class RunSession:
     def on_restart(self, name: str, role: str, reason: str) -> None:
         """Count an actor that is started again."""
         self.restarts[role] += 1
+        self._replaced.append(name)
         self.note(f"{name} is replaced: {(reason.strip() or 'it died').splitlines()[-1]}")
         log.debug("%s: %s", name, reason)
+
+    def take_replaced(self) -> list[str]:
+        """Return the names of the actors that were replaced since the last call."""
+        replaced, self._replaced = self._replaced, []
+        return replaced
 
     def collected_per_second(self, game: str) -> float:
         """Return transitions per second of a game's collecting actors since they began."""

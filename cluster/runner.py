@@ -14,6 +14,7 @@ from cluster.outcome import write_outcome
 from cluster.placement import available_cores, place
 from cluster.ray_backend import RayBackend
 from cluster.run_folder import RunFolder, new_run, open_run
+from cluster.run_metrics import serve_metrics
 from cluster.run_view import RunView
 from cluster.serial_backend import SerialBackend
 from cluster.session import Session, evaluation_tasks, final_tasks
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 
 FIXED_SETTINGS = ("name", "root", "games", "student", "optimizer")
 """What a run cannot change when it is resumed."""
+ROLES = ("collector", "learner", "evaluator")
 
 
 class Backend(Protocol):
@@ -95,17 +97,21 @@ def _run(config: RunConfig, folder: RunFolder, teachers: dict[str, TeacherFile],
 
 def _see_through(session: Session, backend: Backend, sitting: Sitting, console: Console) -> None:
     session.note(f"run {session.folder.name}: {', '.join(session.teachers)} in {session.folder.path}")
-    with Display(console, RunView(session)) as display:
-        try:
-            for _ in sitting.over(backend.train(), session):
-                display.update()
-        finally:
-            backend.stop()
-        display.update()
     evaluations: list[Evaluation] = []
-    if session.progress.done:
-        _choose_best(session, backend, sitting)
-        evaluations = _final_evaluation(session, backend, sitting)
+    with serve_metrics(session.config.monitoring, session, sitting.services, ROLES) as metrics:
+        with Display(console, RunView(session)) as display:
+            try:
+                for _ in sitting.over(backend.train(), session):
+                    display.update()
+                    metrics.update()
+            finally:
+                backend.stop()
+            display.update()
+        metrics.update()
+        if session.progress.done:
+            _choose_best(session, backend, sitting)
+            metrics.update()
+            evaluations = _final_evaluation(session, backend, sitting)
     if sitting.stop.requested:
         console.print(f"stopped; go on with: distill run --resume {session.folder.path}", soft_wrap=True)
     else:

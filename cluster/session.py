@@ -48,7 +48,10 @@ class Session(RunSession):
         registry: the registry of the run's students.
         progress: the learner's newest report.
         scores: newest student score per game.
+        ratios: newest student / teacher per game, where it is known.
         best: best version so far.
+        best_means: its mean score per game.
+        promotions: how often another version became the best.
         evaluated_version: newest version whose games have all been played, 0 before the first.
         version: the student's newest version, 0 before the first.
         skipped_evaluations: versions that were never played because a newer one was waiting.
@@ -59,7 +62,10 @@ class Session(RunSession):
     registry: ModelRegistry
     progress: Progress = field(default_factory=Progress)
     scores: dict[str, GameScore] = field(default_factory=dict[str, GameScore])
+    ratios: dict[str, float] = field(default_factory=dict[str, float])
     best: Scored | None = None
+    best_means: dict[str, float] = field(default_factory=dict[str, float])
+    promotions: int = 0
     evaluated_version: int = 0
     version: int = 0
     skipped_evaluations: int = 0
@@ -95,6 +101,7 @@ class Session(RunSession):
         games = self._pending.setdefault(evaluation.version, {})
         games[evaluation.game] = evaluation
         self.scores[evaluation.game] = evaluation.score()
+        self.evaluated[evaluation.game] += 1
         if set(games) != set(self.teachers):
             return None
         del self._pending[evaluation.version]
@@ -109,8 +116,11 @@ class Session(RunSession):
         })  # fmt: skip
         text = ", ".join(f"{g} {r.score().mean:.1f} ({ratios[g]:.2f} of the teacher)" for g, r in games.items())
         self.note(f"student {scored.version}: {text}")
+        self.ratios = {game: ratio for game, ratio in ratios.items() if self.teachers[game].scores}
         if self.best is None or scored.score > self.best.score:
             self.best = scored
+            self.best_means = {game: result.score().mean for game, result in games.items()}
+            self.promotions += 1
             self._assign_best()
         return scored
 

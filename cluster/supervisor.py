@@ -73,12 +73,14 @@ class Supervisor:
 
     def __init__(self, on_restart: Callable[[Worker, str], None], patience: Patience | None = None) -> None:
         self._workers: list[Worker] = []
+        self._roles: set[str] = set()
         self._on_restart = on_restart
         self._patience = patience or Patience()
 
     def add(self, worker: Worker) -> None:
         """Start a worker."""
         self._workers.append(worker)
+        self._roles.add(worker.role)
         self._start(worker)
 
     def poll(self, timeout: float) -> Iterator[tuple[Worker, Any]]:
@@ -159,6 +161,14 @@ class Supervisor:
         self._workers = [worker for worker in self._workers if worker.role != role]
         for worker in workers:
             worker.calls.clear()
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """Return by role how many workers have an actor, and how many should; roles that were drained have none."""
+        found: dict[str, tuple[int, int]] = dict.fromkeys(self._roles, (0, 0))
+        for worker in self._workers:
+            alive, desired = found[worker.role]
+            found[worker.role] = alive + (worker.handle is not None), desired + 1
+        return found
 
     def handles(self, role: str) -> list[Any]:
         """Return the living actors of a role."""

@@ -244,6 +244,17 @@ class EvaluationConfig(Section):
     """Share of uniformly random actions in an evaluation."""
 
 
+class MonitoringConfig(Section):
+    """How a run is watched."""
+
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 0
+    """Port that serves the run's metrics to Prometheus; 0 takes a free one and prints it."""
+    metrics_host: str = "127.0.0.1"
+    """Address to listen on; everybody who reaches it can read the metrics."""
+    metrics_targets: Path | None = None
+    """Folder that Prometheus watches, such as docker/prometheus/targets, to write the address into."""
+
+
 class Settings(Section):
     """All settings of one subcommand; every field is a section, and no two sections share a name of a setting."""
 
@@ -253,6 +264,7 @@ class Settings(Section):
     general: GeneralConfig = GeneralConfig()
     buffer: BufferConfig = BufferConfig()
     training: TrainingConfig = TrainingConfig()
+    monitoring: MonitoringConfig = MonitoringConfig()
 
 
 class RunConfig(Settings):
@@ -267,6 +279,7 @@ class RunConfig(Settings):
     training: TrainingConfig = TrainingConfig()
     learner: LearnerConfig = LearnerConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    monitoring: MonitoringConfig = MonitoringConfig()
 
     @model_validator(mode="after")
     def _settings_agree(self) -> "RunConfig":

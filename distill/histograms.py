@@ -38,3 +38,13 @@ class Histogram:
     def totals(self) -> HistogramTotals:
         """What was observed so far."""
         return HistogramTotals(tuple(self._counts), self._sum)
+
+
+BOUNDS: dict[str, tuple[float, ...]] = {
+    "inference": (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0),
+    "environment": (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25),
+    "push": (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0),
+    "update": (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
+    "gather": (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1),
+}
+"""Upper bounds in seconds of everything that is timed: by collectors the first three, by learners the others."""

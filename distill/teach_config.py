@@ -9,6 +9,7 @@ from distill.config import (
     BufferConfig,
     GeneralConfig,
     LearnerConfig,
+    MonitoringConfig,
     Optimization,
     Pace,
     PlayConfig,
@@ -170,6 +171,7 @@ class TeachConfig(Settings):
     training: TrainingConfig = TrainingConfig(min_replay=20_000)
     q_learner: QLearnerConfig = QLearnerConfig()
     promotion: PromotionConfig = PromotionConfig()
+    monitoring: MonitoringConfig = MonitoringConfig()
 
     @model_validator(mode="after")
     def _parts_agree(self) -> "TeachConfig":

@@ -1,6 +1,7 @@
 """One update of a network: choose a game, gather, loss, backward, step. No threads, no files, no clock."""
 
 import math
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import torch
 
 from distill.config import Optimization
 from distill.errors import RunError
+from distill.histograms import BOUNDS, Histogram
 from distill.networks import QNetwork
 from learner.replay import GameReplay
 
@@ -108,6 +110,8 @@ class GradientLearner(ABC, Generic[Replay, Batch]):
         self.nonfinite_updates = 0
         self.sampled_version: dict[str, float] = {}
         """Mean teacher version of the newest minibatch of every game."""
+        self.histograms = {kind: {game: Histogram(BOUNDS[kind]) for game in replays} for kind in ("update", "gather")}
+        """Seconds of every update, and of the gather in it, by game."""
         self._replays = dict(replays)
         self._games = sorted(replays)
         self._settings = settings
@@ -140,7 +144,9 @@ class GradientLearner(ABC, Generic[Replay, Batch]):
             RunError: after ten updates in a row whose loss or gradient was not finite, with the chunks named.
         """
         game = self._games[int(torch.randint(len(self._games), (1,), generator=self.game_chooser))]
+        began = time.perf_counter()
         batch = self._sample(self._replays[game])
+        self.histograms["gather"][game].observe(time.perf_counter() - began)
         rate = learning_rate(self._settings, self.updates, progress)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -153,16 +159,21 @@ class GradientLearner(ABC, Generic[Replay, Batch]):
         loss_value, norm_value, version = torch.stack((loss.detach(), norm, batch.versions.float().mean())).tolist()
         self.updates += 1
         self.sampled_version[game] = version
-        if not (math.isfinite(loss_value) and math.isfinite(norm_value)):
+        finite = math.isfinite(loss_value) and math.isfinite(norm_value)
+        if finite:
+            self._step(norm, norm_value)
+        else:
             self._skip(game, batch, loss_value, norm_value)
-            return Update(game, loss_value, finite=False)
+        self.histograms["update"][game].observe(time.perf_counter() - began)
+        return Update(game, loss_value, finite)
+
+    def _step(self, norm: torch.Tensor, norm_value: float) -> None:
         self._nonfinite_in_a_row = 0
         if norm_value > self._settings.max_gradient_norm:
             torch.nn.utils.clip_grads_with_norm_(
                 self.network.parameters(), self._settings.max_gradient_norm, norm, foreach=True
             )
         self.optimizer.step()
-        return Update(game, loss_value, finite=True)
 
     def _skip(self, game: str, batch: Batch, loss: float, norm: float) -> None:
         self.nonfinite_updates += 1

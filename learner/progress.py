@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from distill.histograms import HistogramTotals
 from learner.feed import FeedState
 from learner.limiter import LimiterState
 
@@ -35,6 +36,7 @@ class Progress:
         checkpoint_updates: updates of the newest checkpoint, 0 before the first.
         lag: per game, versions that the data of the newest minibatch was behind the newest version; for a student with
             a changing teacher that of its labels, for a Q-learner that of the network that acted.
+        histograms: seconds of `update` and `gather` by game, since this process began.
     """
 
     line: str = "student"
@@ -58,6 +60,7 @@ class Progress:
     version_updates: int = 0
     checkpoint_updates: int = 0
     lag: dict[str, float] = field(default_factory=dict[str, float])
+    histograms: dict[str, dict[str, HistogramTotals]] = field(default_factory=dict[str, dict[str, HistogramTotals]])
 
 
 @dataclass(frozen=True)

@@ -235,6 +235,10 @@ class Trainer(ABC):
             version_updates=self._version_updates,
             checkpoint_updates=self._checkpoint_updates,
             lag=self._lag(),
+            histograms={
+                kind: {game: histogram.totals for game, histogram in by_game.items()}
+                for kind, by_game in self.learner.histograms.items()
+            },
         )
 
     def _metadata(self) -> dict[str, Any]:

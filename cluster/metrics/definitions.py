@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from distill.chunks import REJECTION_REASONS
+from distill.histograms import BOUNDS
 
 PREFIX = "distill_"
 
-ROLES = ("collector", "learner", "evaluator", "explorer", "q_learner", "coordinator", "redis")
+ROLES = ("collector", "learner", "evaluator", "explorer", "coordinator", "redis")
 SIDES = ("actor", "feed", "learner")
 WHO = ("teacher", "student", "candidate")
 
@@ -71,8 +72,8 @@ def _timestamp(name: str, what: str) -> Metric:
     return _gauge(name, (), "seconds", text, initial="start", combine="max")
 
 
-def _histogram(name: str, text: str, buckets: tuple[float, ...]) -> Metric:
-    return Metric(PREFIX + name, "histogram", ("game",), "seconds", text, buckets)
+def _histogram(name: str, text: str, kind: str) -> Metric:
+    return Metric(PREFIX + name, "histogram", ("game",), "seconds", text, BOUNDS[kind])
 
 
 COUNTERS = (
@@ -162,27 +163,27 @@ HISTOGRAMS = (
     _histogram(
         "inference_seconds",
         "One batched forward of a collector's policies, all lanes.",
-        (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0),
+        "inference",
     ),
     _histogram(
         "environment_step_seconds",
         "One step of a collector's vector environment, all lanes.",
-        (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25),
+        "environment",
     ),
     _histogram(
         "push_seconds",
         "Packing one chunk and pushing it, waits for room left out.",
-        (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0),
+        "push",
     ),
     _histogram(
         "update_seconds",
         "One update of the learner, its gather included.",
-        (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
+        "update",
     ),
     _histogram(
         "gather_seconds",
         "Gathering one minibatch from the replay.",
-        (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1),
+        "gather",
     ),
 )
 

@@ -78,6 +78,7 @@ class OnlineBackend:
                 self._on_evaluation(answer)
             elif isinstance(answer, Orders):
                 self._on_orders(answer)
+        self._session.actors = self._supervisor.counts()
         yield None
 
     def stop(self) -> None:
@@ -89,6 +90,7 @@ class OnlineBackend:
             self._supervisor.drain(role, STOP_SECONDS)
             for handle in handles:
                 kill(handle)
+        self._session.actors = self._supervisor.counts()
 
     def _stop_actors(self, role: str) -> None:
         handles = self._supervisor.handles(role)

@@ -14,6 +14,7 @@ from cluster.online.session import OnlineSession
 from cluster.online.view import OnlineView
 from cluster.placement import available_cores, place
 from cluster.run_folder import ENVIRONMENT, RunFolder, new_run, open_run
+from cluster.run_metrics import serve_metrics
 from cluster.sitting import Sitting, open_sitting, require_device_and_buffer, require_same
 from distill.errors import ConfigError, RunError
 from distill.games import reset_seed
@@ -25,6 +26,7 @@ FIXED_SETTINGS = ("name", "root", "games", "network", "n_step", "discount", "cli
 """What a run cannot change when it is resumed."""
 FIXED_WITH_STUDENT = ("student", "optimizer", "labels")
 FINAL_SEEDS = 5
+ROLES = ("explorer", "learner", "evaluator", "coordinator")
 
 
 def start_online(config: TeachConfig, console: Console) -> RunFolder:
@@ -79,16 +81,19 @@ def _run(config: TeachConfig, folder: RunFolder, console: Console) -> None:
 
 def _see_through(session: OnlineSession, backend: OnlineBackend, sitting: Sitting, console: Console) -> None:
     session.note(f"run {session.folder.name}: {', '.join(session.config.general.games)} in {session.folder.path}")
-    with Display(console, OnlineView(session)) as display:
-        try:
-            for _ in sitting.over(backend.train(), session):
-                display.update()
-        finally:
-            backend.stop()
-        display.update()
     evaluations: list[Evaluation] = []
-    if session.done and not sitting.stop.requested:
-        evaluations = _final_evaluation(session, backend, sitting)
+    with serve_metrics(session.config.monitoring, session, sitting.services, ROLES) as metrics:
+        with Display(console, OnlineView(session)) as display:
+            try:
+                for _ in sitting.over(backend.train(), session):
+                    display.update()
+                    metrics.update()
+            finally:
+                backend.stop()
+            display.update()
+        metrics.update()
+        if session.done and not sitting.stop.requested:
+            evaluations = _final_evaluation(session, backend, sitting)
     if sitting.stop.requested:
         command = session.config.command
         console.print(f"stopped; go on with: distill {command} --resume {session.folder.path}", soft_wrap=True)

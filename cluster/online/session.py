@@ -52,6 +52,11 @@ class OnlineSession(RunSession):
         return [*self.q_lines, Line(LINE, self.config.general.games, "student", ("best", "production"))]
 
     @property
+    def student_ratio(self) -> float | None:
+        """Samples per transition that the student's learner holds; None without a student, or without a limit."""
+        return self.config.learner.sample_to_insert if isinstance(self.config, OnlineConfig) else None
+
+    @property
     def done(self) -> bool:
         """Whether every Q-learner has spent its budget."""
         return all(line.name in self.progress and self.progress[line.name].done for line in self.q_lines)
@@ -87,6 +92,7 @@ class OnlineSession(RunSession):
     def on_evaluation(self, task: EvaluationTask, evaluation: Evaluation) -> None:
         """Write down a block of episodes."""
         fresh = task.block >= FRESH
+        self.evaluated[task.game] += 1
         mean = evaluation.score().mean
         if not fresh:
             self.scores[task.line, task.game] = mean
