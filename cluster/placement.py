@@ -1,7 +1,11 @@
 """Divides a machine's cores among a run's processes, so that they are neither oversubscribed nor waited for."""
 
-import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from cluster.ray_cluster import RayCluster
+from distill.config import TrainingConfig
 
 LEARNER_THREADS_MAX = 8
 """Networks and minibatches of this size do not gain from more."""
@@ -14,33 +18,45 @@ class Placement:
     Attributes:
         cores: cores that this process may use.
         learner_threads: CPU threads of each learner.
-        actor_cpus: what each Ray actor asks for; all of them together ask for less than there is, so none pends.
+        learner: what a learner asks Ray for, as its options.
+        actor: what every other actor asks Ray for, likewise; all together ask for fewer CPUs than there are, so that
+            none pends.
     """
 
     cores: int
     learner_threads: int
-    actor_cpus: float
+    learner: Mapping[str, Any]
+    actor: Mapping[str, Any]
 
 
-def available_cores() -> int:
-    """Return the cores that this process may use, which taskset or a container can make fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def place(others: int, learners: int, threads: int, cores: int) -> Placement:
+def place(others: int, learners: int, training: TrainingConfig, cluster: RayCluster) -> Placement:
     """Return the placement of a run.
 
     Args:
         others: processes that are no learners: actors, evaluators, a coordinator.
         learners: learners.
-        threads: CPU threads that the user wants a learner to have, 0 to choose.
-        cores: cores of the machine.
+        training: threads and device of a learner.
+        cluster: the Ray that the run uses.
 
     A learner gets the cores that the others leave. Its threads wait for each other many times an update, so with one
     thread more than there are free cores it is slower than with one thread in all: 42 updates/s beside 119 on 2 cores.
+
+    Raises:
+        RunError: if the cluster lacks what the run asks for.
     """
+    cluster.require(learners, others, training.device)
     processes = others + learners
-    free = min(LEARNER_THREADS_MAX, max(1, (cores - others) // learners))
+    free = min(LEARNER_THREADS_MAX, max(1, (cluster.cores - others) // learners))
+    threads = training.learner_threads or free
     # Ray takes fractions of a CPU in steps of 0.0001; floor keeps the sum below the total.
-    share = min(1.0, int(10_000 * cores / processes) / 10_000)
-    return Placement(cores, threads or free, share)
+    share = min(1.0, int(10_000 * cluster.cores / processes) / 10_000)
+    wanted = cluster.for_learner(training.device)
+    learner: dict[str, Any] = {
+        "num_cpus": share,
+        "resources": {name: amount for name, amount in wanted.items() if name != "GPU"},
+        # PyTorch and Ray each set OMP_NUM_THREADS to num_cpus unless it is given.
+        "runtime_env": {"env_vars": {"OMP_NUM_THREADS": str(threads)}},
+    }
+    if "GPU" in wanted:
+        learner["num_gpus"] = wanted["GPU"]
+    return Placement(cluster.cores, threads, learner, {"num_cpus": share, "resources": cluster.for_actor()})

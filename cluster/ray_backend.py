@@ -95,7 +95,7 @@ class RayBackend:
             # Lives of earlier sittings count too: a resumed run must not replay the episodes of its first sitting.
             born = self._session.sitting * 1000 + incarnation
             spec = CollectorSpec(game, ray.get(teacher, timeout=30.0), config.collect, config.general.seed, name, born)
-            return RemoteCollector.options(num_cpus=self._placement.actor_cpus).remote(spec, self._services)
+            return RemoteCollector.options(**self._placement.actor).remote(spec, self._services)
 
         def submit(handle: Any) -> Any:
             share = student_share(config.collect, self._session.progress.updates)
@@ -106,16 +106,11 @@ class RayBackend:
     def _learner(self) -> Worker:
         session = self._session
         threads = self._placement.learner_threads
-        options: dict[str, Any] = {
-            "num_cpus": self._placement.actor_cpus,
-            # PyTorch and Ray each set OMP_NUM_THREADS to num_cpus unless it is given.
-            "runtime_env": {"env_vars": {"OMP_NUM_THREADS": str(threads)}},
-        }
 
         def make(incarnation: int) -> Any:
             del incarnation
             actions = {game: teacher.card.actions[game] for game, teacher in session.teachers.items()}
-            return RemoteLearner.options(**options).remote(
+            return RemoteLearner.options(**self._placement.learner).remote(
                 student_plan(session.config), actions, self._services, session.folder.path, threads
             )
 
@@ -127,7 +122,7 @@ class RayBackend:
             if self._playing is not None:
                 self._tasks.appendleft(self._playing)
                 self._playing = None
-            return RemoteEvaluator.options(num_cpus=self._placement.actor_cpus).remote(self._services)
+            return RemoteEvaluator.options(**self._placement.actor).remote(self._services)
 
         def submit(handle: Any) -> Any:
             if self._playing is None:

@@ -11,7 +11,7 @@ from actors.evaluating_actor import EvaluationTask
 from actors.evaluator import Evaluation
 from cluster.display import Display
 from cluster.outcome import write_outcome
-from cluster.placement import available_cores, place
+from cluster.placement import place
 from cluster.ray_backend import RayBackend
 from cluster.run_folder import RunFolder, new_run, open_run
 from cluster.run_metrics import serve_metrics
@@ -83,9 +83,10 @@ def resume_run(path: Path, config: RunConfig, console: Console) -> RunFolder:
 
 
 def _run(config: RunConfig, folder: RunFolder, teachers: dict[str, TeacherFile], console: Console) -> None:
-    placement = place(len(teachers) * config.collect.actors + 1, 1, config.training.learner_threads, available_cores())
-    ray_cores = None if config.general.serial else placement.cores
-    with open_sitting(folder, config.buffer, list(teachers), readers=1, ray_cores=ray_cores) as sitting:
+    on_ray = not config.general.serial
+    with open_sitting(folder, config, list(teachers), readers=1, on_ray=on_ray) as sitting:
+        # Every game's collectors, and the evaluator.
+        placement = place(len(teachers) * config.collect.actors + 1, 1, config.training, sitting.cluster)
         session = Session(folder, config, teachers, sitting.services.registry(LINE), sitting=sitting.number)
         backend: Backend
         if config.general.serial:

@@ -10,12 +10,12 @@ from cluster.buffer.address import BufferAddress
 from cluster.buffer.connection import connect, require_server
 from cluster.buffer.push import Limits
 from cluster.buffer.server import PrivateRedis
-from cluster.private_ray import private_ray
+from cluster.ray_cluster import RayCluster, available_cores, ray_cluster
 from cluster.run_folder import RunFolder
 from cluster.run_session import RunSession
 from cluster.services import RedisServices
 from cluster.stopping import StopRequest
-from distill.config import BufferConfig, Settings, flatten
+from distill.config import Settings, flatten
 from distill.errors import ConfigError
 from learner.trainer import choose_device
 
@@ -31,12 +31,14 @@ class Sitting:
     Attributes:
         services: how the run's processes connect.
         number: how often the run was resumed.
+        cluster: the run's Ray; one host's cores where it does without.
         stop: whether the user has asked to stop.
         server: the run's own Redis, or None if it uses the user's.
     """
 
     services: RedisServices
     number: int
+    cluster: RayCluster
     stop: StopRequest
     server: PrivateRedis | None
 
@@ -62,20 +64,21 @@ class Sitting:
 
 @contextlib.contextmanager
 def open_sitting(
-    folder: RunFolder, config: BufferConfig, games: Sequence[str], *, readers: int, ray_cores: int | None
+    folder: RunFolder, settings: Settings, games: Sequence[str], *, readers: int, on_ray: bool = True
 ) -> Generator[Sitting]:
     """Claim a run, write its log, and start what it needs; all of it ends with the sitting.
 
     Args:
         folder: the run's.
-        config: of its buffer service.
+        settings: of the run.
         games: its games.
         readers: learners that read every game.
-        ray_cores: cores for Ray, or None to do without.
+        on_ray: whether it needs Ray.
 
     Raises:
         DistillError: with what is wrong and what to do.
     """
+    config = settings.buffer
     number = len(folder.rows(SITTINGS))
     handler = logging.FileHandler(folder.path / "run.log")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
@@ -87,9 +90,10 @@ def open_sitting(
             limits = Limits(config.capacity, config.backlog, config.shards, readers)
             services = RedisServices(BufferAddress(url, folder.name, tuple(games), limits), folder.path)
             folder.append(SITTINGS, {"sitting": number})
-            if ray_cores is not None:
-                stack.enter_context(private_ray(ray_cores))
-            yield Sitting(services, number, stop, server)
+            cluster = RayCluster(available_cores())
+            if on_ray:
+                cluster = stack.enter_context(ray_cluster(settings.general.address, config))
+            yield Sitting(services, number, cluster, stop, server)
     finally:
         logging.getLogger().removeHandler(handler)
         handler.close()
@@ -101,7 +105,9 @@ def require_device_and_buffer(config: Settings) -> None:
     Raises:
         DistillError: with what is missing.
     """
-    choose_device(config.training.device)
+    if config.general.address is None:
+        # On a cluster the learner's node may have what this one lacks.
+        choose_device(config.training.device)
     if config.buffer.buffer is not None:
         with connect(config.buffer.buffer) as client:
             require_server(client)

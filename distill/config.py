@@ -71,6 +71,8 @@ class GeneralConfig(Section):
     """Seed of everything random."""
     video: bool = True
     """At the end, film one episode of the result per game."""
+    address: str | None = None
+    """Ray cluster to run on, such as `auto` or `ray-head:6379`; a Ray of this run's own is started if absent."""
 
 
 class DistillConfig(GeneralConfig):

@@ -23,7 +23,7 @@ from cluster.bench.teach import run_explorer, run_q_trainer, single_process_loop
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
 from cluster.buffer.server import PrivateRedis
-from cluster.placement import available_cores
+from cluster.ray_cluster import available_cores
 from cluster.services import RedisServices
 from distill.chunks import ChunkEncoder
 from distill.config import RunConfig, TrainingConfig, parse_settings

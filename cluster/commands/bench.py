@@ -13,7 +13,7 @@ from rich.table import Table
 
 from cluster.bench.suite import Row, Suite
 from cluster.commands.options import parse_options, require_folder
-from cluster.placement import available_cores
+from cluster.ray_cluster import available_cores
 from cluster.run_folder import write_json
 from distill.config import Section
 from distill.teachers import choose_teachers

@@ -15,8 +15,8 @@ from actors.evaluating_actor import EvaluationTask
 from actors.evaluator import Evaluation
 from cluster.commands.options import parse_options, require_folder
 from cluster.evaluation import evaluate_on_ray, evaluate_serially
-from cluster.placement import available_cores
 from cluster.private_ray import private_ray
+from cluster.ray_cluster import available_cores
 from cluster.results import result_table
 from cluster.run_folder import write_json
 from distill.config import Section, Share

@@ -131,7 +131,7 @@ class OnlineBackend:
             line = session.line_of(game).name
             labels = "best" if stored else "acting"
             spec = ExplorerSpec(game, line, config.explore, config.general.seed, name, index, born, labels)
-            return RemoteExplorer.options(num_cpus=self._placement.actor_cpus).remote(spec, session.services)
+            return RemoteExplorer.options(**self._placement.actor).remote(spec, session.services)
 
         def submit(handle: Any) -> Any:
             return handle.explore.remote(SLICE_SECONDS, session.game_steps(game))
@@ -141,15 +141,10 @@ class OnlineBackend:
     def _learner(self, line: str) -> Worker:
         session, threads = self._session, self._placement.learner_threads
         plan, actions = self._plans[line]
-        options: dict[str, Any] = {
-            "num_cpus": self._placement.actor_cpus,
-            # PyTorch and Ray each set OMP_NUM_THREADS to num_cpus unless it is given.
-            "runtime_env": {"env_vars": {"OMP_NUM_THREADS": str(threads)}},
-        }
 
         def make(incarnation: int) -> Any:
             del incarnation
-            return RemoteLearner.options(**options).remote(
+            return RemoteLearner.options(**self._placement.learner).remote(
                 plan, actions, session.services, session.folder.path, threads
             )
 
@@ -164,7 +159,7 @@ class OnlineBackend:
             del incarnation
             # What its predecessor did not finish is still among the coordinator's tasks.
             self._playing = None
-            return RemoteEvaluator.options(num_cpus=self._placement.actor_cpus).remote(self._session.services)
+            return RemoteEvaluator.options(**self._placement.actor).remote(self._session.services)
 
         def submit(handle: Any) -> Any:
             if self._playing is not None:
@@ -182,7 +177,7 @@ class OnlineBackend:
         def make(incarnation: int) -> Any:
             del incarnation
             config = session.config
-            return RemoteCoordinator.options(num_cpus=self._placement.actor_cpus, name=name).remote(
+            return RemoteCoordinator.options(**self._placement.actor, name=name).remote(
                 session.lines, session.services, config.promotion, config.general.seed
             )
 

@@ -12,7 +12,7 @@ from cluster.online.backend import OnlineBackend
 from cluster.online.outcome import write_outcome
 from cluster.online.session import OnlineSession
 from cluster.online.view import OnlineView
-from cluster.placement import available_cores, place
+from cluster.placement import place
 from cluster.run_folder import ENVIRONMENT, RunFolder, new_run, open_run
 from cluster.run_metrics import serve_metrics
 from cluster.sitting import Sitting, open_sitting, require_device_and_buffer, require_same
@@ -71,8 +71,8 @@ def _run(config: TeachConfig, folder: RunFolder, console: Console) -> None:
     with_student = isinstance(config, OnlineConfig)
     learners = (len(games) if with_student else 1) + with_student
     others = len(games) * config.explore.actors + 2  # evaluator and coordinator
-    placement = place(others, learners, config.training.learner_threads, available_cores())
-    with open_sitting(folder, config.buffer, games, readers=1 + with_student, ray_cores=placement.cores) as sitting:
+    with open_sitting(folder, config, games, readers=1 + with_student) as sitting:
+        placement = place(others, learners, config.training, sitting.cluster)
         session = OnlineSession(folder, config, sitting.services, sitting=sitting.number)
         commit = json.loads((folder.path / ENVIRONMENT).read_text())["git_commit"]
         backend = OnlineBackend(session, placement, commit)

@@ -1,0 +1,103 @@
+"""The Ray that a run uses: one of its own on this machine, or a cluster that is there already."""
+
+import logging
+import os
+import signal
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import ray
+
+from cluster.private_ray import private_ray
+from distill.config import BufferConfig
+from distill.errors import ConfigError, RunError
+
+LEARNER_RESOURCE, ACTOR_RESOURCE = "distill_learner", "distill_actor"
+"""Custom resources of a cluster's nodes that say who runs where; a cluster may do without."""
+
+
+@dataclass(frozen=True)
+class RayCluster:
+    """What a Ray offers.
+
+    Attributes:
+        cores: CPUs of all its nodes.
+        hosts: its nodes.
+        resources: everything else, by Ray's name.
+    """
+
+    cores: int
+    hosts: int = 1
+    resources: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    def for_learner(self, device: str) -> dict[str, float]:
+        """Return what a learner asks for beside CPUs; `GPU` under that name."""
+        wanted = {LEARNER_RESOURCE: 1.0} if LEARNER_RESOURCE in self.resources else {}
+        return wanted | ({"GPU": 1.0} if device != "cpu" and self.resources.get("GPU", 0.0) >= 1.0 else {})
+
+    def for_actor(self) -> dict[str, float]:
+        """Return what an actor or an evaluator asks for beside CPUs."""
+        return {ACTOR_RESOURCE: 1.0} if ACTOR_RESOURCE in self.resources else {}
+
+    def require(self, learners: int, others: int, device: str) -> None:
+        """Check that everybody will find a place, rather than wait for ever.
+
+        Raises:
+            RunError: with what is asked and what there is.
+        """
+        asked: dict[str, float] = {}
+        for count, wanted in ((learners, self.for_learner(device)), (others, self.for_actor())):
+            for name, amount in wanted.items():
+                asked[name] = asked.get(name, 0.0) + count * amount
+        short = [
+            f"{amount:g} {name}, it has {self.resources[name]:g}"
+            for name, amount in asked.items()
+            if amount > self.resources[name]
+        ]
+        if short:
+            raise RunError(f"ray: this run asks for {'; '.join(short)}; add nodes, or lower --actors")
+
+
+def available_cores() -> int:
+    """Return the cores that this process may use, which taskset or a container can make fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def ray_cluster(address: str | None, buffer: BufferConfig) -> Generator[RayCluster]:
+    """Connect to the Ray at an address, or start one of this run's own, and disconnect or stop it at the end.
+
+    Raises:
+        RunError: if Ray cannot be reached or started.
+        ConfigError: if the cluster has several hosts and no Redis that they all reach is named.
+    """
+    if address is None:
+        with private_ray(available_cores()):
+            yield RayCluster(available_cores())
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise RunError(
+            f"ray at {address}: cannot connect: {error}; check that it runs, and RAY_AUTH_MODE and its token"
+        ) from error
+    finally:
+        # Ray makes SIGTERM its own, where it would end this process before anything is saved.
+        signal.signal(signal.SIGTERM, handler)
+    try:
+        yield _describe(buffer)
+    finally:
+        ray.shutdown()
+
+
+def _describe(buffer: BufferConfig) -> RayCluster:
+    resources = {name: float(amount) for name, amount in ray.cluster_resources().items()}
+    hosts = sum(bool(node["Alive"]) for node in ray.nodes())
+    if hosts > 1 and buffer.buffer is None:
+        raise ConfigError(
+            f"buffer: this Ray cluster has {hosts} hosts, so --buffer must name a Redis that all of them reach;"
+            " without it a run starts one on this machine alone"
+        )
+    return RayCluster(max(1, int(resources.get("CPU", os.cpu_count() or 1))), hosts, resources)
