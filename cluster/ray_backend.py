@@ -13,9 +13,9 @@ from actors.evaluator import Evaluation
 from actors.remote import RemoteCollector, RemoteEvaluator
 from cluster.evaluation import POLL_SECONDS, SLICE_SECONDS, evaluate_on_ray
 from cluster.placement import Placement
+from cluster.services import RedisServices
 from cluster.session import Session, evaluation_tasks, student_plan
 from cluster.supervisor import Supervisor, Worker, finish, kill
-from distill.protocols import Services
 from learner.progress import Progress
 from learner.remote import RemoteLearner
 
@@ -33,7 +33,7 @@ class RayBackend:
         placement: cores and threads.
     """
 
-    def __init__(self, session: Session, services: Services, placement: Placement) -> None:
+    def __init__(self, session: Session, services: RedisServices, placement: Placement) -> None:
         self._session = session
         self._services = services
         self._placement = placement
@@ -95,7 +95,7 @@ class RayBackend:
             # Lives of earlier sittings count too: a resumed run must not replay the episodes of its first sitting.
             born = self._session.sitting * 1000 + incarnation
             spec = CollectorSpec(game, ray.get(teacher, timeout=30.0), config.collect, config.general.seed, name, born)
-            return RemoteCollector.options(**self._placement.actor).remote(spec, self._services)
+            return RemoteCollector.options(**self._placement.actor).remote(spec, self._services.for_actors())
 
         def submit(handle: Any) -> Any:
             share = student_share(config.collect, self._session.progress.updates)
@@ -122,7 +122,7 @@ class RayBackend:
             if self._playing is not None:
                 self._tasks.appendleft(self._playing)
                 self._playing = None
-            return RemoteEvaluator.options(**self._placement.actor).remote(self._services)
+            return RemoteEvaluator.options(**self._placement.actor).remote(self._services.for_actors())
 
         def submit(handle: Any) -> Any:
             if self._playing is None:

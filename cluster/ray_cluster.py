@@ -40,6 +40,18 @@ class RayCluster:
         """Return what an actor or an evaluator asks for beside CPUs."""
         return {ACTOR_RESOURCE: 1.0} if ACTOR_RESOURCE in self.resources else {}
 
+    def require_reachable(self, buffer: BufferConfig) -> None:
+        """Check that every node reaches the buffer service.
+
+        Raises:
+            ConfigError: if there are several and none is named.
+        """
+        if self.hosts > 1 and buffer.buffer is None:
+            raise ConfigError(
+                f"buffer: this Ray cluster has {self.hosts} hosts, so --buffer must name a Redis that all of them"
+                " reach; without it a run starts one on this machine alone"
+            )
+
     def require(self, learners: int, others: int, device: str) -> None:
         """Check that everybody will find a place, rather than wait for ever.
 
@@ -87,17 +99,10 @@ def ray_cluster(address: str | None, buffer: BufferConfig) -> Generator[RayClust
         # Ray makes SIGTERM its own, where it would end this process before anything is saved.
         signal.signal(signal.SIGTERM, handler)
     try:
-        yield _describe(buffer)
+        resources = {name: float(amount) for name, amount in ray.cluster_resources().items()}
+        hosts = sum(bool(node["Alive"]) for node in ray.nodes())
+        cluster = RayCluster(max(1, int(resources.get("CPU", os.cpu_count() or 1))), hosts, resources)
+        cluster.require_reachable(buffer)
+        yield cluster
     finally:
         ray.shutdown()
-
-
-def _describe(buffer: BufferConfig) -> RayCluster:
-    resources = {name: float(amount) for name, amount in ray.cluster_resources().items()}
-    hosts = sum(bool(node["Alive"]) for node in ray.nodes())
-    if hosts > 1 and buffer.buffer is None:
-        raise ConfigError(
-            f"buffer: this Ray cluster has {hosts} hosts, so --buffer must name a Redis that all of them reach;"
-            " without it a run starts one on this machine alone"
-        )
-    return RayCluster(max(1, int(resources.get("CPU", os.cpu_count() or 1))), hosts, resources)

@@ -1,6 +1,6 @@
 """Where a run's actors find the buffer service and the registry: `distill.protocols.Services` over Redis."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cluster.buffer.address import BufferAddress
@@ -16,11 +16,16 @@ class RedisServices:
 
     Attributes:
         address: the buffer service.
-        mirror: the run's folder, into which the registry is mirrored.
+        mirror: the run's folder, into which the registry is mirrored; None for processes that only read models, which
+            may be on another machine and have fewer rights.
     """
 
     address: BufferAddress
-    mirror: Path
+    mirror: Path | None
+
+    def for_actors(self) -> "RedisServices":
+        """Return the same for processes that publish nothing."""
+        return replace(self, mirror=None)
 
     def writer(self, game: str) -> ChunkWriter:
         """Connect as a producer of one game."""

@@ -131,7 +131,7 @@ class OnlineBackend:
             line = session.line_of(game).name
             labels = "best" if stored else "acting"
             spec = ExplorerSpec(game, line, config.explore, config.general.seed, name, index, born, labels)
-            return RemoteExplorer.options(**self._placement.actor).remote(spec, session.services)
+            return RemoteExplorer.options(**self._placement.actor).remote(spec, session.services.for_actors())
 
         def submit(handle: Any) -> Any:
             return handle.explore.remote(SLICE_SECONDS, session.game_steps(game))
@@ -159,7 +159,7 @@ class OnlineBackend:
             del incarnation
             # What its predecessor did not finish is still among the coordinator's tasks.
             self._playing = None
-            return RemoteEvaluator.options(**self._placement.actor).remote(self._session.services)
+            return RemoteEvaluator.options(**self._placement.actor).remote(self._session.services.for_actors())
 
         def submit(handle: Any) -> Any:
             if self._playing is not None:

@@ -72,7 +72,7 @@ def state_of(services: RedisServices, line: str = "pong") -> dict[str, Any]:
         "verdicts": ledger.verdicts(),
         "names": ledger.names(),
         "scores": ledger.scores(),
-        "copy": read_promotions(services.mirror, line),
+        "copy": read_promotions(services.mirror or Path(), line),
     }
 
 

@@ -2,13 +2,12 @@
 
 import json
 import shutil
+import signal
 import socket
 import subprocess
-import threading
 import urllib.parse
 import urllib.request
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,10 @@ import pytest
 from buffer_support import until
 from grafana_support import expressions, filled_in
 from prometheus_support import PROMETHEUS, binary, rules
+from run_support import Sandbox, new_sandbox
 
-from cluster.metrics.definitions import METRICS
 from cluster.metrics.exporter import Exporter
 from cluster.metrics.target import announced
-from distill.histograms import Histogram
 
 GAMES = ("breakout", "pong")
 ROLES = ("collector", "learner", "evaluator")
@@ -84,61 +82,32 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
             child.wait(30)
 
 
-def report(exporter: Exporter, histograms: dict[tuple[str, str], Histogram], beat: int) -> None:
-    """Report once what all processes of a run would, more of everything at every beat."""
-    for metric in METRICS.values():
-        for game in GAMES if "game" in metric.labels else ("",):
-            labels = {"game": game} if game else {}
-            others = {"reason": "damaged", "role": "collector", "who": "student"}
-            labels |= {label: value for label, value in others.items() if label in metric.labels}
-            if metric.kind == "histogram":
-                histogram = histograms.setdefault((metric.name, game), Histogram(metric.buckets))
-                histogram.observe(metric.buckets[beat % len(metric.buckets)])
-                exporter.observe(metric.name, histogram.totals, "a", **labels)
-            elif "side" in metric.labels:
-                for side in ("actor", "feed", "learner"):
-                    exporter.set_total(metric.name, 0.01 * beat, side, side=side)
-            elif metric.kind == "counter":
-                exporter.set_total(metric.name, beat, "a", **labels)
-            elif metric.unit != "seconds" and "version" not in metric.labels:
-                exporter.set(metric.name, 1.0, **labels)
-    for game in GAMES:
-        exporter.set("distill_score", 1.0, game=game, who="teacher")
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with new_sandbox() as sandbox:
+        yield sandbox
 
 
-@contextmanager
-def reporting(exporter: Exporter) -> Generator[None]:
-    """Report ten times a second."""
-    stop = threading.Event()
-
-    def run() -> None:
-        histograms: dict[tuple[str, str], Histogram] = {}
-        beat = 0
-        while not stop.wait(0.1):
-            beat += 1
-            report(exporter, histograms, beat)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(10)
-
-
-def test_every_rule_and_every_panel_has_data_in_a_run_that_reports(server: Server):
+@pytest.mark.timeout(300)
+def test_every_rule_and_every_panel_has_data_in_a_real_run(server: Server, sandbox: Sandbox):
     wanted = {rule["record"] for rule in rules("recording.yml")}
-    wanted |= {filled_in(expression) for name in ("run", "fleet") for expression in expressions(name)}
-    with (
-        Exporter(GAMES, ROLES) as exporter,
-        announced(server.targets, "demo", exporter.address),
-        reporting(exporter),
-    ):
-        for expression in sorted(wanted):
-            until(lambda asked=expression: server.query(asked) != [], f"data of {expression}", seconds=60)
-        (up,) = server.query('up{run="demo"}')
-        assert up["metric"]["instance"] == "demo" and up["value"][1] == "1"
+    wanted |= {filled_in(expression, "run") for name in ("run", "fleet") for expression in expressions(name)}
+    options = ("--games", "breakout", "--updates", "1000000", "--eval-every", "50", "--checkpoint-seconds", "1")
+    run = sandbox.train("run", *options, "--metrics-targets", str(server.targets))
+    for expression in sorted(wanted):
+        run.until(lambda asked=expression: server.query(asked) != [], f"data of {expression}", 120.0)
+    (up,) = server.query('up{run="run"}')
+    assert up["metric"]["instance"] == "run" and up["value"][1] == "1"
+    run.until(
+        lambda: float(server.query("distill_learner_updates_total")[0]["value"][1]) > 100, "updates in Prometheus"
+    )
+    run.until(lambda: server.query('distill_score_ratio{game="breakout"} > 0') != [], "a ratio", 60.0)
+    for role in ("collector", "learner", "evaluator"):
+        (alive,) = server.query(f'distill_actors_alive{{role="{role}"}}')
+        assert alive["value"][1] == "1", role
+    run.signal(signal.SIGTERM)
+    assert run.wait() == 0, run.output
+    assert not list(server.targets.glob("*.json")), "a run that ends takes its address back"
 
 
 def test_a_run_that_moves_keeps_its_series_and_one_that_ends_goes_without_an_alert(server: Server):
