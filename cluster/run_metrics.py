@@ -53,10 +53,10 @@ class RunMetrics:
         self._evaluations = 0
         self._promotions = 0
 
-    def update(self) -> None:
-        """Report, if a second has passed since the last report."""
+    def update(self, *, at_once: bool = False) -> None:
+        """Report, if a second has passed since the last report or it is to be done at once."""
         now = time.monotonic()
-        if now < self._report_at:
+        if now < self._report_at and not at_once:
             return
         self._report_at = now + REPORT_SECONDS
         for name in self._session.take_replaced():

@@ -9,16 +9,15 @@ from rich.console import Console
 
 from actors.evaluating_actor import EvaluationTask
 from actors.evaluator import Evaluation
-from cluster.display import Display
 from cluster.outcome import write_outcome
 from cluster.placement import place
 from cluster.ray_backend import RayBackend
 from cluster.run_folder import RunFolder, new_run, open_run
-from cluster.run_metrics import serve_metrics
 from cluster.run_view import RunView
 from cluster.serial_backend import SerialBackend
 from cluster.session import Session, evaluation_tasks, final_tasks
 from cluster.sitting import Sitting, open_sitting, require_device_and_buffer, require_same
+from cluster.training import Training, trained
 from distill.config import RunConfig
 from distill.errors import RunError
 from distill.teachers import TeacherFile, choose_teachers
@@ -32,16 +31,8 @@ FIXED_SETTINGS = ("name", "root", "games", "student", "optimizer")
 ROLES = ("collector", "learner", "evaluator")
 
 
-class Backend(Protocol):
+class Backend(Training, Protocol):
     """What `SerialBackend` and `RayBackend` have in common."""
-
-    def train(self) -> Iterator[None]:
-        """Train until the budget is spent; yield often."""
-        ...
-
-    def stop(self) -> None:
-        """Flush, publish, checkpoint, end."""
-        ...
 
     def evaluate(self, tasks: Sequence[EvaluationTask]) -> Iterator[Evaluation | None]:
         """Play tasks; yield results as they come, and None in between."""
@@ -99,19 +90,11 @@ def _run(config: RunConfig, folder: RunFolder, teachers: dict[str, TeacherFile],
 def _see_through(session: Session, backend: Backend, sitting: Sitting, console: Console) -> None:
     session.note(f"run {session.folder.name}: {', '.join(session.teachers)} in {session.folder.path}")
     evaluations: list[Evaluation] = []
-    with serve_metrics(session.config.monitoring, session, sitting.services, ROLES) as metrics:
-        with Display(console, RunView(session)) as display:
-            try:
-                for _ in sitting.over(backend.train(), session):
-                    display.update()
-                    metrics.update()
-            finally:
-                backend.stop()
-            display.update()
-        metrics.update()
+    view, monitoring = RunView(session), session.config.monitoring
+    with trained(session, backend, view, sitting, monitoring, ROLES, console) as metrics:
         if session.progress.done:
             _choose_best(session, backend, sitting)
-            metrics.update()
+            metrics.update(at_once=True)
             evaluations = _final_evaluation(session, backend, sitting)
     if sitting.stop.requested:
         console.print(f"stopped; go on with: distill run --resume {session.folder.path}", soft_wrap=True)

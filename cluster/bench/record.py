@@ -1,5 +1,7 @@
 """Records real chunks to measure with."""
 
+from collections.abc import Callable
+
 from actors.collector import Collector
 from actors.policy import warm_policy
 from distill.chunks import Chunk, ChunkDecoder, ChunkEncoder
@@ -11,37 +13,45 @@ from distill.protocols import WriterCounters
 LANES = 16
 
 
-class _Recorder:
-    """A chunk writer that keeps what it is given."""
+class ChunkSink:
+    """A chunk writer without a buffer service: it hands every chunk on.
 
-    def __init__(self) -> None:
+    Args:
+        take: what becomes of a chunk; its columns are valid until the collector's next step.
+    """
+
+    def __init__(self, take: Callable[[Chunk], object]) -> None:
         self.counters = WriterCounters()
-        self.chunks: list[Chunk] = []
-        self._encoder, self._decoder = ChunkEncoder(), ChunkDecoder()
+        self._take = take
 
     def write(self, chunk: Chunk) -> None:
-        # The collector reuses its columns, so a copy is kept.
-        self.chunks.append(self._decoder.decode(self._encoder.encode(chunk)))
+        """Hand a chunk on."""
+        self._take(chunk)
 
     def wait(self, timeout: float) -> bool:
+        """Return at once: there is always room."""
         del timeout
         return True
 
     def flush(self, timeout: float) -> int:
+        """Return 0: nothing is held."""
         del timeout
         return 0
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
 
 def record_chunks(game: str, count: int, steps: int) -> list[Chunk]:
     """Return chunks of a randomly initialised network at play, half of its actions random."""
-    recorder = _Recorder()
+    chunks: list[Chunk] = []
+    encoder, decoder = ChunkEncoder(), ChunkDecoder()
+    # The collector reuses its columns, so a copy is kept.
+    sink = ChunkSink(lambda chunk: chunks.append(decoder.decode(encoder.encode(chunk))))
     config = parse_settings(RunConfig, {"lanes": LANES, "chunk_steps": steps, "epsilon": 0.5}, "bench").collect
     policy = warm_policy(QNetwork(ARCHITECTURES["net3"], {game: action_count(game)}), game)
-    collector = Collector(game, policy, recorder, config, config.epsilon, seed=0)
-    while len(recorder.chunks) < count:
+    collector = Collector(game, policy, sink, config, config.epsilon, seed=0)
+    while len(chunks) < count:
         collector.collect(60.0, steps)
     collector.close()
-    return recorder.chunks[:count]
+    return chunks[:count]

@@ -9,11 +9,10 @@ import torch
 
 from actors.collector import Collector
 from actors.exploring_actor import ExplorerSpec, ExploringActor
+from cluster.bench.record import ChunkSink
 from cluster.services import RedisServices
-from distill.chunks import Chunk
 from distill.games import action_count
 from distill.networks import ARCHITECTURES, QNetwork
-from distill.protocols import WriterCounters
 from distill.teach_config import TeachConfig
 from learner.gradient_learner import autocast_dtype
 from learner.n_step_replay import NStepReplay, NStepRule
@@ -49,28 +48,6 @@ def run_q_trainer(game: str, config: TeachConfig, services: RedisServices, direc
     return rate
 
 
-class _IntoReplay:
-    """A chunk writer that puts chunks straight into a replay."""
-
-    def __init__(self, replay: NStepReplay) -> None:
-        self.counters = WriterCounters()
-        self._replay = replay
-
-    def write(self, chunk: Chunk) -> None:
-        self._replay.append(chunk)
-
-    def wait(self, timeout: float) -> bool:
-        del timeout
-        return True
-
-    def flush(self, timeout: float) -> int:
-        del timeout
-        return 0
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
 def single_process_loop(game: str, config: TeachConfig, seconds: float) -> float:
     """Return updates per second of acting and learning in turns: same networks, replay, batch size and ratio.
 
@@ -95,7 +72,7 @@ def single_process_loop(game: str, config: TeachConfig, seconds: float) -> float
         with torch.inference_mode():
             return learner.network(torch.from_numpy(observations), game).numpy()
 
-    collector = Collector(game, act, _IntoReplay(replay), config.explore, 1.0, seed=1)
+    collector = Collector(game, act, ChunkSink(replay.append), config.explore, 1.0, seed=1)
     while len(replay) < config.training.min_replay:
         collector.collect(60.0, config.explore.chunk_steps)
     ratio = settings.q_sample_to_insert or 1.0

@@ -7,15 +7,14 @@ from rich.console import Console
 
 from actors.evaluating_actor import EvaluationTask
 from actors.evaluator import Evaluation
-from cluster.display import Display
 from cluster.online.backend import OnlineBackend
 from cluster.online.outcome import write_outcome
 from cluster.online.session import OnlineSession
 from cluster.online.view import OnlineView
 from cluster.placement import place
 from cluster.run_folder import ENVIRONMENT, RunFolder, new_run, open_run
-from cluster.run_metrics import serve_metrics
 from cluster.sitting import Sitting, open_sitting, require_device_and_buffer, require_same
+from cluster.training import trained
 from distill.errors import ConfigError, RunError
 from distill.games import reset_seed
 from distill.models import read_card
@@ -82,16 +81,8 @@ def _run(config: TeachConfig, folder: RunFolder, console: Console) -> None:
 def _see_through(session: OnlineSession, backend: OnlineBackend, sitting: Sitting, console: Console) -> None:
     session.note(f"run {session.folder.name}: {', '.join(session.config.general.games)} in {session.folder.path}")
     evaluations: list[Evaluation] = []
-    with serve_metrics(session.config.monitoring, session, sitting.services, ROLES) as metrics:
-        with Display(console, OnlineView(session)) as display:
-            try:
-                for _ in sitting.over(backend.train(), session):
-                    display.update()
-                    metrics.update()
-            finally:
-                backend.stop()
-            display.update()
-        metrics.update()
+    view, monitoring = OnlineView(session), session.config.monitoring
+    with trained(session, backend, view, sitting, monitoring, ROLES, console):
         if session.done and not sitting.stop.requested:
             evaluations = _final_evaluation(session, backend, sitting)
     if sitting.stop.requested:

@@ -1,0 +1,60 @@
+"""Sees the training of a session through: what it shows, what it serves, and that it is stopped in any case."""
+
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+
+from cluster.display import Display, View
+from cluster.run_metrics import RunMetrics, serve_metrics
+from cluster.run_session import RunSession
+from cluster.sitting import Sitting
+from distill.config import MonitoringConfig
+
+
+class Training(Protocol):
+    """What trains."""
+
+    def train(self) -> Iterator[None]:
+        """Train until the budget is spent; yield often."""
+        ...
+
+    def stop(self) -> None:
+        """Flush, publish, checkpoint, end."""
+        ...
+
+
+@contextmanager
+def trained(
+    session: RunSession,
+    training: Training,
+    view: View,
+    sitting: Sitting,
+    config: MonitoringConfig,
+    roles: Iterable[str],
+    console: Console,
+) -> Generator[RunMetrics]:
+    """Train until the budget is spent or the user asks to stop, then yield what serves the metrics, until the end.
+
+    Args:
+        session: what is trained.
+        training: that does it.
+        view: of the session.
+        sitting: of the run.
+        config: where metrics are served.
+        roles: of the session's actors.
+        console: where to draw.
+    """
+    with serve_metrics(config, session, sitting.services, roles) as metrics:
+        with Display(console, view) as display:
+            try:
+                for _ in sitting.over(training.train(), session):
+                    display.update()
+                    metrics.update()
+            finally:
+                training.stop()
+            display.update()
+        # What has ended must not look as if it were missing.
+        metrics.update(at_once=True)
+        yield metrics
