@@ -64,6 +64,8 @@ class RunFolder:
         settings = flatten(config) | {"command": config.command, "name": name, "games": games, "root": str(root)}
         if "teachers" in settings:
             settings["teachers"] = [str(Path(path).resolve()) for path in settings["teachers"]]
+        if settings.get("initial"):
+            settings["initial"] = str(Path(settings["initial"]).resolve())
         document = yaml.safe_dump(settings, sort_keys=False)
         write_atomically(self.path / CONFIG, document.encode())
 
