@@ -167,7 +167,8 @@ class TeachConfig(Settings):
 
     general: TeachGeneralConfig = TeachGeneralConfig()  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
     explore: ExploreConfig = ExploreConfig()
-    buffer: BufferConfig = BufferConfig()
+    # What waits unread is old when it is learned from: explorers may be 8,192 steps ahead, not 100,000.
+    buffer: BufferConfig = BufferConfig(backlog=8_192)
     training: TrainingConfig = TrainingConfig(min_replay=20_000)
     q_learner: QLearnerConfig = QLearnerConfig()
     promotion: PromotionConfig = PromotionConfig()

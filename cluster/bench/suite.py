@@ -37,6 +37,7 @@ FULL_CAPACITY = 540_000
 SMALL_CAPACITY = 20_000
 CHUNK_STEPS = 128
 EXPLORE_SECONDS = 20.0
+UNLIMITED = Limits(capacity=2 * FULL_CAPACITY, backlog=10**9)
 
 
 @dataclass(frozen=True)
@@ -143,13 +144,14 @@ class Suite:
     def teach(self) -> list[Row]:
         """Compare explorer, Redis and Q-learner with a loop of the same algorithm in one process."""
         config = TeachConfig(training=TrainingConfig(min_replay=5_000, replay_capacity=50_000, device=self._device))
+        limits = Limits(capacity=2 * FULL_CAPACITY, backlog=config.buffer.backlog)
         rows: list[Row] = []
         for what, cores in (("teach, all cores", None), ("teach, one core", self._core)):
             ours, bare = [], []
             for index in range(self._rounds):
                 self._log(f"{what}, round {index + 1} of {self._rounds}")
                 bare.append(measure(single_process_loop, self._game, config, self._seconds, cores=cores))
-                with self._services((self._game,)) as (services, directory):
+                with self._services((self._game,), limits) as (services, directory):
                     learn = (self._game, config, services, directory, self._seconds)
                     # It plays for as long as the learner can take to fill its replay, to warm up and to be measured.
                     explore = (self._game, config, services, "bench", self._seconds + EXPLORE_SECONDS)
@@ -236,11 +238,10 @@ class Suite:
         )
 
     @contextmanager
-    def _services(self, games: tuple[str, ...]) -> Generator[tuple[RedisServices, Path]]:
+    def _services(self, games: tuple[str, ...], limits: Limits = UNLIMITED) -> Generator[tuple[RedisServices, Path]]:
         with tempfile.TemporaryDirectory(prefix="distill-bench-") as name:
             directory = Path(name)
             with PrivateRedis(directory / "redis") as server:
-                limits = Limits(capacity=2 * FULL_CAPACITY, backlog=10**9)
                 yield RedisServices(BufferAddress(server.url, "bench", games, limits), directory), directory
 
     @contextmanager
