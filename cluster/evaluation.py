@@ -1,4 +1,4 @@
-"""Plays many episodes on all cores.
+"""Plays many episodes on all cores, or all hosts of a cluster.
 
 Tasks are cut into blocks with seeds of their own, so the result does not depend on the number of cores.
 """
@@ -14,6 +14,7 @@ import ray
 from actors.evaluating_actor import EvaluatingActor, EvaluationTask
 from actors.evaluator import Evaluation
 from actors.remote import RemoteEvaluator
+from cluster.ray_cluster import RayCluster
 from cluster.supervisor import Supervisor, Worker, kill
 from distill.games import reset_seed
 
@@ -72,9 +73,9 @@ def evaluate_serially(tasks: Sequence[EvaluationTask]) -> Iterator[Evaluation | 
 
 
 def evaluate_on_ray(
-    tasks: Sequence[EvaluationTask], cores: int, on_restart: Callable[[Worker, str], None]
+    tasks: Sequence[EvaluationTask], cluster: RayCluster, on_restart: Callable[[Worker, str], None]
 ) -> Iterator[Evaluation | None]:
-    """Play tasks that carry their models on as many Ray actors as there are cores; Ray must be initialised.
+    """Play tasks that carry their models on as many Ray actors as a cluster has places; Ray must be initialised.
 
     Yields:
         Results as they come, and None in between.
@@ -84,12 +85,14 @@ def evaluate_on_ray(
     waiting = deque(merger.blocks)
     playing: dict[str, tuple[int, int, EvaluationTask]] = {}
     supervisor = Supervisor(on_restart)
+    # Together they ask for less than one CPU, so that they find a place whatever else still holds some.
+    share = int(10_000 / (cluster.cores + 1)) / 10_000
 
     def make(name: str) -> Any:
         # A block that its evaluator's death cut short is begun again from its start, with the same seed.
         if name in playing:
             waiting.appendleft(playing.pop(name))
-        return RemoteEvaluator.options(num_cpus=int(10_000 * cores / (cores + 1)) / 10_000 / cores).remote(None)
+        return RemoteEvaluator.options(**cluster.actor_options(share)).remote(None)
 
     def submit(name: str, handle: Any) -> Any:
         if name not in playing:
@@ -99,7 +102,7 @@ def evaluate_on_ray(
             return handle.begin.remote(replace(block, model=None), models[id(block.model)])
         return handle.advance.remote(SLICE_SECONDS)
 
-    for index in range(min(cores, len(waiting))):
+    for index in range(min(cluster.evaluators, len(waiting))):
         name = f"evaluator-{index}"
         supervisor.add(
             Worker(name, "evaluator", lambda _, n=name: make(n), lambda h, n=name: submit(n, h), 1, essential=True)

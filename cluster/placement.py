@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.ray_cluster import RayCluster
+from cluster.ray_cluster import LEARNER_RESOURCE, RayCluster
 from distill.config import TrainingConfig
 
 LEARNER_THREADS_MAX = 8
@@ -13,17 +13,17 @@ LEARNER_THREADS_MAX = 8
 
 @dataclass(frozen=True)
 class Placement:
-    """Shares of one machine.
+    """Shares of one machine or of a cluster.
 
     Attributes:
-        cores: cores that this process may use.
+        cluster: the Ray that is shared.
         learner_threads: CPU threads of each learner.
         learner: what a learner asks Ray for, as its options.
-        actor: what every other actor asks Ray for, likewise; all together ask for fewer CPUs than there are, so that
-            none pends.
+        actor: what every other actor asks Ray for, likewise; all together ask for what there is or less, so that none
+            pends.
     """
 
-    cores: int
+    cluster: RayCluster
     learner_threads: int
     learner: Mapping[str, Any]
     actor: Mapping[str, Any]
@@ -48,15 +48,17 @@ def place(others: int, learners: int, training: TrainingConfig, cluster: RayClus
     processes = others + learners
     free = min(LEARNER_THREADS_MAX, max(1, (cluster.cores - others) // learners))
     threads = training.learner_threads or free
-    # Ray takes fractions of a CPU in steps of 0.0001; floor keeps the sum below the total.
-    share = min(1.0, int(10_000 * cluster.cores / processes) / 10_000)
+    # A host is left with up to one share that is not whole. So with as many shares more as there are further hosts,
+    # everybody has a place, however the cores are divided among the hosts. Ray takes fractions of a CPU in steps of
+    # 0.0001; floor keeps the sum below the total.
+    share = min(1.0, int(10_000 * cluster.cores / (processes + cluster.hosts - 1)) / 10_000)
     wanted = cluster.for_learner(training.device)
     learner: dict[str, Any] = {
-        "num_cpus": share,
+        "num_cpus": 0.0 if LEARNER_RESOURCE in wanted else share,
         "resources": {name: amount for name, amount in wanted.items() if name != "GPU"},
         # PyTorch and Ray each set OMP_NUM_THREADS to num_cpus unless it is given.
         "runtime_env": {"env_vars": {"OMP_NUM_THREADS": str(threads)}},
     }
     if "GPU" in wanted:
         learner["num_gpus"] = wanted["GPU"]
-    return Placement(cluster.cores, threads, learner, {"num_cpus": share, "resources": cluster.for_actor()})
+    return Placement(cluster, threads, learner, cluster.actor_options(share))

@@ -85,7 +85,7 @@ class RayBackend:
 
     def evaluate(self, tasks: Sequence[EvaluationTask]) -> Iterator[Evaluation | None]:
         """Play tasks on as many evaluators as there are cores; yield results as they come, and None in between."""
-        return evaluate_on_ray(tasks, self._placement.cores, self._on_restart)
+        return evaluate_on_ray(tasks, self._placement.cluster, self._on_restart)
 
     def _collector(self, game: str, name: str) -> Worker:
         config = self._session.config

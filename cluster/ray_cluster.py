@@ -6,6 +6,7 @@ import signal
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import ray
 
@@ -39,6 +40,21 @@ class RayCluster:
     def for_actor(self) -> dict[str, float]:
         """Return what an actor or an evaluator asks for beside CPUs."""
         return {ACTOR_RESOURCE: 1.0} if ACTOR_RESOURCE in self.resources else {}
+
+    def actor_options(self, share: float) -> dict[str, Any]:
+        """Return all that an actor or an evaluator asks Ray for.
+
+        Args:
+            share: its CPUs, unless the nodes say themselves how many actors fit on them: then CPUs as well would only
+                leave places empty on a node with few of them.
+        """
+        resources = self.for_actor()
+        return {"num_cpus": 0.0 if resources else share, "resources": resources, "scheduling_strategy": "SPREAD"}
+
+    @property
+    def evaluators(self) -> int:
+        """Return how many evaluators can play at once when nothing else runs."""
+        return max(1, int(self.resources.get(ACTOR_RESOURCE, self.cores)))
 
     def require_reachable(self, buffer: BufferConfig) -> None:
         """Check that every node reaches the buffer service.

@@ -16,7 +16,7 @@ from actors.evaluator import Evaluation
 from cluster.commands.options import parse_options, require_folder
 from cluster.evaluation import evaluate_on_ray, evaluate_serially
 from cluster.private_ray import private_ray
-from cluster.ray_cluster import available_cores
+from cluster.ray_cluster import RayCluster, available_cores
 from cluster.results import result_table
 from cluster.run_folder import write_json
 from distill.config import Section, Share
@@ -84,7 +84,8 @@ def _play(options: EvaluateOptions, card: ModelCard) -> Iterator[Evaluation | No
         return
     cores = available_cores()
     with private_ray(cores):
-        yield from evaluate_on_ray(tasks, cores, lambda worker, reason: log.warning("%s: %s", worker.name, reason))
+        cluster = RayCluster(cores)
+        yield from evaluate_on_ray(tasks, cluster, lambda worker, reason: log.warning("%s: %s", worker.name, reason))
 
 
 def _print(console: Console, options: EvaluateOptions, card: ModelCard, scores: Sequence[GameScore]) -> None:

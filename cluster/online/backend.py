@@ -118,7 +118,7 @@ class OnlineBackend:
         def on_restart(worker: Worker, reason: str) -> None:
             self._session.on_restart(worker.name, worker.role, reason)
 
-        return evaluate_on_ray(tasks, self._placement.cores, on_restart)
+        return evaluate_on_ray(tasks, self._placement.cluster, on_restart)
 
     def _explorer(self, game: str, index: int) -> Worker:
         session, config = self._session, self._session.config

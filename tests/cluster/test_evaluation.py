@@ -13,6 +13,7 @@ from run_support import TEACHERS, until
 from actors.evaluating_actor import EvaluationTask
 from actors.evaluator import Evaluation
 from cluster.evaluation import blocks, evaluate_on_ray, evaluate_serially
+from cluster.ray_cluster import RayCluster
 from cluster.supervisor import Worker
 
 
@@ -81,11 +82,11 @@ def test_the_result_depends_neither_on_the_cores_nor_on_an_evaluators_death(task
     def on_restart(worker: Worker, reason: str) -> None:
         restarts.append(worker.name)
 
-    alone = [found for found in evaluate_on_ray([task], 1, on_restart) if found is not None]
+    alone = [found for found in evaluate_on_ray([task], RayCluster(1), on_restart) if found is not None]
     assert [played(evaluation) for evaluation in alone] == [played(serial)]
     assert restarts == []
 
-    steps: Iterator[Evaluation | None] = evaluate_on_ray([task], 2, on_restart)
+    steps: Iterator[Evaluation | None] = evaluate_on_ray([task], RayCluster(2), on_restart)
     results = [next(steps)]
     until(lambda: results.append(next(steps)) or evaluators(), "an evaluator plays")
     os.kill(evaluators()[0], signal.SIGKILL)

@@ -52,12 +52,24 @@ def test_learners_and_actors_ask_for_the_nodes_that_are_theirs():
     assert placement.learner["resources"] == {"distill_learner": 1.0}
     assert placement.learner["num_gpus"] == 1.0
     assert placement.learner_threads == 5
-    assert placement.actor == {"num_cpus": 1.0, "resources": {"distill_actor": 1.0}}
+    assert placement.actor["resources"] == {"distill_actor": 1.0}
+    assert cluster.evaluators == 4
+    assert placement.actor["num_cpus"] == placement.learner["num_cpus"] == 0.0, "nodes of one core take several actors"
     plain = place(3, 1, TrainingConfig(device="cpu"), RayCluster(2))
     assert plain.learner["resources"] == plain.actor["resources"] == {}
     assert "num_gpus" not in plain.learner
     assert 4 * plain.actor["num_cpus"] <= 2.0, "nobody pends"
     assert plain.learner_threads == 1
+    assert RayCluster(2).evaluators == 2
+
+
+@pytest.mark.parametrize("hosts, processes", [((1, 1, 1), 4), ((2, 1), 5), ((8, 1, 1), 17), ((3, 3, 3, 3), 13)])
+def test_everybody_has_a_place_however_the_cores_are_divided_among_hosts(hosts: tuple[int, ...], processes: int):
+    cluster = RayCluster(sum(hosts), len(hosts), {"CPU": float(sum(hosts))})
+    placement = place(processes - 1, 1, TrainingConfig(device="cpu"), cluster)
+    share = placement.actor["num_cpus"]
+    assert placement.learner["num_cpus"] == share > 0.0
+    assert sum(int(cores / share) for cores in hosts) >= processes
 
 
 def test_several_hosts_need_a_redis_that_all_reach():
