@@ -10,10 +10,10 @@ BIN := $(VENV)/bin
 RUN := $(if $(filter-out 1,$(SEED)),demo-$(SEED),demo)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz bench clean
+.PHONY: help demo test test-root fuzz bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/.installed ## distil the teachers in teachers/ into one student; SEED=2 for another run
 	@if [ -f runs/$(RUN)/evaluation.json ]; then \
@@ -30,7 +30,10 @@ test: $(VENV)/.installed-test ## linter, formatter, type checker, import rules, 
 	$(BIN)/ruff format --check
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
-	$(BIN)/pytest -m "not fuzz"
+	$(BIN)/pytest -m "not fuzz and not root"
+
+test-root: $(VENV)/.installed-test ## launch Ray on hosts made of network namespaces; needs root
+	$(BIN)/pytest -m root
 
 fuzz: $(VENV)/.installed-test ## decode FUZZ_EXAMPLES mutated chunks
 	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/pytest -m fuzz
