@@ -137,4 +137,8 @@ def machines(folder: Path, variables: Mapping[str, str] | None = None) -> Iterat
             yield Machines(folder, environment, pid)
         finally:
             outer.stdin.close()
-            outer.wait(30.0)
+            try:
+                outer.wait(30.0)
+            except subprocess.TimeoutExpired:
+                outer.kill()
+                outer.wait(30.0)
