@@ -1,0 +1,57 @@
+"""Reads the films of a run so that a page can hold them."""
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import imageio.v2 as imageio
+
+from distill.errors import RunError
+
+_STILL = 45
+"""The frame that stands for a film: after 3 s play has begun in every game."""
+
+
+@dataclass(frozen=True)
+class Film:
+    """A film as data URLs.
+
+    Attributes:
+        video: the MP4.
+        still: one frame of it as PNG.
+        width: in pixels.
+        height: in pixels.
+    """
+
+    video: str
+    still: str
+    width: int
+    height: int
+
+
+def read_film(path: Path) -> Film:
+    """Return a film with a still.
+
+    Raises:
+        RunError: if the file is no film that can be shown.
+    """
+    try:
+        data = path.read_bytes()
+        frame = None
+        with imageio.get_reader(path) as reader:
+            for index, frame in enumerate(reader):
+                if index == _STILL:
+                    break
+    except OSError as error:
+        raise RunError(f"{path}: expected an MP4 film: {str(error).splitlines()[0]}") from error
+    if data[4:8] != b"ftyp" or frame is None:
+        raise RunError(f"{path}: expected an MP4 film with frames, found {data[:12]!r}")
+    still = io.BytesIO()
+    imageio.imwrite(still, frame, format="png")
+    height, width = frame.shape[:2]
+    return Film(_url("video/mp4", data), _url("image/png", still.getvalue()), width, height)
+
+
+def _url(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
