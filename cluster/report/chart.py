@@ -1,7 +1,7 @@
 """Draws line charts as inline SVG, coloured by the style of the page: light, dark and print are one drawing."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -79,14 +79,17 @@ class Scale:
 
     def ticks(self, most: int) -> list[float]:
         """Return round values within the scale."""
+        linear = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]).tick_values(self.low, self.high)
         if not self.log:
-            found = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]).tick_values(self.low, self.high)
-        else:
-            # Powers of ten alone would leave a short axis with one label or none.
-            subs = (1.0,) if self.high >= 100.0 * self.low else (1.0, 2.0, 5.0)
-            found = LogLocator(subs=subs, numticks=most + 2).tick_values(self.low, self.high)
-        slack = 1e-9 * (self.high - self.low)
-        return [float(tick) for tick in found if self.low - slack <= tick <= self.high + slack]
+            return self._within(linear)
+        # Powers of ten alone would leave a short axis with one label or none.
+        subs = (1.0,) if self.high >= 100.0 * self.low else (1.0, 2.0, 5.0)
+        found = self._within(LogLocator(subs=subs, numticks=most + 2).tick_values(self.low, self.high))
+        return found if len(found) > 1 else self._within(linear)
+
+    def _within(self, ticks: Iterable[float]) -> list[float]:
+        slack = 1e-9 * (self.low if self.log else self.high - self.low)
+        return [float(tick) for tick in ticks if self.low - slack <= tick <= self.high + slack]
 
 
 def colour(number: int | None) -> str:
@@ -225,10 +228,10 @@ def _band(series: Series, x: Scale, y: Scale) -> Html:
         return Html("")
     if len(series.bands) == 1:
         (at, _), (low, high) = series.points[0], series.bands[0]
-        bar = element("path", class_="line", d=_path([(x(at), y(low)), (x(at), y(high))]))
+        bar = element("path", class_="line", d=_path([(x(at), y(max(low, y.low))), (x(at), y(high))]))
         return element("g", bar, class_=colour(series.number))
     upper = [(x(at), y(high)) for (at, _), (_, high) in zip(series.points, series.bands, strict=True)]
-    lower = [(x(at), y(low)) for (at, _), (low, _) in zip(series.points, series.bands, strict=True)]
+    lower = [(x(at), y(max(low, y.low))) for (at, _), (low, _) in zip(series.points, series.bands, strict=True)]
     outline = element("path", class_="band", d=_path([*upper, *reversed(lower)]) + "Z")
     return element("g", outline, class_=colour(series.number))
 

@@ -139,8 +139,8 @@ def _of_learners(
     for number, run in enumerate(runs):
         for line in run.lines:
             label = f"{run.name}, {'student' if line == LINE else f'Q-learner {line}'}"
-            dashes = "line" if line == LINE or run.command == "teach" else "dashed"
-            series.append(Series(label, number, values(run.learner(line)), style=dashes))
+            style = "line" if line == LINE else "dashed"
+            series.append(Series(label, number, values(run.learner(line)), style=style))
     return line_chart(title, "minutes of training", title, series)
 
 

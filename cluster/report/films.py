@@ -3,6 +3,7 @@
 import base64
 import io
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import imageio.v2 as imageio
@@ -38,18 +39,15 @@ def read_film(path: Path) -> Film:
     """
     try:
         data = path.read_bytes()
-        frame = None
         with imageio.get_reader(path) as reader:
-            for index, frame in enumerate(reader):
-                if index == _STILL:
-                    break
+            frames = list(islice(reader, _STILL))
     except OSError as error:
         raise RunError(f"{path}: expected an MP4 film: {str(error).splitlines()[0]}") from error
-    if data[4:8] != b"ftyp" or frame is None:
+    if data[4:8] != b"ftyp" or not frames:
         raise RunError(f"{path}: expected an MP4 film with frames, found {data[:12]!r}")
     still = io.BytesIO()
-    imageio.imwrite(still, frame, format="png")
-    height, width = frame.shape[:2]
+    imageio.imwrite(still, frames[-1], format="png")
+    height, width = frames[-1].shape[:2]
     return Film(_url("video/mp4", data), _url("image/png", still.getvalue()), width, height)
 
 

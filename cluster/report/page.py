@@ -84,7 +84,7 @@ def _curves(runs: Sequence[RunData], games: Sequence[str]) -> list[Html]:
     if losses := loss_figures(runs, games):
         parts += [element("h3", "Loss"), _figures(losses)]
     if rates := rate_figures(runs):
-        legend = [learners_legend()] if any(run.command == "online" for run in runs) else []
+        legend = [learners_legend()] if any(run.command != "run" for run in runs) else []
         parts += [element("h3", "Pace"), *legend, _figures(rates)]
     return parts or [element("p", "The runs have written neither metrics nor evaluations.")]
 
@@ -107,6 +107,7 @@ def _methods() -> Html:
         " precipice).",
         "A condition is the set of runs whose settings are the same but for name, folder, seed, Redis and films;"
         " teachers are told apart by the names of their files.",
-        "Rates are means over 20 s, in short runs over less; curves of more than 240 points show means of neighbours. What a resumed run did again is shown once.",
+        "Rates are means over 20 s, in short runs over less; curves of more than 240 points show means of"
+        " neighbours. What a resumed run did again is shown once.",
     )
     return join([element("p", sentence) for sentence in sentences])

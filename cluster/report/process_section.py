@@ -30,7 +30,7 @@ def timing(runs: Sequence[RunData]) -> Html:
             "transitions",
             "episodes",
             *(f"{part}, s" for part in COLLECTOR_PARTS),
-            "per s",
+            "transitions per s",
         )
         rows = [
             (
