@@ -43,9 +43,10 @@ def profiles_legend(runs: Sequence[RunData]) -> Html:
     return _list([*keys, ("dashed", "teacher")], "Lines")
 
 
-def learners_legend() -> Html:
+def learners_legend(runs: Sequence[RunData]) -> Html:
     """Return what the lines in the figures of pace are."""
-    return _list([("plain", "student"), ("dashed", "Q-learner")], "Lines")
+    keys = [("plain", "student")] if any(run.player == "student" for run in runs) else []
+    return _list([*keys, ("dashed", "Q-learner")], "Lines")
 
 
 def parts_legend(parts: Sequence[str]) -> Html:

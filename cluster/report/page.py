@@ -84,7 +84,7 @@ def _curves(runs: Sequence[RunData], games: Sequence[str]) -> list[Html]:
     if losses := loss_figures(runs, games):
         parts += [element("h3", "Loss"), _figures(losses)]
     if rates := rate_figures(runs):
-        legend = [learners_legend()] if any(run.command != "run" for run in runs) else []
+        legend = [learners_legend(runs)] if any(run.command != "run" for run in runs) else []
         parts += [element("h3", "Pace"), *legend, _figures(rates)]
     return parts or [element("p", "The runs have written neither metrics nor evaluations.")]
 
@@ -98,7 +98,8 @@ def _methods() -> Html:
     sentences = (
         "Scores are raw rewards summed over whole episodes. Intervals are 95 % percentiles of 2,000 bootstrap"
         " resamples, drawn within each game and player.",
-        "Human-normalised is (score - random) / (human - random); a game without reference scores has none."
+        "Human-normalised is (score - random) / (human - random) of the student, or of the Q-learner in a run without"
+        " a student; a game without reference scores has none."
         " The ratio student / teacher is taken above random play where the random score is negative or the"
         " teacher's is not above it.",
         "IQM is the interquartile mean: the mean without the lowest and the highest quarter of all scores together."

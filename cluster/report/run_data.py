@@ -131,8 +131,8 @@ def read_run(path: Path) -> RunData:
     final, seconds = _final_scores(folder, notes)
     promotions, verdicts = _decisions(folder.path, notes)
     state = _state(folder, notes)
-    if state == "finished" and not final:
-        notes.append("There was no evaluation at the end: the run is in no table of scores.")
+    if not final:
+        notes.append("There is no evaluation at the end: the run is in no aggregate.")
     sittings, _ = read_lines(path / SITTINGS, dict)
     if len(sittings) > 1:
         notes.append(f"The run was resumed {len(sittings) - 1} times.")
