@@ -89,8 +89,9 @@ def collected_per_second(run: RunData) -> list[tuple[float, float]]:
 
 def transitions_gained(before: CollectorPoint | None, after: CollectorPoint) -> int:
     """Return what an actor collected between two points; one that was started again counts from 0."""
-    started_again = before is None or after.transitions < before.transitions
-    return after.transitions if started_again else after.transitions - before.transitions
+    if before is None or after.transitions < before.transitions:
+        return after.transitions
+    return after.transitions - before.transitions
 
 
 def _scores_of(run: RunData, number: int, game: str, *, by_updates: bool) -> list[Series]:

@@ -2,11 +2,16 @@
 
 import base64
 import io
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
-import imageio.v2 as imageio
+import imageio.v3 as imageio
+import numpy as np
+import numpy.typing as npt
 
 from distill.errors import RunError
 
@@ -39,14 +44,15 @@ def read_film(path: Path) -> Film:
     """
     try:
         data = path.read_bytes()
-        with imageio.get_reader(path) as reader:
-            frames = list(islice(reader, _STILL))
+        # Closed explicitly, since only that ends its ffmpeg process.
+        with closing(cast(Generator[npt.NDArray[np.uint8]], imageio.imiter(path, plugin="FFMPEG"))) as pictures:
+            frames = list(islice(pictures, _STILL))
     except OSError as error:
         raise RunError(f"{path}: expected an MP4 film: {str(error).splitlines()[0]}") from error
     if data[4:8] != b"ftyp" or not frames:
         raise RunError(f"{path}: expected an MP4 film with frames, found {data[:12]!r}")
     still = io.BytesIO()
-    imageio.imwrite(still, frames[-1], format="png")
+    imageio.imwrite(still, frames[-1], extension=".png")
     height, width = frames[-1].shape[:2]
     return Film(_url("video/mp4", data), _url("image/png", still.getvalue()), width, height)
 
