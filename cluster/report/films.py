@@ -44,11 +44,11 @@ def read_film(path: Path) -> Film:
     """
     try:
         data = path.read_bytes()
-        # Closed explicitly, since only that ends its ffmpeg process.
+        # Closing it ends its ffmpeg process, most of the film unread.
         with closing(cast(Generator[npt.NDArray[np.uint8]], imageio.imiter(path, plugin="FFMPEG"))) as pictures:
             frames = list(islice(pictures, _STILL))
     except OSError as error:
-        raise RunError(f"{path}: expected an MP4 film: {str(error).splitlines()[0]}") from error
+        raise RunError(f"{path}: expected an MP4 film: {str(error).partition(chr(10))[0]}") from error
     if data[4:8] != b"ftyp" or not frames:
         raise RunError(f"{path}: expected an MP4 film with frames, found {data[:12]!r}")
     still = io.BytesIO()

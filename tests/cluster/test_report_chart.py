@@ -133,8 +133,10 @@ def test_tick_labels_are_short():
 def test_bars_are_split_by_shares_and_tell_them():
     figure = part_chart("time", [("pong", {"wait": 3.0, "push": 1.0})], ("push", "wait"))
     assert figure is not None
-    widths = [float(width) for width in re.findall(r'<rect [^>]*width="([\d.]+)"', figure)]
-    assert widths[1] == pytest.approx(3.0 * widths[0])
+    found = re.findall(r'<rect [^>]*x="([\d.]+)"[^>]* width="([\d.]+)"', figure)
+    (start, push), (after, wait) = ((float(x), float(width)) for x, width in found)
+    assert wait == pytest.approx(3.0 * push)
+    assert after == pytest.approx(start + push)
     assert "pong: push 25%, wait 75%" in figure
 
 
