@@ -84,40 +84,23 @@ def formatter(origin: Origin, *, as_json: bool) -> logging.Formatter:
     return JsonFormatter(origin) if as_json else PlainFormatter(origin)
 
 
-def configure(origin: Origin, *, as_json: bool, handler: logging.Handler, level: int = logging.INFO) -> None:
-    """Send all log lines of this process to one handler; called again, the new handler takes the old one's place.
-
-    Args:
-        origin: of the process.
-        as_json: JSON objects instead of text.
-        handler: where lines go, for example `logging.StreamHandler()` for standard error.
-        level: least level that is shown.
-    """
-    handler.setFormatter(formatter(origin, as_json=as_json))
-    root = logging.getLogger()
-    for other in [other for other in root.handlers if other.name == _TERMINAL]:
-        root.removeHandler(other)
-    handler.set_name(_TERMINAL)
-    root.addHandler(handler)
-    root.setLevel(level)
-
-
 @contextlib.contextmanager
 def log_file(path: Path, origin: Origin, *, as_json: bool) -> Generator[None]:
-    """Append all log lines of this process to a file too."""
+    """Append all log lines of this process to a file too; as JSON, those on standard error are JSON as well."""
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(formatter(origin, as_json=as_json))
     root = logging.getLogger()
+    plain = [(other, other.formatter) for other in root.handlers if type(other) is logging.StreamHandler]
+    for other, _ in plain if as_json else ():
+        other.setFormatter(handler.formatter)
     root.addHandler(handler)
     try:
         yield
     finally:
         root.removeHandler(handler)
         handler.close()
-
-
-_TERMINAL = "distill-terminal"
-"""Tells the handler of `configure` from those of others, such as a test's or a file's."""
+        for other, before in plain:
+            other.setFormatter(before)
 
 
 def _known(record: logging.LogRecord, origin: Origin) -> dict[str, str]:

@@ -10,6 +10,7 @@ from cluster.display import Display, View
 from cluster.run_metrics import RunMetrics, serve_metrics
 from cluster.run_session import RunSession
 from cluster.sitting import Sitting
+from cluster.timing_tree import print_timing
 from distill.config import MonitoringConfig
 
 
@@ -55,6 +56,7 @@ def trained(
             finally:
                 training.stop()
             display.update()
+        print_timing(session.folder.path, console)
         # What has ended must not look as if it were missing.
         metrics.update(at_once=True)
         yield metrics

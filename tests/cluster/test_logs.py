@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.logs import Origin, configure, formatter, log_file
+from cluster.logs import Origin, formatter, log_file
 
 ORIGIN = Origin(run="demo", role="learner", game="pong")
 
@@ -100,14 +100,21 @@ def test_a_file_gets_lines_only_while_it_is_open(tmp_path: Path, root: logging.L
     assert abs((datetime.now(UTC) - datetime.fromisoformat(lines[0]["time"])).total_seconds()) < 60.0
 
 
-def test_configuring_again_replaces_the_first_handler_and_no_other(root: logging.Logger):
-    others = root.handlers[:]
-    first, second = io.StringIO(), io.StringIO()
-    configure(Origin(), as_json=False, handler=logging.StreamHandler(first))
-    logging.getLogger("cluster.test").info("before the run has a name")
-    configure(ORIGIN, as_json=True, handler=logging.StreamHandler(second))
-    logging.getLogger("cluster.test").info("with it")
-    logging.getLogger("cluster.test").debug("not shown")
-    assert first.getvalue().count("\n") == 1
-    assert [json.loads(line)["run"] for line in second.getvalue().splitlines()] == ["demo"]
-    assert [handler for handler in root.handlers if handler in others] == others
+def test_as_json_the_lines_on_standard_error_are_too_while_the_file_is_open(tmp_path: Path, root: logging.Logger):
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter("plain %(message)s"))
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    log = logging.getLogger("cluster.test")
+    try:
+        with log_file(tmp_path / "run.log", ORIGIN, as_json=True):
+            log.info("first")
+        log.info("second")
+        with log_file(tmp_path / "run.log", ORIGIN, as_json=False):
+            log.info("third")
+    finally:
+        root.removeHandler(handler)
+    first, *rest = stream.getvalue().splitlines()
+    assert json.loads(first)["run"] == "demo"
+    assert rest == ["plain second", "plain third"]
