@@ -15,6 +15,7 @@ from cluster.run_folder import RunFolder
 from cluster.run_session import RunSession
 from cluster.services import RedisServices
 from cluster.stopping import StopRequest
+from cluster.tensorboard import require_tensorboard
 from distill.config import Settings, flatten
 from distill.errors import ConfigError
 from learner.trainer import choose_device
@@ -98,8 +99,8 @@ def open_sitting(
         yield Sitting(services, number, cluster, stop, server)
 
 
-def require_device_and_buffer(config: Settings) -> None:
-    """Find out before anything is made whether the learner's device and the user's Redis are there.
+def require_surroundings(config: Settings) -> None:
+    """Find out before anything is made whether the learner's device, the user's Redis and wanted extras are there.
 
     Raises:
         DistillError: with what is missing.
@@ -110,6 +111,8 @@ def require_device_and_buffer(config: Settings) -> None:
     if config.buffer.buffer is not None:
         with connect(config.buffer.buffer) as client:
             require_server(client)
+    if config.monitoring.tensorboard:
+        require_tensorboard()
 
 
 def require_same(folder: RunFolder, before: Settings, after: Settings, fixed: Sequence[str]) -> None:

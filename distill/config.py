@@ -255,6 +255,8 @@ class MonitoringConfig(Section):
     """Address to listen on; everybody who reaches it can read the metrics."""
     metrics_targets: Path | None = None
     """Folder that Prometheus watches, such as docker/prometheus/targets, to write the address into."""
+    tensorboard: bool = False
+    """Write TensorBoard event files into the run's folder."""
     log_json: bool = False
     """Write run.log, and log lines elsewhere than on a terminal, as one JSON object a line."""
 
