@@ -7,7 +7,11 @@ import { Curves, Facts, showCards } from "./panels.js";
 
 const ASK_MILLISECONDS = 3000;
 const ANSWER_MILLISECONDS = 8000;
-const STATES = { running: "Running", finished: "Finished", silent: "Silent" };
+const STATES = {
+  running: (age) => `Running, last report ${age} ago`,
+  finished: (age) => `Finished ${age} ago`,
+  silent: (age) => `No report for ${age}: stopped, or stuck`,
+};
 
 const by = (id) => document.getElementById(id);
 const facts = new Facts(by("facts"));
@@ -37,8 +41,8 @@ function show(state) {
   refresh(by("problems"), state.problems, () => state.problems.map((text) => html("li", {}, text)));
   by("problems").hidden = state.problems.length === 0;
   const { state: run, sign_of_life: sign } = state.run;
-  const age = sign === null ? "no report yet" : `last report ${span(state.now - sign)} ago`;
-  status(run, run === "finished" ? STATES.finished : `${STATES[run]}, ${age}`);
+  const age = sign === null ? null : span(state.now - sign);
+  status(run, age === null ? "No report yet" : STATES[run](age));
 }
 
 function begin(state) {
@@ -47,6 +51,8 @@ function begin(state) {
   const { network, loss, tau, preset } = state.settings;
   const method = [network, loss && `${loss} loss`, tau && `τ = ${tau}`, preset && `preset ${preset}`].filter(Boolean).join(", ");
   write(by("about"), `distill ${state.run.command}: ${method}`);
+  // Nobody is distilled by `distill teach`.
+  by("ratio").hidden = state.run.command === "teach";
   by("legend").append(...["student", "teacher"].map((role) => html("span", { class: `who ${role}` }, state.titles[role])));
   for (const game of state.games) {
     const tile = new Tile(game, state.titles, state.settings);

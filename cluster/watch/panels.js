@@ -31,16 +31,27 @@ export class Facts {
     write(this.cells.Student.term, state.titles.student);
     this.set("Student", line?.names.latest ? `version ${line.names.latest}` : "–",
       line?.names.best ? `best is ${line.names.best}` : line ? "none is the best yet" : "no version was published yet");
-    const newest = state.ratio.at(-1)?.[1];
-    const best = Math.max(...state.ratio.map(([, ratio]) => ratio));
-    write(this.cells["Of the teacher"].term, state.games.length > 1 ? "Of the teachers" : "Of the teacher");
-    this.set("Of the teacher", newest === undefined ? "–" : number(newest),
-      newest === undefined ? "no evaluation to compare yet" : `mean of the games, highest ${number(best)}`);
+    this.result(state);
     const rates = main?.curves;
     const learnt = rates?.transitions_per_second.findLast((value) => value !== null);
     this.set("Updates per second", number(main?.updates_per_second), main ? main.line === "student" ? "the student’s learner" : "the Q-learner" : "no learner reported yet");
     this.set("Transitions per second", number(learnt), "taken in by the learner");
     this.set("Samples per transition", number(main?.sample_to_insert_ratio), main?.target ? `aimed at ${number(main.target)}` : "not held");
+  }
+
+  /** Show how good the student is, or, where nobody is distilled, how good the best is. */
+  result({ run, games, ratio }) {
+    const cell = "Of the teacher";
+    if (run.command === "teach") {
+      const best = games.length === 1 ? games[0].scores.teacher.at(-1) : undefined;
+      write(this.cells[cell].term, "Best score");
+      this.set(cell, number(best?.[1]), games.length > 1 ? "see the games" : best ? "when it was promoted" : "nothing was promoted yet");
+      return;
+    }
+    const newest = ratio.at(-1)?.[1];
+    const highest = Math.max(...ratio.map(([, value]) => value));
+    write(this.cells[cell].term, games.length > 1 ? "Of the teachers" : "Of the teacher");
+    this.set(cell, number(newest), newest === undefined ? "no evaluation to compare yet" : `${games.length > 1 ? "mean of the games, " : ""}highest ${number(highest)}`);
   }
 
   set(name, value, note) {
