@@ -37,8 +37,9 @@ class Access:
         # A name that an attacker points at 127.0.0.1 arrives as the Host of a request from the victim's own browser.
         if self._loopback and not is_loopback(_host_name(headers.get("Host", ""))):
             return HTTPStatus.MISDIRECTED_REQUEST, "This server answers to localhost only."
-        # Other sites could not read the answer, but they could keep the games playing.
-        if headers.get("Sec-Fetch-Site") == "cross-site":
+        # Other sites may link here. They could not read what they ask for, but they could keep the games playing.
+        site, mode = headers.get("Sec-Fetch-Site", "none"), headers.get("Sec-Fetch-Mode")
+        if site not in ("same-origin", "none") and mode != "navigate":
             return HTTPStatus.FORBIDDEN, "Another site asked for this."
         if self._token is not None and not hmac.compare_digest(_secret(headers.get("Authorization", "")), self._token):
             return HTTPStatus.UNAUTHORIZED, "The token is missing or wrong: give it as the password, any user name."

@@ -37,10 +37,18 @@ class Player:
     path: Path | None = None
 
 
+def titles(config: Settings) -> Mapping[Who, str]:
+    """Return what the two players of a run are called.
+
+    Nobody is distilled by `distill teach`: its newest candidate plays in the student's place, beside its best.
+    """
+    if isinstance(config, RunConfig | OnlineConfig):
+        return {"student": "Student", "teacher": "Teacher"}
+    return {"student": "Newest candidate", "teacher": "Best so far"}
+
+
 class Cast:
     """Finds and loads the models of a run.
-
-    In a run of `distill teach` nobody is distilled: the newest candidate plays in the student's place, beside the best.
 
     Args:
         folder: the run's folder; nothing is written there.
@@ -53,12 +61,6 @@ class Cast:
         self._looked: dict[tuple[Who, str], tuple[float, Player | None]] = {}
         self._networks: dict[str | Path, tuple[Player, QNetwork]] = {}
         self._policies: dict[tuple[Who, str], tuple[Player, Policy]] = {}
-
-    def titles(self) -> Mapping[Who, str]:
-        """Return what the two are called."""
-        if isinstance(self._config, RunConfig | OnlineConfig):
-            return {"student": "Student", "teacher": "Teacher"}
-        return {"student": "Newest candidate", "teacher": "Best so far"}
 
     def player(self, who: Who, game: str) -> Player | None:
         """Return who plays a game now, None if there is no such model yet.

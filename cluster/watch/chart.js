@@ -14,7 +14,7 @@ const MARGIN = { top: 8, right: 10, bottom: 20, left: 40 };
  */
 export class Chart {
   constructor(heading, empty) {
-    this.readout = html("p", { class: "readout", "aria-live": "polite" });
+    this.readout = html("p", { class: "readout" });
     this.plot = html("div", { class: "plot", tabindex: "0", role: "img", "aria-label": heading });
     this.element = html("figure", { class: "chart" }, html("figcaption", {}, heading), this.readout, this.plot);
     this.heading = heading;
@@ -24,7 +24,7 @@ export class Chart {
     new ResizeObserver(() => this.draw()).observe(this.plot);
     this.plot.addEventListener("pointermove", (event) => this.point(event));
     this.plot.addEventListener("pointerleave", () => this.select(null));
-    this.plot.addEventListener("blur", () => this.select(null));
+    this.plot.addEventListener("blur", () => this.leave());
     this.plot.addEventListener("keydown", (event) => this.key(event));
   }
 
@@ -55,11 +55,10 @@ export class Chart {
   }
 
   scale(width) {
-    const points = this.series.flatMap(({ points, level }) => (level ? [] : points)).filter(([, y]) => y !== null);
+    const points = this.series.flatMap((series) => series.points).filter(([, y]) => y !== null);
     const bands = this.series.flatMap(({ band }) => band ?? []);
-    const all = this.series.flatMap((series) => series.points).filter(([, y]) => y !== null);
-    const xs = (points.length ? points : all).map(([x]) => x);
-    const ys = [...all.map(([, y]) => y), ...bands.flatMap(([, low, high]) => [low, high])];
+    const xs = points.map(([x]) => x);
+    const ys = [...points.map(([, y]) => y), ...bands.flatMap(([, low, high]) => [low, high])];
     this.xMin = Math.min(0, ...xs);
     this.xMax = Math.max(...xs, this.xMin + 1e-6);
     let low = Math.min(...ys);
@@ -84,7 +83,10 @@ export class Chart {
       );
     }
     const [first, last] = [this.xMin, this.xMax];
-    for (const [value, anchor] of [[first, "start"], [last, "end"]]) {
+    for (const [value, anchor] of [
+      [first, "start"],
+      [last, "end"],
+    ]) {
       const text = value === 0 ? "0" : minutes(value);
       root.append(svg("text", { class: "tick", x: this.x(value), y: HEIGHT - 4, "text-anchor": anchor }, text));
     }
@@ -109,7 +111,8 @@ export class Chart {
     }
     // One point makes no line.
     if (dots || (known.length === 1 && !step)) {
-      for (const [x, y] of known) root.append(svg("circle", { class: `dot ${role}`, cx: this.x(x), cy: this.y(y), r: 2.5 }));
+      for (const [x, y] of known)
+        root.append(svg("circle", { class: `dot ${role}`, cx: this.x(x), cy: this.y(y), r: 2.5 }));
     }
   }
 
@@ -129,8 +132,15 @@ export class Chart {
     const moves = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity };
     if (!main || !(event.key in moves)) return;
     event.preventDefault();
+    // Read aloud what was asked for, but not every new point.
+    this.readout.setAttribute("aria-live", "polite");
     const last = main.points.length - 1;
     this.select(Math.max(0, Math.min(last, (this.selected ?? last) + moves[event.key])));
+  }
+
+  leave() {
+    this.readout.removeAttribute("aria-live");
+    this.select(null);
   }
 
   main() {

@@ -42,7 +42,9 @@ export function number(value) {
   if (value === null || value === undefined) return "–";
   const size = Math.abs(value);
   if (size >= 1000) return count(value);
-  const text = value.toFixed(size >= 100 || Number.isInteger(value) ? 0 : size >= 10 ? 1 : size >= 0.1 || size === 0 ? 2 : 4);
+  const text = value.toFixed(
+    size >= 100 || Number.isInteger(value) ? 0 : size >= 10 ? 1 : size >= 0.1 || size === 0 ? 2 : 4,
+  );
   return text.replace("-", "−");
 }
 
@@ -65,6 +67,11 @@ export function span(seconds) {
 }
 
 /** Return minutes of training as an axis shows them. */
-export const minutes = (value) => (value >= 120 ? `${number(value / 60)} h` : value < 3 ? `${Math.round(value * 60)} s` : `${number(value)} min`);
+export const minutes = (value) =>
+  value >= 120 ? `${number(value / 60)} h` : value < 3 ? `${Math.round(value * 60)} s` : `${number(value)} min`;
 
-export const title = (game) => game.split("_").map((word) => word[0].toUpperCase() + word.slice(1)).join(" ");
+export const title = (game) =>
+  game
+    .split("_")
+    .map((word) => word[0].toUpperCase() + word.slice(1))
+    .join(" ");

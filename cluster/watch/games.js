@@ -14,10 +14,13 @@ export class Tile {
     this.minds = new Minds(game.actions, titles, settings);
     this.scores = new Chart("Score per episode", "No evaluation yet. The first comes with the first version.");
     this.loss = new Chart("Loss", "No update yet.");
-    this.element = html("article", { class: "tile", "aria-label": title(game.game) },
+    this.element = html(
+      "article",
+      { class: "tile", "aria-label": title(game.game) },
       html("div", { class: "tile-head" }, html("h3", {}, title(game.game)), this.ratio),
       html("div", { class: "play" }, ...ROLES.map((role) => this.seats[role].element), this.minds.element),
-      html("div", { class: "curves" }, this.scores.element, this.loss.element));
+      html("div", { class: "curves" }, this.scores.element, this.loss.element),
+    );
   }
 
   /** Show what the run's folder says of the game. */
@@ -30,9 +33,22 @@ export class Tile {
     if (candidate.length) series.push({ ...evaluated("candidates", "candidate", candidate), band: undefined });
     if (teacher.length) {
       const name = this.titles.teacher.toLowerCase();
-      series.push({ name, role: "teacher", points: [...teacher, [Math.max(end, teacher.at(-1)[0]), teacher.at(-1)[1]]], step: true });
+      series.push({
+        name,
+        role: "teacher",
+        points: [...teacher, [Math.max(end, teacher.at(-1)[0]), teacher.at(-1)[1]]],
+        step: true,
+      });
     }
-    if (random !== null && series.length) series.push({ name: "random play", role: "random", points: [[0, random], [end, random]] });
+    if (random !== null && series.length)
+      series.push({
+        name: "random play",
+        role: "random",
+        points: [
+          [0, random],
+          [end, random],
+        ],
+      });
     // A teacher's score alone is no curve.
     this.scores.update(student.length || candidate.length ? series : []);
     const learner = learners.find(({ curves }) => this.game in curves.loss);
@@ -42,13 +58,8 @@ export class Tile {
 
   /** Show a frame of the live play. */
   frame(frame) {
-    for (const role of ROLES) this.seats[role].show(frame.seats?.[role], frame, this.minds.actions);
+    for (const role of ROLES) this.seats[role].show(frame.seats?.[role], frame.error);
     this.minds.show(frame);
-  }
-
-  /** Say why there are no pictures. */
-  still(text) {
-    for (const role of ROLES) this.seats[role].say(text);
   }
 }
 
@@ -68,18 +79,30 @@ class Seat {
   constructor(role, name, game) {
     this.role = role;
     this.name = name;
-    this.image = html("img", { alt: `${game}, played by: ${name}`, width: 160, height: 210, decoding: "sync", hidden: "" });
+    this.image = html("img", {
+      alt: `${game}, played by: ${name}`,
+      width: 160,
+      height: 210,
+      decoding: "sync",
+      hidden: "",
+    });
     this.words = html("p", { class: "words" }, "Waiting for the first picture …");
     this.who = html("p", { class: `who ${role}` }, name);
     this.score = html("p", { class: "score" }, "–");
     this.detail = html("p", { class: "muted" }, " ");
-    this.element = html("div", { class: "seat" },
-      html("div", { class: "screen" }, this.image, this.words), this.who, this.score, this.detail);
+    this.element = html(
+      "div",
+      { class: "seat" },
+      html("div", { class: "screen" }, this.image, this.words),
+      this.who,
+      this.score,
+      this.detail,
+    );
   }
 
-  show(seat, frame) {
+  show(seat, error) {
     if (!seat) {
-      this.say(frame.error ?? absent(this.role, this.name));
+      this.say(error ?? absent(this.role, this.name));
       return;
     }
     this.image.src = `data:image/png;base64,${seat.picture}`;
@@ -87,14 +110,16 @@ class Seat {
     this.words.hidden = true;
     write(this.who, seat.version ? `${this.name} ${seat.version}` : this.name);
     write(this.score, `Score ${number(seat.score)}`);
-    write(this.detail, seat.last_score === null ? span(seat.seconds) : `${span(seat.seconds)}, before ${number(seat.last_score)}`);
+    write(
+      this.detail,
+      seat.last_score === null ? span(seat.seconds) : `${span(seat.seconds)}, before ${number(seat.last_score)}`,
+    );
   }
 
-  /** Show words; a picture that is there already stays. */
   say(text) {
-    if (!this.image.hidden) return;
     write(this.words, text);
     this.words.hidden = false;
+    this.image.hidden = true;
   }
 }
 
@@ -109,11 +134,21 @@ class Minds {
     this.rows = actions.map((action) => new MindRow(action));
     this.agreement = html("p", { class: "muted agreement" }, " ");
     const tau = settings.tau === undefined ? "" : ` at τ = ${settings.tau}`;
-    this.element = html("div", { class: "minds" },
-      html("div", { class: "mind head" }, html("span", {}, "On its screen"), html("span", {}, "q-values"), html("span", {}, "softmax"), html("span", {}, "")),
+    this.element = html(
+      "div",
+      { class: "minds" },
+      html(
+        "div",
+        { class: "mind head" },
+        html("span", {}, "On its screen"),
+        html("span", {}, "q-values"),
+        html("span", {}, "softmax"),
+        html("span", {}, ""),
+      ),
       html("div", { class: "mind-rows", role: "list" }, ...this.rows.map((row) => row.element)),
       html("p", { class: "muted note" }, `Teacher’s softmax${tau}; q-values from lowest to highest.`),
-      this.agreement);
+      this.agreement,
+    );
     this.titles = titles;
   }
 
@@ -127,14 +162,25 @@ class Minds {
 class MindRow {
   constructor(action) {
     this.bars = {};
-    const group = (kind) => html("span", { class: "bars" }, ...ROLES.map((role) => {
-      const bar = html("span", { class: `bar ${role}` });
-      this.bars[`${kind} ${role}`] = bar;
-      return bar;
-    }));
+    const group = (kind) =>
+      html(
+        "span",
+        { class: "bars" },
+        ...ROLES.map((role) => {
+          const bar = html("span", { class: `bar ${role}` });
+          this.bars[`${kind} ${role}`] = bar;
+          return bar;
+        }),
+      );
     this.values = html("span", { class: "values" });
-    this.element = html("div", { class: "mind", role: "listitem" },
-      html("span", { class: "action" }, action.replaceAll("_", " ").toLowerCase()), group("q"), group("p"), this.values);
+    this.element = html(
+      "div",
+      { class: "mind", role: "listitem" },
+      html("span", { class: "action" }, action.replaceAll("_", " ").toLowerCase()),
+      group("q"),
+      group("p"),
+      this.values,
+    );
   }
 
   show(index, views, taken) {

@@ -100,7 +100,7 @@ class History:
                     for who, side in (("learner", "sample"), ("feed", "insert"))
                 ]
         both = [
-            (counts["seconds"]["wait"] - first["collectors"][name]["seconds"]["wait"])
+            counts["seconds"]["wait"] - first["collectors"][name]["seconds"]["wait"]
             for name, counts in last["collectors"].items()
             if name in first["collectors"]
         ]

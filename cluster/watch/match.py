@@ -3,7 +3,7 @@
 import base64
 import io
 from collections import deque
-from typing import Any, cast
+from typing import Any
 
 import imageio.v2 as imageio
 import numpy as np
@@ -12,7 +12,9 @@ import numpy.typing as npt
 from actors.pictured import Moment, PicturedGame
 from actors.policy import Policy, epsilon_greedy
 from cluster.watch.cast import Cast, Player, Who
+from distill.config import EvaluationConfig, RunConfig, Settings, StudentConfig
 from distill.games import FRAMES_PER_STEP, reset_seed
+from distill.teach_config import OnlineConfig, TeachConfig
 
 AGREEMENT_STEPS = 10 * 60 // FRAMES_PER_STEP
 """Ten seconds of play."""
@@ -135,10 +137,23 @@ class Match:
         }
 
 
+def begin_match(game: str, cast: Cast, config: Settings) -> Match:
+    """Return a match of a run's models, with the epsilon of its evaluations and the temperature of its loss."""
+    # A Q-learner's candidate has no loss with a temperature; the paper's makes its choices visible as well.
+    student = config.student if isinstance(config, RunConfig | OnlineConfig) else StudentConfig(loss="mse")
+    epsilon = EvaluationConfig().eval_epsilon
+    if isinstance(config, RunConfig):
+        epsilon = config.evaluation.eval_epsilon
+    elif isinstance(config, TeachConfig):
+        epsilon = config.promotion.eval_epsilon
+    student_tau = student.tau if student.loss == "mse" else 1.0
+    return Match(game, cast, config.general.seed, epsilon, student.tau, student_tau)
+
+
 def softmax(values: Vector, tau: float) -> npt.NDArray[np.float64]:
     """Return softmax(values / tau) of [A]."""
     powers = np.exp((values.astype(np.float64) - values.max()) / tau)
-    return cast(npt.NDArray[np.float64], powers / powers.sum())
+    return powers / powers.sum()
 
 
 def png(picture: npt.NDArray[np.uint8]) -> str:

@@ -1,9 +1,10 @@
 // Asks the server for the run's state every few seconds, and hands it to the parts of the page.
 
+import { showCards } from "./cards.js";
 import { html, refresh, span, write } from "./dom.js";
+import { Curves, Facts } from "./facts.js";
 import { Tile } from "./games.js";
 import { Live } from "./live.js";
-import { Curves, Facts, showCards } from "./panels.js";
 
 const ASK_MILLISECONDS = 3000;
 const ANSWER_MILLISECONDS = 8000;
@@ -17,7 +18,10 @@ const by = (id) => document.getElementById(id);
 const facts = new Facts(by("facts"));
 const curves = new Curves();
 const tiles = new Map();
-const live = new Live((frame) => tiles.get(frame.game)?.frame(frame), (text) => write(by("live-note"), text));
+const live = new Live(
+  (frame) => tiles.get(frame.game)?.frame(frame),
+  (text) => write(by("live-note"), text),
+);
 const playButton = by("play");
 
 async function ask() {
@@ -49,11 +53,15 @@ function begin(state) {
   document.title = `${state.run.name} · distill watch`;
   write(by("name"), state.run.name);
   const { network, loss, tau, preset } = state.settings;
-  const method = [network, loss && `${loss} loss`, tau && `τ = ${tau}`, preset && `preset ${preset}`].filter(Boolean).join(", ");
+  const method = [network, loss && `${loss} loss`, tau && `τ = ${tau}`, preset && `preset ${preset}`]
+    .filter(Boolean)
+    .join(", ");
   write(by("about"), `distill ${state.run.command}: ${method}`);
   // Nobody is distilled by `distill teach`.
   by("ratio").hidden = state.run.command === "teach";
-  by("legend").append(...["student", "teacher"].map((role) => html("span", { class: `who ${role}` }, state.titles[role])));
+  by("legend").append(
+    ...["student", "teacher"].map((role) => html("span", { class: `who ${role}` }, state.titles[role])),
+  );
   for (const game of state.games) {
     const tile = new Tile(game, state.titles, state.settings);
     tiles.set(game.game, tile);

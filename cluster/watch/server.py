@@ -15,12 +15,10 @@ from urllib.parse import urlsplit
 
 from cluster.watch.access import Access
 from cluster.watch.cast import Cast
-from cluster.watch.match import Match
+from cluster.watch.match import begin_match
 from cluster.watch.stage import Stage
 from cluster.watch.state import StateReader
-from distill.config import RunConfig, StudentConfig
 from distill.errors import ConfigError, DistillError
-from distill.teach_config import OnlineConfig, TeachConfig
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +38,7 @@ PAGES = {
     "/watch.css": ("watch.css", "text/css; charset=utf-8"),
     **{
         f"/{name}.js": (f"{name}.js", "text/javascript; charset=utf-8")
-        for name in ("theme", "page", "games", "live", "panels", "chart", "dom")
+        for name in ("theme", "page", "facts", "games", "cards", "live", "chart", "dom")
     },
 }
 """Every path that is served from a file; a path is looked up here and never joined to a folder."""
@@ -75,7 +73,8 @@ class WatchServer:
     def __init__(self, folder: Path, host: str = "127.0.0.1", port: int = 0, token: str | None = None) -> None:
         self._access = Access(host, token)
         self._state = StateReader(folder)
-        self._stage = Stage(self._state.games, self._match())
+        config, cast = self._state.config, Cast(self._state.folder, self._state.config)
+        self._stage = Stage(self._state.games, lambda game: begin_match(game, cast, config))
         try:
             self._http = _Http(host, port, self._access, self._state, self._stage)
         except OSError as error:
@@ -105,20 +104,6 @@ class WatchServer:
         self._thread.join(_STOP_SECONDS)
         self._http.server_close()
         self._stage.close()
-
-    def _match(self) -> Any:
-        config, folder = self._state.config, self._state.folder
-        student = config.student if isinstance(config, RunConfig | OnlineConfig) else StudentConfig(loss="mse")
-        evaluation = config.evaluation if isinstance(config, RunConfig) else None
-        epsilon = config.promotion.eval_epsilon if isinstance(config, TeachConfig) else evaluation.eval_epsilon
-        return lambda game: Match(
-            game,
-            Cast(folder, config),
-            config.general.seed,
-            epsilon,
-            student.tau,
-            student.tau if student.loss == "mse" else 1.0,
-        )
 
 
 class _Http(ThreadingHTTPServer):

@@ -7,13 +7,11 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cluster.ledger import read_promotions
 from cluster.model_mirror import ModelMirror, mirrored_lines
-from cluster.run_folder import ENVIRONMENT, open_any_run
+from cluster.run_folder import open_any_run
 from cluster.run_session import EVALUATIONS, METRICS
-from cluster.watch.cast import Cast, teacher_scores
+from cluster.watch.cast import teacher_scores, titles
 from cluster.watch.history import History, Row
 from cluster.watch.json_tail import JsonTail
 from cluster.watch.scores import line_points, mean_ratio, run_points, score_document, teacher_steps
@@ -53,7 +51,6 @@ class StateReader:
         self._evaluations = JsonTail(self.folder.path / EVALUATIONS)
         self._history = History()
         self._rows: deque[Row] = deque(maxlen=MOST_EVALUATIONS)
-        self._cast = Cast(self.folder, self.config)
         self._lock = threading.Lock()
         self._read_at = float("-inf")
         self._document: dict[str, Any] = {}
@@ -76,7 +73,7 @@ class StateReader:
             "now": time.time(),
             "run": self._run(),
             "settings": _settings(self.config),
-            "titles": self._cast.titles(),
+            "titles": titles(self.config),
             "games": games,
             "ratio": mean_ratio(games),
             "learners": self._learners(),
@@ -100,14 +97,11 @@ class StateReader:
             state = "running"
         else:
             state = "silent"
-        environment = self.folder.path / ENVIRONMENT
-        started = yaml.safe_load(environment.read_text(encoding="utf-8")).get("started") if environment.exists() else ""
         return {
             "name": self.folder.name,
             "command": self.config.command,
             "state": state,
             "sign_of_life": sign,
-            "started": str(started),
             "fraction": self._fraction(),
         }
 
@@ -237,11 +231,9 @@ def _pace(config: Settings, line: str) -> float | None:
 
 def _settings(config: Settings) -> dict[str, Any]:
     """Return what is worth a line of the page's head."""
-    found: dict[str, Any] = {"minutes": config.training.minutes, "seed": config.general.seed}
+    found: dict[str, Any] = {"minutes": config.training.minutes}
     if isinstance(config, RunConfig | OnlineConfig):
         found |= {"network": config.student.student, "loss": config.student.loss, "tau": config.student.tau}
-    if isinstance(config, RunConfig):
-        found |= {"updates": config.learner.updates, "driver": config.collect.driver}
     if isinstance(config, TeachConfig):
         found |= {"preset": config.general.preset}
     return found

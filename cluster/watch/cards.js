@@ -1,0 +1,234 @@
+// Cards of text and bars: who waits, replay, learners, actors, versions, log.
+
+import { count, html, number, percent, refresh, short, span, title } from "./dom.js";
+
+const LATE_SECONDS = 20;
+const SILENT_SECONDS = 60;
+
+/** Fill all cards. */
+export function showCards(state) {
+  showWaits(document.getElementById("waits"), state);
+  showFill(document.getElementById("fill"), state);
+  showLearners(document.getElementById("learners"), state);
+  showVersions(document.getElementById("versions"), state);
+  showActors(document.getElementById("actors"), state);
+  showLog(document.getElementById("log"), state);
+}
+
+function panel(element, heading, key, body) {
+  refresh(element, [heading, key], () => [html("h3", {}, heading), ...body()]);
+}
+
+const empty = (text) => html("p", { class: "empty" }, text);
+
+function meter(name, share, text, role = "plain") {
+  const bar = html("span", { class: `bar ${role}` });
+  bar.style.transform = `scaleX(${Math.max(0, Math.min(1, share ?? 0))})`;
+  return html(
+    "div",
+    { class: "meter" },
+    html("span", {}, name),
+    html("span", { class: "track" }, bar),
+    html("span", { class: "amount" }, text),
+  );
+}
+
+/** Return a player's name with its colour before it. */
+const line = (name, tag = "strong") => html(tag, { class: `who ${name === "student" ? "student" : "teacher"}` }, name);
+
+const WAITS = { learner: "waits for data", feed: "waits for the learner", actors: "wait for room in the buffer" };
+
+function showWaits(element, { waits, learners }) {
+  panel(element, "Who waits for whom", waits, () => {
+    if (!waits.length) return [empty("Known once the run has reported twice.")];
+    const longest = waits.reduce((a, b) => (b.share > a.share ? b : a));
+    const several = learners.length > 1;
+    const name = (wait) => {
+      if (wait.who === "actors") return "Actors";
+      return `${several ? `${wait.line}: ` : ""}${wait.who === "learner" ? "Learner" : "Feed"}`;
+    };
+    const verdict =
+      longest.share < 0.05
+        ? "Nobody waits."
+        : longest.who === "learner"
+          ? "The actors are the slower side: the learner waits for them."
+          : "The learner is the slower side: the others wait for it.";
+    return [
+      html("p", {}, verdict),
+      ...waits.map((wait) => meter(`${name(wait)} ${WAITS[wait.who]}`, wait.share, percent(wait.share))),
+      html("p", { class: "muted note" }, "Share of the last minute that was reported."),
+    ];
+  });
+}
+
+function showFill(element, { games }) {
+  panel(
+    element,
+    "Replay",
+    games.map(({ game, transitions, replay }) => [game, transitions, replay]),
+    () => {
+      if (!games.some(({ transitions }) => transitions)) return [empty("No transition arrived yet.")];
+      return games
+        .map(({ game, transitions, replay, capacity }) =>
+          replay === null
+            ? meter(title(game), null, `${short(transitions)} seen`)
+            : meter(title(game), replay / capacity, `${short(replay)} of ${short(capacity)}`),
+        )
+        .concat(
+          games.every(({ replay }) => replay === null)
+            ? [
+                html(
+                  "p",
+                  { class: "muted note" },
+                  "Transitions learned from; this kind of run does not report how full its replay is.",
+                ),
+              ]
+            : [html("p", { class: "muted note" }, "Transitions in the learner’s memory, by game.")],
+        );
+    },
+  );
+}
+
+function showLearners(element, { learners }) {
+  panel(
+    element,
+    learners.length > 1 ? "Learners" : "Learner",
+    learners.map(({ curves, ...rest }) => rest),
+    () => {
+      if (!learners.length) return [empty("No learner reported yet.")];
+      return learners.map((learner) => {
+        const refused = Object.values(learner.rejected_chunks ?? {}).reduce((a, b) => a + b, 0);
+        const loss = Object.entries(learner.loss)
+          .map(([game, value]) => `${title(game)} ${number(value)}`)
+          .join(", ");
+        const lag = Object.entries(learner.lag ?? {})
+          .map(([game, value]) => `${title(game)} ${number(value)}`)
+          .join(", ");
+        const facts = [
+          ["Updates", count(learner.updates)],
+          ["Loss", loss || "none yet"],
+          ["Version", learner.version || "none yet"],
+          ["Versions behind", lag],
+          ["Refused chunks", count(refused)],
+          ["Skipped updates", count(learner.nonfinite_updates)],
+        ].filter(([, value]) => value !== "");
+        return html(
+          "dl",
+          { class: "pairs", "aria-label": learner.line },
+          ...(learners.length > 1 ? [html("div", { class: "pair" }, line(learner.line, "dt"), html("dd"))] : []),
+          ...facts.map(([name, value]) =>
+            html("div", { class: "pair" }, html("dt", {}, name), html("dd", {}, `${value}`)),
+          ),
+        );
+      });
+    },
+  );
+}
+
+function showVersions(element, { lines, now }) {
+  panel(element, "Versions and promotions", [lines, Math.floor(now / 60)], () => {
+    if (!lines.length) return [empty("No version was published yet.")];
+    return lines.flatMap(({ line: name, names, versions, promotions }) => {
+      const named = Object.entries(names)
+        .map(([alias, version]) => `${alias} ${version}`)
+        .join(", ");
+      const versioned = ` ${count(versions)} ${versions === 1 ? "version" : "versions"}${named ? `: ${named}` : ""}`;
+      const parts = [html("p", {}, line(name), versioned)];
+      if (promotions.length) {
+        parts.push(
+          html(
+            "ol",
+            { class: "events" },
+            ...promotions.map((promotion) =>
+              html(
+                "li",
+                {},
+                html("time", {}, `${span(now - promotion.time)} ago`),
+                html(
+                  "span",
+                  {},
+                  `${promotion.kind === "promotion" ? "Promoted" : "Rolled back to"} ${promotion.version}`,
+                  promotion.parent === null ? "" : ` after ${promotion.parent}`,
+                  `: ${promotion.why}`,
+                ),
+              ),
+            ),
+          ),
+        );
+      }
+      return parts;
+    });
+  });
+}
+
+const TIMES = ["inference", "environment", "push", "wait"];
+
+function showActors(element, { actors, restarts, run, now }) {
+  const ages = actors.map(({ time }) => (run.state === "finished" ? null : now - time));
+  const health = ages.map(healthAt);
+  panel(element, "Actors", [actors, restarts, ages.map((age) => age && Math.round(age / 5))], () => {
+    if (!actors.length) return [empty("No actor reported yet.")];
+    const replaced = Object.entries(restarts)
+      .map(([role, times]) => `${role} ${times}`)
+      .join(", ");
+    const key = TIMES.map((name) => html("span", {}, html("span", { class: `swatch part ${name}` }), name));
+    return [
+      html("p", {}, replaced ? `Started again: ${replaced}.` : "None had to be started again."),
+      ...actors.map((actor, i) => actorRow(actor, health[i], ages[i])),
+      html("p", { class: "key muted" }, ...key),
+    ];
+  });
+}
+
+function healthAt(age) {
+  if (age === null) return "ended";
+  if (age < LATE_SECONDS) return "healthy";
+  return age < SILENT_SECONDS ? "late" : "silent";
+}
+
+function actorRow(actor, health, age) {
+  const total = TIMES.reduce((sum, name) => sum + (actor.seconds[name] ?? 0), 0) || 1;
+  const shares = TIMES.map((name) => (actor.seconds[name] ?? 0) / total);
+  const told = TIMES.map((name, i) => `${name} ${percent(shares[i])}`).join(", ");
+  const parts = TIMES.map((name, i) => {
+    const part = html("span", { class: `part ${name}` });
+    part.style.flexGrow = shares[i];
+    return part;
+  });
+  const words = age === null ? health : `${health}, ${span(age)} ago`;
+  const rate = actor.per_second === null ? null : `${number(actor.per_second)} transitions/s`;
+  const troubles = [
+    actor.full && `found the buffer full ${count(actor.full)} times`,
+    actor.outages && `missed it ${count(actor.outages)} times`,
+  ].filter(Boolean);
+  return html(
+    "div",
+    { class: "actor" },
+    html(
+      "span",
+      { class: `health ${health}` },
+      html("span", { class: "dot" }),
+      `${actor.name} `,
+      html("span", { class: "muted" }, words),
+    ),
+    html("span", { class: "amount" }, rate ?? `${short(actor.transitions)} transitions`),
+    html("span", { class: "parts", title: told, role: "img", "aria-label": told }, ...parts),
+    html("span", { class: "muted" }, [`${count(actor.episodes)} episodes`, ...troubles].join(", ")),
+  );
+}
+
+function showLog(element, { log }) {
+  panel(element, "Log", log, () =>
+    log.length
+      ? [
+          html(
+            "ol",
+            { class: "events" },
+            ...log.map(({ time, level, text }) =>
+              html("li", { class: level.toLowerCase() }, html("time", {}, time), html("span", {}, text)),
+            ),
+          ),
+        ]
+      : [empty("Nothing was logged yet.")],
+  );
+}
