@@ -1,9 +1,10 @@
 // Cards of text and bars: who waits, replay, learners, actors, versions, log.
 
-import { count, html, number, percent, refresh, short, span, title } from "./dom.js";
+import { count, html, number, percent, ratio as ratioText, refresh, short, span, title } from "./dom.js";
 
 const LATE_SECONDS = 20;
 const SILENT_SECONDS = 60;
+const MOST_PLAYED = 6;
 
 /** Fill all cards. */
 export function showCards(state) {
@@ -125,40 +126,45 @@ function showLearners(element, { learners }) {
   );
 }
 
-function showVersions(element, { lines, now }) {
-  panel(element, "Versions and promotions", [lines, Math.floor(now / 60)], () => {
+function showVersions(element, { lines, games, ratio, now }) {
+  const played = newestPlayed(games, ratio);
+  panel(element, "Versions and promotions", [lines, played, Math.floor(now / 60)], () => {
     if (!lines.length) return [empty("No version was published yet.")];
-    return lines.flatMap(({ line: name, names, versions, promotions }) => {
-      const named = Object.entries(names)
-        .map(([alias, version]) => `${alias} ${version}`)
-        .join(", ");
-      const versioned = ` ${count(versions)} ${versions === 1 ? "version" : "versions"}${named ? `: ${named}` : ""}`;
-      const parts = [html("p", {}, line(name), versioned)];
-      if (promotions.length) {
-        parts.push(
-          html(
-            "ol",
-            { class: "events" },
-            ...promotions.map((promotion) =>
-              html(
-                "li",
-                {},
-                html("time", {}, `${span(now - promotion.time)} ago`),
-                html(
-                  "span",
-                  {},
-                  `${promotion.kind === "promotion" ? "Promoted" : "Rolled back to"} ${promotion.version}`,
-                  promotion.parent === null ? "" : ` after ${promotion.parent}`,
-                  `: ${promotion.why}`,
-                ),
-              ),
-            ),
-          ),
-        );
-      }
-      return parts;
+    const parts = lines.flatMap(({ line: name, names, versions, promotions }) => {
+      const named = Object.entries(names).map(([alias, version]) => `${alias} ${version}`);
+      const counted = `${count(versions)} ${versions === 1 ? "version" : "versions"}`;
+      const head = html("p", {}, line(name), ` ${[counted, ...named].join(", ")}`);
+      return promotions.length ? [head, events(promotions.map((promotion) => promoted(promotion, now)))] : [head];
     });
+    if (played.length) parts.push(html("p", { class: "muted" }, "Newest evaluations"), events(played));
+    return parts;
   });
+}
+
+/** Return a list of times, or other short words, each with a text. */
+function events(rows) {
+  const item = ([when, text, kind]) => html("li", { class: kind }, html("time", {}, when), html("span", {}, text));
+  return html("ol", { class: "events" }, ...rows.map(item));
+}
+
+function promoted({ version, parent, kind, why, time }, now) {
+  const what = kind === "promotion" ? "Promoted" : "Rolled back to";
+  return [`${span(now - time)} ago`, `${what} ${version}${parent === null ? "" : ` after ${parent}`}: ${why}`];
+}
+
+/** Return the newest evaluated versions with their scores, newest first. */
+function newestPlayed(games, ratio) {
+  const means = new Map(ratio);
+  const found = new Map();
+  for (const { game, scores } of games) {
+    for (const point of scores.student.length ? scores.student : scores.candidate) {
+      const of = means.has(point.minutes) ? `${ratioText(means.get(point.minutes))} of the teacher: ` : "";
+      const before = found.get(point.version);
+      found.set(point.version, `${before ? `${before}, ` : of}${title(game)} ${number(point.mean)}`);
+    }
+  }
+  const newest = [...found].sort(([a], [b]) => b - a).slice(0, MOST_PLAYED);
+  return newest.map(([version, text]) => [`version ${version}`, text]);
 }
 
 const TIMES = ["inference", "environment", "push", "wait"];
@@ -195,9 +201,10 @@ function actorRow(actor, health, age) {
     part.style.flexGrow = shares[i];
     return part;
   });
-  const words = age === null ? health : `${health}, ${span(age)} ago`;
   const rate = actor.per_second === null ? null : `${number(actor.per_second)} transitions/s`;
-  const troubles = [
+  const details = [
+    age !== null && `reported ${span(age)} ago`,
+    `${count(actor.episodes)} episodes`,
     actor.full && `found the buffer full ${count(actor.full)} times`,
     actor.outages && `missed it ${count(actor.outages)} times`,
   ].filter(Boolean);
@@ -209,26 +216,17 @@ function actorRow(actor, health, age) {
       { class: `health ${health}` },
       html("span", { class: "dot" }),
       `${actor.name} `,
-      html("span", { class: "muted" }, words),
+      html("span", { class: "muted" }, health),
     ),
     html("span", { class: "amount" }, rate ?? `${short(actor.transitions)} transitions`),
     html("span", { class: "parts", title: told, role: "img", "aria-label": told }, ...parts),
-    html("span", { class: "muted" }, [`${count(actor.episodes)} episodes`, ...troubles].join(", ")),
+    html("span", { class: "muted" }, details.join(", ")),
   );
 }
 
 function showLog(element, { log }) {
-  panel(element, "Log", log, () =>
-    log.length
-      ? [
-          html(
-            "ol",
-            { class: "events" },
-            ...log.map(({ time, level, text }) =>
-              html("li", { class: level.toLowerCase() }, html("time", {}, time), html("span", {}, text)),
-            ),
-          ),
-        ]
-      : [empty("Nothing was logged yet.")],
-  );
+  panel(element, "Log", log, () => {
+    if (!log.length) return [empty("Nothing was logged yet.")];
+    return [events(log.map(({ time, level, text }) => [time, text, level.toLowerCase()]))];
+  });
 }

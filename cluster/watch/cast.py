@@ -18,6 +18,7 @@ from distill.teachers import choose_teachers
 from learner.student_trainer import LINE
 
 Who = Literal["student", "teacher"]
+ROLES: tuple[Who, ...] = ("student", "teacher")
 LOOK_SECONDS = 2.0
 """How long a version is taken for the newest before the folder is looked at again."""
 

@@ -3,6 +3,7 @@
 import { html, minutes, number, svg, write } from "./dom.js";
 
 const HEIGHT = 148;
+const MOST_DOTS = 40;
 const MARGIN = { top: 8, right: 10, bottom: 20, left: 40 };
 
 /**
@@ -66,8 +67,9 @@ export class Chart {
     if (low >= 0 && low < 0.5 * high) low = 0;
     if (high - low < 1e-9) high = low + (Math.abs(low) || 1) * 0.1;
     this.ticks = niceTicks(low, high, 4);
-    this.yMin = Math.min(low, this.ticks[0]);
-    this.yMax = Math.max(high, this.ticks.at(-1));
+    const room = 0.06 * (high - low);
+    this.yMin = low === 0 ? 0 : low - room;
+    this.yMax = high + room;
     const innerWidth = width - MARGIN.left - MARGIN.right;
     const innerHeight = HEIGHT - MARGIN.top - MARGIN.bottom;
     this.x = (value) => MARGIN.left + ((value - this.xMin) / (this.xMax - this.xMin)) * innerWidth;
@@ -110,7 +112,7 @@ export class Chart {
       root.append(svg("path", { class: `line ${role}`, d: path }));
     }
     // One point makes no line.
-    if (dots || (known.length === 1 && !step)) {
+    if ((dots && known.length <= MOST_DOTS) || (known.length === 1 && !step)) {
       for (const [x, y] of known)
         root.append(svg("circle", { class: `dot ${role}`, cx: this.x(x), cy: this.y(y), r: 2.5 }));
     }
@@ -174,12 +176,13 @@ function nearestBefore(points, x) {
   return found;
 }
 
+/** Return round numbers within a range. */
 function niceTicks(low, high, most) {
   const rough = (high - low) / most;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= rough);
   const ticks = [];
-  for (let i = Math.floor(low / step + 1e-9); i * step <= high + step * 0.35; i += 1) ticks.push(i * step);
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i += 1) ticks.push(i * step);
   return ticks;
 }
 

@@ -42,11 +42,13 @@ export function number(value) {
   if (value === null || value === undefined) return "–";
   const size = Math.abs(value);
   if (size >= 1000) return count(value);
-  const text = value.toFixed(
-    size >= 100 || Number.isInteger(value) ? 0 : size >= 10 ? 1 : size >= 0.1 || size === 0 ? 2 : 4,
-  );
-  return text.replace("-", "−");
+  const digits = size >= 100 ? 0 : size >= 10 ? 1 : 2;
+  const text = size >= 0.1 || size === 0 ? value.toFixed(digits) : value.toPrecision(2);
+  return `${Number(text)}`.replace("-", "−");
 }
+
+/** Return a ratio to the teacher, always with two decimals. */
+export const ratio = (value) => (value === undefined ? "–" : value.toFixed(2).replace("-", "−"));
 
 /** Return a large count in short: 453.6k. */
 export function short(value) {
@@ -67,8 +69,10 @@ export function span(seconds) {
 }
 
 /** Return minutes of training as an axis shows them. */
-export const minutes = (value) =>
-  value >= 120 ? `${number(value / 60)} h` : value < 3 ? `${Math.round(value * 60)} s` : `${number(value)} min`;
+export function minutes(value) {
+  if (value >= 120) return `${number(value / 60)} h`;
+  return value < 3 ? `${Math.round(value * 60)} s` : `${value.toFixed(value < 10 ? 1 : 0)} min`;
+}
 
 export const title = (game) =>
   game

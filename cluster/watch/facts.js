@@ -1,7 +1,7 @@
 // The key figures above the games, and the curves of the whole run below them.
 
 import { Chart } from "./chart.js";
-import { count, html, number, percent, short, span, title, write } from "./dom.js";
+import { html, minutes, number, percent, ratio as ratioText, short, title, write } from "./dom.js";
 
 const LATEST = "Student";
 const RESULT = "Of the teacher";
@@ -24,11 +24,12 @@ export class Facts {
   update(state) {
     const [main] = state.learners;
     const { fraction } = state.run;
-    const minutesSet = state.settings.minutes ? ` of ${number(state.settings.minutes)} min` : "";
+    const spent = main ? minutes(main.seconds / 60) : "";
+    const time = state.settings.minutes ? `${spent} of ${minutes(state.settings.minutes)}` : spent;
     this.set(
       "Progress",
       fraction === null ? (main ? short(main.updates) : "–") : percent(fraction),
-      main ? `${count(main.updates)} updates, ${span(main.seconds)}${minutesSet}` : "no update yet",
+      main ? `${short(main.updates)} updates, ${time}` : "no update yet",
     );
     this.bar.style.transform = `scaleX(${fraction ?? 0})`;
     const line = state.lines.find((entry) => entry.line === main?.line) ?? state.lines[0];
@@ -40,10 +41,10 @@ export class Facts {
     );
     this.result(state);
     const rates = main?.curves;
-    const learnt = rates?.transitions_per_second.findLast((value) => value !== null);
+    const newest = (key) => rates?.[key].findLast((value) => value !== null) ?? null;
     const who = main?.line === "student" ? "the student’s learner" : "the Q-learner";
-    this.set("Updates per second", number(main?.updates_per_second), main ? who : "no learner reported yet");
-    this.set("Transitions per second", number(learnt ?? null), "taken in by the learner");
+    this.set("Updates per second", number(newest("updates_per_second")), main ? who : "no learner reported yet");
+    this.set("Transitions per second", number(newest("transitions_per_second")), "taken in by the learner");
     const target = main?.target ? `aimed at ${number(main.target)}` : "no aim";
     this.set("Samples per transition", number(main?.sample_to_insert_ratio), target);
   }
@@ -63,8 +64,8 @@ export class Facts {
     const of = games.length > 1 ? "mean of the games, " : "";
     this.set(
       RESULT,
-      number(newest),
-      newest === undefined ? "no evaluation to compare yet" : `${of}highest ${number(highest)}`,
+      ratioText(newest),
+      newest === undefined ? "no evaluation to compare yet" : `${of}highest ${ratioText(highest)}`,
     );
   }
 

@@ -1,7 +1,7 @@
 // The tile of a game: both screens, what both networks think of the student's, and the game's curves.
 
 import { Chart } from "./chart.js";
-import { html, number, percent, span, title, write } from "./dom.js";
+import { html, number, percent, ratio as ratioText, span, title, write } from "./dom.js";
 
 const ROLES = ["student", "teacher"];
 
@@ -26,7 +26,7 @@ export class Tile {
   /** Show what the run's folder says of the game. */
   state(game, learners) {
     const { student, candidate, teacher, random, ratio } = game.scores;
-    write(this.ratio, ratio.length ? `${number(ratio.at(-1)[1])} of the teacher` : "");
+    write(this.ratio, ratio.length ? `${ratioText(ratio.at(-1)[1])} of the teacher` : "");
     const end = Math.max(0, ...[...student, ...candidate].map((point) => point.minutes));
     const series = [];
     if (student.length) series.push(evaluated("student", "student", student));
@@ -133,20 +133,21 @@ class Minds {
     this.actions = actions;
     this.rows = actions.map((action) => new MindRow(action));
     this.agreement = html("p", { class: "muted agreement" }, " ");
-    const tau = settings.tau === undefined ? "" : ` at τ = ${settings.tau}`;
+    this.tau = settings.tau;
+    this.note = html("p", { class: "muted note" }, " ");
     this.element = html(
       "div",
       { class: "minds" },
       html(
         "div",
         { class: "mind head" },
-        html("span", {}, "On its screen"),
+        html("span", {}, "Action"),
         html("span", {}, "q-values"),
         html("span", {}, "softmax"),
         html("span", {}, ""),
       ),
       html("div", { class: "mind-rows", role: "list" }, ...this.rows.map((row) => row.element)),
-      html("p", { class: "muted note" }, `Teacher’s softmax${tau}; q-values from lowest to highest.`),
+      this.note,
       this.agreement,
     );
     this.titles = titles;
@@ -155,6 +156,9 @@ class Minds {
   show({ views, seats, screen_of: screenOf, agreement }) {
     if (!views) return;
     this.rows.forEach((row, i) => row.show(i, views, seats[screenOf].action === i));
+    const on = this.titles[screenOf].toLowerCase();
+    const sharpened = this.tau ? ` The teacher’s softmax has τ = ${this.tau}.` : "";
+    write(this.note, `Both networks on the screen of the ${on}.${sharpened}`);
     write(this.agreement, agreement === null ? " " : `Same choice on ${percent(agreement)} of the last 10 s`);
   }
 }

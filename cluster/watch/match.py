@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from actors.pictured import Moment, PicturedGame
 from actors.policy import Policy, epsilon_greedy
-from cluster.watch.cast import Cast, Player, Who
+from cluster.watch.cast import ROLES, Cast, Player, Who
 from distill.config import EvaluationConfig, RunConfig, Settings, StudentConfig
 from distill.games import FRAMES_PER_STEP, reset_seed
 from distill.teach_config import OnlineConfig, TeachConfig
@@ -99,8 +99,10 @@ class Match:
         Raises:
             DistillError: if a model cannot be loaded or played.
         """
-        players = {who: player for who in ("student", "teacher") if (player := self._cast.player(who, self._game))}
-        policies = {who: self._cast.policy(who, self._game, player) for who, player in players.items()}
+        players: dict[Who, Player] = {who: player for who in ROLES if (player := self._cast.player(who, self._game))}
+        policies: dict[Who, Policy] = {
+            who: self._cast.policy(who, self._game, player) for who, player in players.items()
+        }
         for who in players.keys() - self._seats.keys():
             self._seats[who] = Seat(self._game, self._seed)
         for _ in range(steps):
@@ -123,7 +125,9 @@ class Match:
             seat.close()
 
     def _step(self, policies: dict[Who, Policy]) -> None:
-        outputs = {who: policy(self._seats[who].moment.observation) for who, policy in policies.items()}
+        outputs: dict[Who, Vector] = {
+            who: policy(self._seats[who].moment.observation) for who, policy in policies.items()
+        }
         if len(policies) == 2:
             judged = policies["teacher"](self._seats["student"].moment.observation)
             self._agreed.append(bool(judged.argmax() == outputs["student"].argmax()))

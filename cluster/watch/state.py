@@ -31,7 +31,8 @@ MOST_PROMOTIONS = 12
 LOG_LINES = 12
 _LOG_BYTES = 16_384
 _LOG = "run.log"
-_LOG_LINE = re.compile(r"^\d{4}-\d\d-\d\d (\d\d:\d\d:\d\d),\d+ (\w+) \S+: (.*)$")
+_LOG_LINE = re.compile(r"^\d{4}-\d\d-\d\d (\d\d:\d\d:\d\d),\d+ (\w+) (?!cluster\.display:)\S+: (.*)$")
+"""Lines of the terminal's display are left out: the page shows the same figures."""
 
 
 class StateReader:

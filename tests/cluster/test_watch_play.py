@@ -83,12 +83,12 @@ def test_a_newer_version_takes_over_in_the_middle_of_an_episode(run: Path, monke
     monkeypatch.setattr("cluster.watch.cast.LOOK_SECONDS", 0.0)
     match = match_of(run)
     before = match.advance(20)
-    assert before["seats"]["student"]["version"] == 3
+    assert before["seats"]["student"]["version"] == 2
     mirror = ModelMirror(run, "student")
-    mirror.store(4, mirror.data(1) or b"", "{}")
-    mirror.store_names({"latest": 4})
+    mirror.store(3, mirror.data(1) or b"", "{}")
+    mirror.store_names({"latest": 3})
     after = match.advance(3)
-    assert after["seats"]["student"]["version"] == 4
+    assert after["seats"]["student"]["version"] == 3
     assert after["seats"]["student"]["seconds"] > before["seats"]["student"]["seconds"]
     match.close()
 
@@ -122,8 +122,8 @@ def test_who_plays_in_runs_with_q_learners(run: Path, command: str, who: Who, ex
 
 
 def test_models_that_cannot_be_played_say_why(run: Path):
-    (run / "models" / "student" / "3.safetensors").unlink()
-    with pytest.raises(RunError, match="student 3: the run's folder does not hold its weights any more"):
+    (run / "models" / "student" / "2.safetensors").unlink()
+    with pytest.raises(RunError, match="student 2: the run's folder does not hold its weights any more"):
         match_of(run).advance(1)
     change(run, teachers=["/nowhere/breakout.safetensors"])
     with pytest.raises(ModelFileError, match="/nowhere/breakout"):

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import logging
+import re
 import socket
 from collections.abc import Iterator
 from importlib import resources
@@ -58,11 +59,11 @@ def test_the_page_is_served_with_strict_rules_for_browsers(server: WatchServer):
 def test_the_page_names_no_other_place_and_has_no_inline_script():
     for name, _ in PAGES.values():
         text = resources.files("cluster.watch").joinpath(name).read_text()
-        assert "//" not in text.replace("http://www.w3.org/2000/svg", "").replace("\n// ", "").removeprefix("// ")
+        assert not re.search(r"\w+://|url\(|@import|\beval\b|innerHTML", text.replace("http://www.w3.org/2000/svg", ""))
     page = resources.files("cluster.watch").joinpath("index.html").read_text()
     assert page.count("<script") == page.count("<script src=") + page.count('<script type="module" src=')
     assert " style=" not in page
-    assert " on" not in page.replace(" only", "")
+    assert not re.search(r"\son\w+=", page)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +189,7 @@ def test_frames_come_while_somebody_watches_and_only_then(server: WatchServer):
         for seat in frame["seats"].values():
             picture = imageio.imread(io.BytesIO(base64.b64decode(seat["picture"])))
             assert picture.shape == (210, 160, 3)
-        assert frame["seats"]["student"]["version"] == 3
+        assert frame["seats"]["student"]["version"] == 2
         assert sum(frame["views"]["teacher"]["probabilities"]) == pytest.approx(1.0, abs=1e-3)
     breakout = [frame["seats"]["teacher"] for frame in seen if frame["game"] == "breakout"]
     assert breakout[0]["picture"] != breakout[-1]["picture"]

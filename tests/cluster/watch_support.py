@@ -59,7 +59,8 @@ def frames(server: WatchServer, **headers: str) -> Iterator[Iterator[dict[str, A
         answer = connection.getresponse()
         assert answer.status == 200, answer.read()
         assert answer.headers["Content-Type"] == "text/event-stream"
-        yield (json.loads(line[6:]) for line in answer if line.startswith(b"data: "))
+        with answer:
+            yield (json.loads(line[6:]) for line in answer if line.startswith(b"data: "))
     finally:
         connection.close()
 
