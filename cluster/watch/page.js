@@ -18,10 +18,7 @@ const by = (id) => document.getElementById(id);
 const facts = new Facts(by("facts"));
 const curves = new Curves();
 const tiles = new Map();
-const live = new Live(
-  (frame) => tiles.get(frame.game)?.frame(frame),
-  (text) => write(by("live-note"), text),
-);
+const live = new Live((frame) => tiles.get(frame.game)?.frame(frame), note);
 const playButton = by("play");
 
 async function ask() {
@@ -71,14 +68,21 @@ function begin(state) {
   setPlaying(!matchMedia("(prefers-reduced-motion: reduce)").matches);
 }
 
+const isPlaying = () => playButton.getAttribute("aria-pressed") === "true";
+
 function setPlaying(playing) {
   playButton.setAttribute("aria-pressed", playing);
   write(playButton, playing ? "Pause" : "Play live");
-  write(by("live-note"), playing ? "" : "Still pictures. Press “Play live” to see the games move.");
+  note("");
   live.play(playing, [...tiles.keys()]);
 }
 
-playButton.addEventListener("click", () => setPlaying(playButton.getAttribute("aria-pressed") !== "true"));
+/** Say what is wrong with the pictures, or else why they stand still. */
+function note(trouble) {
+  write(by("live-note"), trouble || (isPlaying() ? "" : "Still pictures. Press “Play live” to see the games move."));
+}
+
+playButton.addEventListener("click", () => setPlaying(!isPlaying()));
 
 function status(kind, text) {
   by("status").dataset.state = kind;
