@@ -22,9 +22,9 @@ function panel(element, heading, key, body) {
 
 const empty = (text) => html("p", { class: "empty" }, text);
 
-function meter(name, share, text, role = "plain") {
-  const bar = html("span", { class: `bar ${role}` });
-  bar.style.transform = `scaleX(${Math.max(0, Math.min(1, share ?? 0))})`;
+function meter(name, share, text) {
+  const bar = html("span", { class: "bar plain" });
+  bar.style.transform = `scaleX(${Math.max(0, Math.min(1, share))})`;
   return html(
     "div",
     { class: "meter" },
@@ -33,6 +33,8 @@ function meter(name, share, text, role = "plain") {
     html("span", { class: "amount" }, text),
   );
 }
+
+const pair = (name, value) => html("div", { class: "pair" }, html("dt", {}, name), html("dd", {}, `${value}`));
 
 /** Return a player's name with its colour before it. */
 const line = (name, tag = "strong") => html(tag, { class: `who ${name === "student" ? "student" : "teacher"}` }, name);
@@ -63,68 +65,53 @@ function showWaits(element, { waits, learners }) {
 }
 
 function showFill(element, { games }) {
-  panel(
-    element,
-    "Replay",
-    games.map(({ game, transitions, replay }) => [game, transitions, replay]),
-    () => {
-      if (!games.some(({ transitions }) => transitions)) return [empty("No transition arrived yet.")];
-      return games
-        .map(({ game, transitions, replay, capacity }) =>
-          replay === null
-            ? meter(title(game), null, `${short(transitions)} seen`)
-            : meter(title(game), replay / capacity, `${short(replay)} of ${short(capacity)}`),
-        )
-        .concat(
-          games.every(({ replay }) => replay === null)
-            ? [
-                html(
-                  "p",
-                  { class: "muted note" },
-                  "Transitions learned from; this kind of run does not report how full its replay is.",
-                ),
-              ]
-            : [html("p", { class: "muted note" }, "Transitions in the learner’s memory, by game.")],
-        );
-    },
-  );
+  const key = games.map(({ game, transitions, replay }) => [game, transitions, replay]);
+  panel(element, "Replay", key, () => {
+    if (!games.some(({ transitions }) => transitions)) return [empty("No transition arrived yet.")];
+    const note = (text) => html("p", { class: "muted note" }, text);
+    if (games.every(({ replay }) => replay === null)) {
+      return [
+        html("dl", { class: "pairs" }, ...games.map((game) => pair(title(game.game), count(game.transitions)))),
+        note("Transitions learned from; this kind of run does not report how full its replay is."),
+      ];
+    }
+    return [
+      ...games.map(({ game, replay, capacity }) =>
+        meter(title(game), (replay ?? 0) / capacity, `${short(replay ?? 0)} of ${short(capacity)}`),
+      ),
+      note("Transitions in the learner’s memory, by game."),
+    ];
+  });
 }
 
 function showLearners(element, { learners }) {
+  const heading = learners.length > 1 ? "Learners" : "Learner";
   panel(
     element,
-    learners.length > 1 ? "Learners" : "Learner",
+    heading,
     learners.map(({ curves, ...rest }) => rest),
     () => {
       if (!learners.length) return [empty("No learner reported yet.")];
       return learners.map((learner) => {
-        const refused = Object.values(learner.rejected_chunks ?? {}).reduce((a, b) => a + b, 0);
-        const loss = Object.entries(learner.loss)
-          .map(([game, value]) => `${title(game)} ${number(value)}`)
-          .join(", ");
-        const lag = Object.entries(learner.lag ?? {})
-          .map(([game, value]) => `${title(game)} ${number(value)}`)
-          .join(", ");
         const facts = [
-          ["Updates", count(learner.updates)],
-          ["Loss", loss || "none yet"],
-          ["Version", learner.version || "none yet"],
-          ["Versions behind", lag],
-          ["Refused chunks", count(refused)],
-          ["Skipped updates", count(learner.nonfinite_updates)],
-        ].filter(([, value]) => value !== "");
-        return html(
-          "dl",
-          { class: "pairs", "aria-label": learner.line },
-          ...(learners.length > 1 ? [html("div", { class: "pair" }, line(learner.line, "dt"), html("dd"))] : []),
-          ...facts.map(([name, value]) =>
-            html("div", { class: "pair" }, html("dt", {}, name), html("dd", {}, `${value}`)),
-          ),
-        );
+          pair("Updates", count(learner.updates)),
+          pair("Loss", byGame(learner.loss) || "none yet"),
+          pair("Version", learner.version || "none yet"),
+          pair("Refused chunks", count(Object.values(learner.rejected_chunks).reduce((a, b) => a + b, 0))),
+          pair("Skipped updates", count(learner.nonfinite_updates)),
+        ];
+        if (learner.lag) facts.push(pair("Versions behind", byGame(learner.lag)));
+        if (learners.length > 1) facts.unshift(html("div", { class: "pair" }, line(learner.line, "dt"), html("dd")));
+        return html("dl", { class: "pairs", "aria-label": learner.line }, ...facts);
       });
     },
   );
 }
+
+const byGame = (values) =>
+  Object.entries(values)
+    .map(([game, value]) => `${title(game)} ${number(value)}`)
+    .join(", ");
 
 function showVersions(element, { lines, games, ratio, now }) {
   const played = newestPlayed(games, ratio);

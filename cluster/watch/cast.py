@@ -45,7 +45,7 @@ def titles(config: Settings) -> Mapping[Who, str]:
     """
     if isinstance(config, RunConfig | OnlineConfig):
         return {"student": "Student", "teacher": "Teacher"}
-    return {"student": "Newest candidate", "teacher": "Best so far"}
+    return {"student": "Candidate", "teacher": "Best"}
 
 
 class Cast:

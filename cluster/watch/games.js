@@ -18,8 +18,12 @@ export class Tile {
       "article",
       { class: "tile", "aria-label": title(game.game) },
       html("div", { class: "tile-head" }, html("h3", {}, title(game.game)), this.ratio),
-      html("div", { class: "play" }, ...ROLES.map((role) => this.seats[role].element), this.minds.element),
-      html("div", { class: "curves" }, this.scores.element, this.loss.element),
+      html(
+        "div",
+        { class: "tile-body" },
+        html("div", { class: "play" }, ...ROLES.map((role) => this.seats[role].element), this.minds.element),
+        html("div", { class: "curves" }, this.scores.element, this.loss.element),
+      ),
     );
   }
 

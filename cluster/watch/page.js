@@ -64,6 +64,7 @@ function begin(state) {
     tiles.set(game.game, tile);
     by("games").append(tile.element);
   }
+  by("main").classList.remove("waiting");
   // Moving pictures only on request, where the system asks for little motion.
   setPlaying(!matchMedia("(prefers-reduced-motion: reduce)").matches);
 }
