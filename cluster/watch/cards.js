@@ -123,7 +123,11 @@ function showVersions(element, { lines, games, ratio, now }) {
       const head = html("p", {}, line(name), ` ${[counted, ...named].join(", ")}`);
       return promotions.length ? [head, events(promotions.map((promotion) => promoted(promotion, now)))] : [head];
     });
-    if (played.length) parts.push(html("p", { class: "muted" }, "Newest evaluations"), events(played));
+    if (played.length)
+      parts.push(
+        html("p", { class: "muted" }, ratio.length ? "Newest evaluations: ratio, scores" : "Newest evaluations"),
+        events(played),
+      );
     return parts;
   });
 }
@@ -145,7 +149,7 @@ function newestPlayed(games, ratio) {
   const found = new Map();
   for (const { game, scores } of games) {
     for (const point of scores.student.length ? scores.student : scores.candidate) {
-      const of = means.has(point.minutes) ? `${ratioText(means.get(point.minutes))} of the teacher: ` : "";
+      const of = means.has(point.minutes) ? `${ratioText(means.get(point.minutes))} · ` : "";
       const before = found.get(point.version);
       found.set(point.version, `${before ? `${before}, ` : of}${title(game)} ${number(point.mean)}`);
     }
@@ -157,7 +161,9 @@ function newestPlayed(games, ratio) {
 const TIMES = ["inference", "environment", "push", "wait"];
 
 function showActors(element, { actors, restarts, run, now }) {
-  const ages = actors.map(({ time }) => (run.state === "finished" ? null : now - time));
+  // They have nothing to do any more while a run plays its final evaluation.
+  const ended = run.state === "finished" || run.fraction === 1;
+  const ages = actors.map(({ time }) => (ended ? null : now - time));
   const health = ages.map(healthAt);
   panel(element, "Actors", [actors, restarts, ages.map((age) => age && Math.round(age / 5))], () => {
     if (!actors.length) return [empty("No actor reported yet.")];

@@ -156,7 +156,7 @@ export class Chart {
     this.selected = index !== null && index < main.points.length ? index : null;
     const x = main.points[this.selected ?? main.points.length - 1][0];
     const parts = this.series.map((series) => {
-      const at = series === main ? (this.selected ?? main.points.length - 1) : nearestBefore(series.points, x);
+      const at = nearestBefore(series.points, x);
       return at < 0 ? null : `${series.name} ${series.detail ? series.detail(at) : number(series.points[at][1])}`;
     });
     const text = parts.filter(Boolean).join(" · ");

@@ -24,8 +24,7 @@ export class Facts {
   update(state) {
     const [main] = state.learners;
     const { fraction } = state.run;
-    const spent = main ? minutes(main.seconds / 60) : "";
-    const time = state.settings.minutes ? `${spent} of ${minutes(state.settings.minutes)}` : spent;
+    const time = main ? timeOf(main.seconds / 60, state.settings.minutes) : "";
     this.set(
       "Progress",
       fraction === null ? (main ? short(main.updates) : "–") : percent(fraction),
@@ -73,6 +72,13 @@ export class Facts {
     write(this.cells[name].value, value);
     write(this.cells[name].note, note);
   }
+}
+
+/** Return minutes, and of how many if that is known. */
+function timeOf(spent, budget) {
+  if (!budget) return minutes(spent);
+  const [unit, name] = budget >= 120 ? [60, "h"] : [1, "min"];
+  return `${number(Math.round((10 * spent) / unit) / 10)} of ${number(budget / unit)} ${name}`;
 }
 
 /** Curves of the whole run. */

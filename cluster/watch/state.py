@@ -27,8 +27,8 @@ LOOK_SECONDS = 1.0
 ALIVE_SECONDS = 60.0
 """A run that has written nothing for that long is called silent."""
 MOST_EVALUATIONS = 5_000
-MOST_PROMOTIONS = 12
-LOG_LINES = 12
+MOST_PROMOTIONS = 6
+LOG_LINES = 8
 _LOG_BYTES = 16_384
 _LOG = "run.log"
 _LOG_LINE = re.compile(r"^\d{4}-\d\d-\d\d (\d\d:\d\d:\d\d),\d+ (\w+) (?!cluster\.display:)\S+: (.*)$")
