@@ -95,7 +95,7 @@ function showLearners(element, { learners }) {
       return learners.map((learner) => {
         const facts = [
           pair("Updates", count(learner.updates)),
-          pair("Loss", byGame(learner.loss) || "none yet"),
+          pair("Loss", byGame(learner.loss) || "–"),
           pair("Version", learner.version || "none yet"),
           pair("Refused chunks", count(Object.values(learner.rejected_chunks).reduce((a, b) => a + b, 0))),
           pair("Skipped updates", count(learner.nonfinite_updates)),

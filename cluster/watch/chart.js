@@ -157,7 +157,9 @@ export class Chart {
     const x = main.points[this.selected ?? main.points.length - 1][0];
     const parts = this.series.map((series) => {
       const at = nearestBefore(series.points, x);
-      return at < 0 ? null : `${series.name} ${series.detail ? series.detail(at) : number(series.points[at][1])}`;
+      return at < 0
+        ? null
+        : `${series.name} ${series.detail && this.selected !== null ? series.detail(at) : number(series.points[at][1])}`;
     });
     const text = parts.filter(Boolean).join(" · ");
     write(this.readout, this.selected === null ? text : `${minutes(x)}: ${text}`);

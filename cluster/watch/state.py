@@ -69,6 +69,11 @@ class StateReader:
 
     def _build(self) -> dict[str, Any]:
         problems: list[str] = []
+        try:
+            # A run that is resumed may have another budget.
+            self.config = open_any_run(self.folder.path)[1]
+        except DistillError as error:
+            problems.append(str(error))
         games = self._games(problems)
         return {
             "now": time.time(),

@@ -19,6 +19,7 @@ from cluster.run_folder import open_any_run
 from cluster.watch.cast import Cast, Player, Who
 from cluster.watch.match import AGREEMENT_STEPS, Match, png, softmax
 from cluster.watch.stage import ROUND_SECONDS, Stage
+from cluster.watch.state import StateReader
 from distill.errors import DistillError, ModelFileError, RunError
 
 
@@ -128,6 +129,20 @@ def test_models_that_cannot_be_played_say_why(run: Path):
     change(run, teachers=["/nowhere/breakout.safetensors"])
     with pytest.raises(ModelFileError, match="/nowhere/breakout"):
         cast_of(run).player("teacher", "breakout")
+
+
+def test_a_resumed_run_may_have_another_budget_and_a_damaged_one_is_told(run: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("cluster.watch.state.LOOK_SECONDS", 0.0)
+    reader = StateReader(run)
+    assert reader.document()["run"]["fraction"] == 1.0
+    change(run, updates=480)
+    assert reader.document()["run"]["fraction"] == 0.25
+    (run / "config.yaml").write_text("updates: none")
+    (run / "models" / "student" / "names.json").write_text("{")
+    problems = reader.document()["problems"]
+    assert len(problems) == 2
+    assert "config.yaml" in problems[0]
+    assert "names.json" in problems[1]
 
 
 class Recorder:
