@@ -15,7 +15,7 @@ from typing import Any
 
 CHROMIUM = shutil.which("chromium")
 ANSWER_SECONDS = 30.0
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 60.0
 
 
 class Browser:

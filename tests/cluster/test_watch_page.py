@@ -74,9 +74,12 @@ def server(small_run: Path) -> Iterator[WatchServer]:
 def page(request: pytest.FixtureRequest, browser: Browser, server: WatchServer) -> Iterator[Page]:
     """The page with all four pictures, on a desktop and on a phone."""
     page = browser.open(server.address, *request.param)
-    page.until(f"{PICTURES} === 4", "four pictures")
-    yield page
-    page.call("Page.close")
+    try:
+        page.until(f"{PICTURES} === 4", "four pictures")
+        yield page
+    finally:
+        # An open page would keep the games of the next tests playing.
+        page.call("Page.close")
 
 
 def complaints(page: Page) -> list[Any]:
