@@ -80,3 +80,7 @@ def _usage() -> str:
     width = max(map(len, COMMANDS))
     lines = "\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items())
     return f"usage: distill COMMAND [OPTIONS]\n\n{lines}\n\n`distill COMMAND --help` tells the options of each."
+
+
+if __name__ == "__main__":
+    main()

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from rich.console import Console
 
+from cluster.dashboard import dashboard
 from cluster.display import Display, View
 from cluster.run_metrics import RunMetrics, serve_metrics
 from cluster.run_session import RunSession
@@ -50,6 +51,9 @@ def trained(
     """
     with contextlib.ExitStack() as stack:
         metrics = stack.enter_context(serve_metrics(config, session, sitting.services, roles))
+        if config.dashboard:
+            page = stack.enter_context(dashboard(session.folder.path, config.dashboard_port))
+            session.note(f"dashboard: {page}")
         if config.tensorboard:
             board = stack.enter_context(contextlib.closing(TensorBoard(session.folder.path)))
             session.on_metrics = board.write
