@@ -21,6 +21,8 @@ COMMANDS = {
     "teachers": "list teacher files with their cards",
     "export": "write a student or teacher as ONNX",
     "runs": "list runs with their size, or delete one",
+    "watch": "serve a live page of a run: its games being played, curves, actors",
+    "report": "write one HTML file about runs and compare them",
     "models": "list a run's models, export one, or roll a promotion back",
     "bench": "measure this machine against bare loops",
 }
@@ -78,3 +80,7 @@ def _usage() -> str:
     width = max(map(len, COMMANDS))
     lines = "\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items())
     return f"usage: distill COMMAND [OPTIONS]\n\n{lines}\n\n`distill COMMAND --help` tells the options of each."
+
+
+if __name__ == "__main__":
+    main()

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ import ray
 from cluster.private_ray import private_ray
 from distill.config import BufferConfig
 from distill.errors import ConfigError, RunError
+
+CONNECT_SECONDS = 10.0
 
 LEARNER_RESOURCE, ACTOR_RESOURCE = "distill_learner", "distill_actor"
 """Custom resources of a cluster's nodes that say who runs where; a cluster may do without."""
@@ -106,6 +109,7 @@ def ray_cluster(address: str | None, buffer: BufferConfig) -> Generator[RayClust
         return
     handler = signal.getsignal(signal.SIGTERM)
     try:
+        _require_listener(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise RunError(
@@ -122,3 +126,10 @@ def ray_cluster(address: str | None, buffer: BufferConfig) -> Generator[RayClust
         yield cluster
     finally:
         ray.shutdown()
+
+
+def _require_listener(address: str) -> None:
+    """Try a plain connection first: where nobody listens, Ray itself would try for minutes. Raises OSError."""
+    host, separator, port = address.rpartition(":")
+    if separator and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()

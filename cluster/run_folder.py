@@ -61,7 +61,12 @@ class RunFolder:
 
     def write_config(self, config: Settings, name: str, games: list[str], root: Path) -> None:
         """Write the resolved configuration, with paths that do not depend on the current folder."""
-        settings = flatten(config) | {"command": config.command, "name": name, "games": games, "root": str(root)}
+        settings: dict[str, Any] = flatten(config) | {
+            "command": config.command,
+            "name": name,
+            "games": games,
+            "root": str(root),
+        }
         if "teachers" in settings:
             settings["teachers"] = [str(Path(path).resolve()) for path in settings["teachers"]]
         if settings.get("initial"):

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections import Counter, deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,7 @@ class RunSession:
         actors: by role, how many actors work and how many should.
         evaluated: evaluations that this sitting has had, by game.
         messages: newest events worth a line.
+        on_metrics: called with every line of metrics.
     """
 
     folder: RunFolder
@@ -38,6 +40,7 @@ class RunSession:
     actors: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]], kw_only=True)
     evaluated: Counter[str] = field(default_factory=Counter[str], kw_only=True)
     messages: deque[str] = field(default_factory=lambda: deque[str](maxlen=5), kw_only=True)
+    on_metrics: Callable[[Mapping[str, Any]], None] | None = field(default=None, kw_only=True)
     _metrics_at: float = field(default=0.0, kw_only=True)
     _replaced: list[str] = field(default_factory=list[str], kw_only=True)
 
@@ -76,6 +79,12 @@ class RunSession:
         if due:
             self._metrics_at = time.monotonic() + METRICS_SECONDS
         return due
+
+    def append_metrics(self, row: Mapping[str, Any]) -> None:
+        """Write a line of metrics."""
+        self.folder.append(METRICS, row)
+        if self.on_metrics is not None:
+            self.on_metrics(row)
 
     def actor_metrics(self) -> dict[str, Any]:
         """Return what a line of metrics says of the collecting actors."""

@@ -16,7 +16,7 @@ from cluster.run_folder import RunFolder, new_run, open_run
 from cluster.run_view import RunView
 from cluster.serial_backend import SerialBackend
 from cluster.session import Session, evaluation_tasks, final_tasks
-from cluster.sitting import Sitting, open_sitting, require_device_and_buffer, require_same
+from cluster.sitting import Sitting, open_sitting, require_same, require_surroundings
 from cluster.training import Training, trained
 from distill.config import RunConfig
 from distill.errors import RunError
@@ -46,7 +46,7 @@ def start_run(config: RunConfig, console: Console) -> RunFolder:
         DistillError: with what is wrong and what to do.
     """
     teachers = choose_teachers(config.general.teachers, config.general.games)
-    require_device_and_buffer(config)
+    require_surroundings(config)
     folder = new_run(config, list(teachers))
     _run(config, folder, teachers, console)
     return folder
@@ -66,7 +66,7 @@ def resume_run(path: Path, config: RunConfig, console: Console) -> RunFolder:
     folder, before = open_run(RunConfig, path)
     require_same(folder, before, config, FIXED_SETTINGS)
     teachers = choose_teachers(config.general.teachers, config.general.games)
-    require_device_and_buffer(config)
+    require_surroundings(config)
     with folder.claim():
         folder.write_config(config, folder.name, list(teachers), folder.path.parent)
     _run(config, folder, teachers, console)

@@ -8,7 +8,7 @@ from typing import Any
 
 from actors.evaluating_actor import EvaluationTask
 from actors.evaluator import Evaluation
-from cluster.run_session import EVALUATIONS, METRICS, RunSession
+from cluster.run_session import EVALUATIONS, RunSession
 from cluster.services import RedisServices
 from distill.config import RunConfig
 from distill.errors import BufferUnavailable
@@ -89,7 +89,7 @@ class Session(RunSession):
         self.progress = progress
         self.on_published(progress.version, progress.version_updates)
         if self.metrics_are_due(at_once=progress.done):
-            self.folder.append(METRICS, self.metrics())
+            self.append_metrics(self.metrics())
 
     def on_published(self, version: int, updates: int) -> None:
         """Take note of the student's newest version and of how many updates it had made."""

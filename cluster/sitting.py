@@ -1,7 +1,6 @@
 """One sitting of a run of any kind: its folder is claimed, its log is open, its Redis and its Ray are there."""
 
 import contextlib
-import logging
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -10,11 +9,13 @@ from cluster.buffer.address import BufferAddress
 from cluster.buffer.connection import connect, require_server
 from cluster.buffer.push import Limits
 from cluster.buffer.server import PrivateRedis
+from cluster.logs import Origin, log_file
 from cluster.ray_cluster import RayCluster, available_cores, ray_cluster
 from cluster.run_folder import RunFolder
 from cluster.run_session import RunSession
 from cluster.services import RedisServices
 from cluster.stopping import StopRequest
+from cluster.tensorboard import require_tensorboard
 from distill.config import Settings, flatten
 from distill.errors import ConfigError
 from learner.trainer import choose_device
@@ -80,27 +81,26 @@ def open_sitting(
     """
     config = settings.buffer
     number = len(folder.rows(SITTINGS))
-    handler = logging.FileHandler(folder.path / "run.log")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.getLogger().addHandler(handler)
-    try:
-        with folder.claim(), StopRequest() as stop, contextlib.ExitStack() as stack:
-            server = None if config.buffer else stack.enter_context(PrivateRedis(folder.redis))
-            url = config.buffer or (server.url if server else "")
-            limits = Limits(config.capacity, config.backlog, config.shards, readers)
-            services = RedisServices(BufferAddress(url, folder.name, tuple(games), limits), folder.path)
-            folder.append(SITTINGS, {"sitting": number})
-            cluster = RayCluster(available_cores())
-            if on_ray:
-                cluster = stack.enter_context(ray_cluster(settings.general.address, config))
-            yield Sitting(services, number, cluster, stop, server)
-    finally:
-        logging.getLogger().removeHandler(handler)
-        handler.close()
+    origin = Origin(folder.name, settings.command)
+    with (
+        log_file(folder.path / "run.log", origin, as_json=settings.monitoring.log_json),
+        folder.claim(),
+        StopRequest() as stop,
+        contextlib.ExitStack() as stack,
+    ):
+        server = None if config.buffer else stack.enter_context(PrivateRedis(folder.redis))
+        url = config.buffer or (server.url if server else "")
+        limits = Limits(config.capacity, config.backlog, config.shards, readers)
+        services = RedisServices(BufferAddress(url, folder.name, tuple(games), limits), folder.path)
+        folder.append(SITTINGS, {"sitting": number})
+        cluster = RayCluster(available_cores())
+        if on_ray:
+            cluster = stack.enter_context(ray_cluster(settings.general.address, config))
+        yield Sitting(services, number, cluster, stop, server)
 
 
-def require_device_and_buffer(config: Settings) -> None:
-    """Find out before anything is made whether the learner's device and the user's Redis are there.
+def require_surroundings(config: Settings) -> None:
+    """Find out before anything is made whether the learner's device, the user's Redis and wanted extras are there.
 
     Raises:
         DistillError: with what is missing.
@@ -111,6 +111,8 @@ def require_device_and_buffer(config: Settings) -> None:
     if config.buffer.buffer is not None:
         with connect(config.buffer.buffer) as client:
             require_server(client)
+    if config.monitoring.tensorboard:
+        require_tensorboard()
 
 
 def require_same(folder: RunFolder, before: Settings, after: Settings, fixed: Sequence[str]) -> None:

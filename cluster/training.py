@@ -1,15 +1,18 @@
 """Sees the training of a session through: what it shows, what it serves, and that it is stopped in any case."""
 
+import contextlib
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
 
+from cluster.dashboard import dashboard
 from cluster.display import Display, View
 from cluster.run_metrics import RunMetrics, serve_metrics
 from cluster.run_session import RunSession
 from cluster.sitting import Sitting
+from cluster.tensorboard import TensorBoard
+from cluster.timing_tree import print_timing
 from distill.config import MonitoringConfig
 
 
@@ -25,7 +28,7 @@ class Training(Protocol):
         ...
 
 
-@contextmanager
+@contextlib.contextmanager
 def trained(
     session: RunSession,
     training: Training,
@@ -46,7 +49,14 @@ def trained(
         roles: of the session's actors.
         console: where to draw.
     """
-    with serve_metrics(config, session, sitting.services, roles) as metrics:
+    with contextlib.ExitStack() as stack:
+        metrics = stack.enter_context(serve_metrics(config, session, sitting.services, roles))
+        if config.dashboard:
+            page = stack.enter_context(dashboard(session.folder.path, config.dashboard_port))
+            session.note(f"dashboard: {page}")
+        if config.tensorboard:
+            board = stack.enter_context(contextlib.closing(TensorBoard(session.folder.path)))
+            session.on_metrics = board.write
         with Display(console, view) as display:
             try:
                 for _ in sitting.over(training.train(), session):
@@ -55,6 +65,7 @@ def trained(
             finally:
                 training.stop()
             display.update()
+        print_timing(session.folder.path, console)
         # What has ended must not look as if it were missing.
         metrics.update(at_once=True)
         yield metrics

@@ -255,6 +255,14 @@ class MonitoringConfig(Section):
     """Address to listen on; everybody who reaches it can read the metrics."""
     metrics_targets: Path | None = None
     """Folder that Prometheus watches, such as docker/prometheus/targets, to write the address into."""
+    dashboard: bool = False
+    """Serve the live page of `distill watch` on this machine while the run lives."""
+    dashboard_port: Annotated[int, Field(ge=0, le=65_535)] = 0
+    """Port of that page; 0 takes a free one and prints it."""
+    tensorboard: bool = False
+    """Write TensorBoard event files into the run's folder."""
+    log_json: bool = False
+    """Write run.log, and log lines elsewhere than on a terminal, as one JSON object a line."""
 
 
 class Settings(Section):

@@ -12,16 +12,18 @@ class LimiterState:
         sampled: transitions sampled since the run began.
         insert_wait_seconds: time during which the feed was not allowed to insert.
         sample_wait_seconds: time during which the learner was not allowed to sample.
+        forfeited: samples that the learner will never make, because it could not when they were due.
     """
 
     inserted: int = 0
     sampled: int = 0
     insert_wait_seconds: float = 0.0
     sample_wait_seconds: float = 0.0
+    forfeited: float = 0.0
 
 
 class SampleToInsertLimiter:
-    """Decides who may go on: surplus = inserted x ratio - sampled is kept between 0 and the window.
+    """Decides who may go on: surplus = inserted x ratio - sampled - forfeited is kept between 0 and the window.
 
     Args:
         ratio: samples per inserted transition, or None for no limit.
@@ -41,14 +43,30 @@ class SampleToInsertLimiter:
         self.sampled = state.sampled
         self.insert_wait_seconds = state.insert_wait_seconds
         self.sample_wait_seconds = state.sample_wait_seconds
+        self.forfeited = state.forfeited
+        self._released = False
+
+    def _surplus(self) -> float:
+        return self.inserted * (self._ratio or 0.0) - self.sampled - self.forfeited
+
+    def forfeit(self) -> None:
+        """Give up the samples that are due: a learner that cannot sample yet must not hold up the actors.
+
+        Where several learners read the same chunks, one that stops reading stops them all.
+        """
+        self.forfeited += max(0.0, self._surplus())
+
+    def release(self) -> None:
+        """Let inserting go on for ever: the learner will sample no more."""
+        self._released = True
 
     def may_sample(self, count: int) -> bool:
         """Return whether `count` more samples keep to the ratio."""
-        return self._ratio is None or self.inserted * self._ratio - self.sampled >= count
+        return self._ratio is None or self._surplus() >= count
 
     def may_insert(self) -> bool:
         """Return whether inserting may go on: the learner is not yet a whole window behind."""
-        return self._ratio is None or self.inserted * self._ratio - self.sampled <= self._ceiling
+        return self._ratio is None or self._released or self._surplus() <= self._ceiling
 
     @property
     def realised_ratio(self) -> float:
@@ -57,4 +75,6 @@ class SampleToInsertLimiter:
 
     def get_state(self) -> LimiterState:
         """Return the counters as they are now."""
-        return LimiterState(self.inserted, self.sampled, self.insert_wait_seconds, self.sample_wait_seconds)
+        return LimiterState(
+            self.inserted, self.sampled, self.insert_wait_seconds, self.sample_wait_seconds, self.forfeited
+        )

@@ -99,7 +99,8 @@ class QTrainer(Trainer):
             directory / "checkpoints" / plan.line,
             threaded=threaded,
         )
-        self._next_candidate = self._candidates_due() + 1
+        # The first candidate is what it begins with: until one is promoted, a student has no teacher.
+        self._next_candidate = self._candidates_due() + (self._version > 0)
         self._publish_for_explorers()
 
     @property

@@ -151,6 +151,8 @@ class Trainer(ABC):
             last = now
             if now - self._checkpointed_at >= self._training.checkpoint_seconds:
                 self.checkpoint()
+        if self.fraction >= 1.0:
+            self.limiter.release()
         mean_loss = {game: losses[game] / counts[game] for game in counts}
         rate = (self.learner.updates - updates_before) / max(1e-9, last - began)
         return self._progress(mean_loss, rate)
@@ -167,8 +169,11 @@ class Trainer(ABC):
             self._publish_at = time.monotonic() + PUBLISH_RETRY_SECONDS
 
     def _may_update(self) -> bool:
+        if not self._is_ready():
+            self.limiter.forfeit()
+            return False
         filled = all(len(replay) >= self._training.min_replay for replay in self.replays.values())
-        return filled and self.limiter.may_sample(self._batch_size) and self._is_ready()
+        return filled and self.limiter.may_sample(self._batch_size)
 
     def _wait(self) -> None:
         if self.feed.failure is not None:

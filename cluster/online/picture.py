@@ -170,7 +170,10 @@ def _draw_steadiness(
     axis.set_ylabel("updates")
     axis.spines[["top"]].set_visible(False)
     lag = axis.twinx()
-    lag.plot(minutes, [row["lag"].get(game, 0.0) for row in rows], color=TEACHER, lw=0.8, label="lag of the labels")
+    lags = [row["lag"].get(game, 0.0) for row in rows]
+    lag.plot(minutes, lags, color=TEACHER, lw=0.8, drawstyle="steps-post", label="lag of the labels")
+    # It keeps to the lower half, where no line of the other axis ends.
+    lag.set_ylim(0.0, 2.0 * max(1.0, *lags, 0.0))
     lag.set_ylabel("versions")
     lag.spines[["top"]].set_visible(False)
     axis.legend(loc="upper left", fontsize="small", frameon=False)

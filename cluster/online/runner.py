@@ -13,7 +13,7 @@ from cluster.online.session import OnlineSession
 from cluster.online.view import OnlineView
 from cluster.placement import place
 from cluster.run_folder import ENVIRONMENT, RunFolder, new_run, open_run
-from cluster.sitting import Sitting, open_sitting, require_device_and_buffer, require_same
+from cluster.sitting import Sitting, open_sitting, require_same, require_surroundings
 from cluster.training import trained
 from distill.errors import ConfigError, RunError
 from distill.games import reset_seed
@@ -38,7 +38,7 @@ def start_online(config: TeachConfig, console: Console) -> RunFolder:
         raise ConfigError(f"games: name one or more, as in `distill {config.command} --game pong`")
     if config.general.initial is not None:
         read_card(config.general.initial)
-    require_device_and_buffer(config)
+    require_surroundings(config)
     folder = new_run(config, list(config.general.games))
     _run(config, folder, console)
     return folder
@@ -58,7 +58,7 @@ def resume_online(path: Path, config: TeachConfig, console: Console) -> RunFolde
     folder, before = open_run(type(config), path)
     with_student = FIXED_WITH_STUDENT if isinstance(config, OnlineConfig) else ()
     require_same(folder, before, config, (*FIXED_SETTINGS, *with_student))
-    require_device_and_buffer(config)
+    require_surroundings(config)
     with folder.claim():
         folder.write_config(config, folder.name, list(config.general.games), folder.path.parent)
     _run(config, folder, console)

@@ -8,7 +8,7 @@ from typing import Any
 from actors.evaluating_actor import EvaluationTask
 from actors.evaluator import Evaluation
 from cluster.coordinator import FRESH, Line, LineState, Orders
-from cluster.run_session import EVALUATIONS, METRICS, RunSession
+from cluster.run_session import EVALUATIONS, RunSession
 from cluster.services import RedisServices
 from distill.errors import DistillError
 from distill.games import action_count
@@ -81,7 +81,7 @@ class OnlineSession(RunSession):
 
     def write_metrics(self) -> None:
         """Write a line of metrics."""
-        self.folder.append(METRICS, self.metrics())
+        self.append_metrics(self.metrics())
 
     def on_orders(self, orders: Orders) -> None:
         """Take the coordinator's answer."""

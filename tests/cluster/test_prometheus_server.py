@@ -16,8 +16,11 @@ import pytest
 from buffer_support import until
 from grafana_support import expressions, filled_in
 from prometheus_support import PROMETHEUS, binary, rules
-from run_support import Sandbox, new_sandbox
+from run_support import Sandbox, new_sandbox, rows
 
+from cluster.buffer.connection import connect
+from cluster.buffer.ownership import running_server
+from cluster.buffer.push import EncodedChunk, Limits, Pusher
 from cluster.metrics.exporter import Exporter
 from cluster.metrics.target import announced
 
@@ -94,6 +97,13 @@ def test_every_rule_and_every_panel_has_data_in_a_real_run(server: Server, sandb
     wanted |= {filled_in(expression, "run") for name in ("run", "fleet") for expression in expressions(name)}
     options = ("--games", "breakout", "--updates", "1000000", "--eval-every", "50", "--checkpoint-seconds", "1")
     run = sandbox.train("run", *options, "--metrics-targets", str(server.targets))
+    run.until(lambda: rows(sandbox.run("run"), "metrics.jsonl"), "the first line of metrics")
+    # Without a firing alert the panels that show alerts have nothing to show.
+    url = running_server(sandbox.run("run").resolve() / "redis")
+    assert url is not None
+    with connect(url) as client:
+        damaged = EncodedChunk("a" * 16, 0, 16, b"damaged")
+        Pusher(client, "run", "breakout", Limits(100_000, 100_000)).push([damaged], {})
     for expression in sorted(wanted):
         run.until(lambda asked=expression: server.query(asked) != [], f"data of {expression}", 120.0)
     (up,) = server.query('up{run="run"}')

@@ -46,3 +46,25 @@ def test_state_round_trip() -> None:
     assert limiter.realised_ratio == 3.5
     assert limiter.may_sample(5)
     assert not limiter.may_sample(6)
+
+
+def test_what_is_forfeited_is_neither_sampled_later_nor_holds_up_inserting():
+    limiter = SampleToInsertLimiter(4.0, 100.0, 0)
+    limiter.inserted = 1_000
+    assert not limiter.may_insert()
+    limiter.forfeit()
+    assert limiter.may_insert()
+    assert not limiter.may_sample(1)
+    limiter.inserted += 10
+    assert limiter.may_sample(40)
+    assert not limiter.may_sample(41)
+    again = SampleToInsertLimiter(4.0, 100.0, 0, limiter.get_state())
+    assert again.may_sample(40)
+    assert not again.may_sample(41)
+
+
+def test_a_learner_that_has_ended_holds_up_nobody():
+    limiter = SampleToInsertLimiter(4.0, 100.0, 0)
+    limiter.inserted = 1_000
+    limiter.release()
+    assert limiter.may_insert()

@@ -57,8 +57,8 @@ def test_explorers_get_a_version_at_once_and_candidates_come_by_steps(
     assert progress.updates == 100
     assert progress.inserted == {GAME: 400}
     assert (progress.line, progress.done) == ("pong", False)
-    assert progress.version == candidates.resolve("latest") == 2, "400 steps have passed 160 and 320"
-    network, card = load_model(candidates.fetch(2))
+    assert progress.version == candidates.resolve("latest") == 3, "the first one, and 400 steps have passed 160 and 320"
+    network, card = load_model(candidates.fetch(3))
     assert (card.kind, card.actions) == ("teacher", ACTIONS)
     assert card.training["method"] == "3-step Double DQN"
     assert 320 <= card.training["transitions"][GAME] <= 400

@@ -1,5 +1,7 @@
 """The trainer on a real Redis: waits for data, publishes, checkpoints, resumes where it was."""
 
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,8 @@ from cluster.buffer.server import PrivateRedis
 from cluster.services import RedisServices
 from cluster.session import student_plan
 from distill.errors import RunError
-from distill.models import load_model
+from distill.models import ModelCard, load_model, model_bytes
+from distill.networks import ARCHITECTURES, QNetwork
 from learner.student_trainer import StudentTrainer
 from learner.trainer import choose_device
 
@@ -114,6 +117,74 @@ def test_an_unreachable_registry_delays_the_version_but_not_the_training(
     assert progress.version == 0
     trainer.checkpoint()
     trainer.feed.close()
+
+
+def taught(services: RedisServices, directory: Path, labels: str) -> StudentTrainer:
+    """Return a trainer whose teachers are the best of other lines, with all chunks that were pushed."""
+    config = tiny_config({"sample_to_insert": 8.0, "sample_to_insert_window": 600.0})
+    plan = replace(student_plan(config), teachers={game: game for game in ACTIONS}, labels=labels)
+    trainer = StudentTrainer(plan, ACTIONS, services, directory, threaded=False)
+    trainer.advance(60.0)
+    return trainer
+
+
+def promote(services: RedisServices, game: str, seed: int) -> tuple[int, QNetwork]:
+    torch.manual_seed(seed)
+    architecture = ARCHITECTURES["one_percent"]
+    network = QNetwork(architecture, {game: ACTIONS[game]})
+    registry = services.registry(game)
+    version = registry.publish(model_bytes(network, ModelCard("teacher", architecture, network.actions)), {})
+    registry.assign("best", version)
+    return version, network
+
+
+def until_taught(trainer: StudentTrainer, versions: dict[str, int]) -> None:
+    deadline = time.monotonic() + 30.0
+    while trainer.taught_by() != versions:
+        assert time.monotonic() < deadline
+        trainer.advance(0.05)
+
+
+def test_without_a_teacher_it_reads_on_and_makes_no_update(services: RedisServices, tmp_path: Path) -> None:
+    trainer = taught(services, tmp_path, "fresh")
+    while trainer.advance(0.1).inserted != dict.fromkeys(ACTIONS, 20 * STEPS):
+        pass
+    assert trainer.learner.updates == 0
+    versions = {game: promote(services, game, 1)[0] for game in ACTIONS}
+    until_taught(trainer, versions)
+    assert trainer.learner.updates == 0, "what came while it had no teacher is not made up for"
+    for game, count in ACTIONS.items():
+        push(services, game, [learnable_chunk(game, count, sequence) for sequence in range(20, 24)])
+    trainer.advance(60.0)
+    assert trainer.learner.updates == 8 * STEPS * 8 // 16
+    trainer.close()
+
+
+def test_fresh_labels_are_those_of_the_best_teacher(services: RedisServices, tmp_path: Path) -> None:
+    trainer = taught(services, tmp_path, "fresh")
+    until_taught(trainer, {game: promote(services, game, 1)[0] for game in ACTIONS})
+    version, second = promote(services, "pong", 2)
+    until_taught(trainer, {"breakout": 1, "pong": version})
+    frames = torch.randint(0, 256, (5, 4, 84, 84), dtype=torch.uint8)
+    with torch.inference_mode():
+        assert torch.equal(trainer._labels(frames, "pong"), second(frames, "pong"))
+    trainer.close()
+
+
+def test_stored_labels_of_older_teachers_are_dropped(services: RedisServices, tmp_path: Path) -> None:
+    trainer = taught(services, tmp_path, "stored")
+    while trainer.advance(0.1).inserted != dict.fromkeys(ACTIONS, 20 * STEPS):
+        pass
+    until_taught(trainer, {game: promote(services, game, 1)[0] for game in ACTIONS})
+    assert [len(trainer.replays[game]) for game in ACTIONS] == [0, 0], "they were labelled by version 0"
+    stale = [learnable_chunk("pong", 6, sequence) for sequence in range(20, 23)]
+    current = [replace(c, header=replace(c.header, teacher_version=1, life="b" * 8, sequence=0)) for c in stale[:1]]
+    push(services, "pong", [*stale, *current])
+    while trainer.feed.poll():
+        pass
+    assert trainer.feed.stale == 3 * STEPS
+    assert len(trainer.replays["pong"]) == STEPS
+    trainer.close()
 
 
 def test_devices() -> None:

@@ -1,0 +1,42 @@
+"""`distill report`: one HTML file about one run or several."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from pydantic import Field
+from rich.console import Console
+
+from cluster.commands.options import parse_options, require_folder
+from cluster.report.page import document
+from cluster.report.run_data import read_runs
+from distill.config import Section
+from distill.errors import ConfigError, RunError
+from distill.files import write_atomically
+
+
+class ReportOptions(Section):
+    """Write one self-contained HTML file about runs: scores, curves, films, times and what differs between them."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Folders of the runs; they may be finished or not."""
+    out: Path = Path("report.html")
+    """File to write."""
+    video_megabytes: Annotated[float, Field(ge=0.0, le=1_000.0)] = 20.0
+    """Most megabytes of films to put into it; what does not fit is named instead."""
+
+
+def command(arguments: Sequence[str], console: Console) -> None:
+    """Write a report."""
+    options = parse_options(ReportOptions, arguments, "report", ReportOptions.__doc__ or "")
+    if not options.runs:
+        raise ConfigError("report: name the folder of a run, or of several; `distill runs` lists them")
+    require_folder(options.out)
+    runs = read_runs(options.runs)
+    text = document(runs, round(options.video_megabytes * 1e6))
+    try:
+        write_atomically(options.out, text.encode())
+    except OSError as error:
+        raise RunError(f"report {options.out}: cannot be written: {error.strerror}; check the folder") from error
+    console.print(f"report: {options.out} ({len(text) / 1e6:.1f} MB)", soft_wrap=True)

@@ -1,0 +1,108 @@
+"""Log lines that say where they come from: run, role and game; as text, or as one JSON object a line.
+
+A record may name another game than its process, with `log.info(..., extra={"game": game})`; so it may run and role.
+"""
+
+import contextlib
+import json
+import logging
+import traceback
+from collections.abc import Generator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a process's log lines come from; what is not known is None.
+
+    Attributes:
+        run: name of the run.
+        role: of the process, for example `learner`.
+        game: that the process works for, if it is only one.
+    """
+
+    run: str | None = None
+    role: str | None = None
+    game: str | None = None
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, run, role and game where known, exception if there is one.
+
+    Args:
+        origin: of records that do not say it themselves.
+    """
+
+    def __init__(self, origin: Origin) -> None:
+        super().__init__()
+        self._origin = origin
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_known(record, self._origin),
+        }
+        if record.exc_info and record.exc_info[1] is not None:
+            error = record.exc_info[1]
+            line["exception"] = {
+                "type": type(error).__qualname__,
+                "message": str(error),
+                "traceback": "".join(traceback.format_exception(error)),
+            }
+        if record.stack_info:
+            line["stack"] = record.stack_info
+        return json.dumps(line)
+
+
+class PlainFormatter(logging.Formatter):
+    """A line of text with the same fields, and the traceback of an exception below it.
+
+    Args:
+        origin: of records that do not say it themselves.
+    """
+
+    def __init__(self, origin: Origin) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s%(origin)s: %(message)s")
+        self._origin = origin
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        known = _known(record, self._origin)
+        record.origin = f" [{' '.join(f'{name}={value}' for name, value in known.items())}]" if known else ""
+        return super().format(record)
+
+
+def formatter(origin: Origin, *, as_json: bool) -> logging.Formatter:
+    """Return the formatter for a handler of a process."""
+    return JsonFormatter(origin) if as_json else PlainFormatter(origin)
+
+
+@contextlib.contextmanager
+def log_file(path: Path, origin: Origin, *, as_json: bool) -> Generator[None]:
+    """Append all log lines of this process to a file too; as JSON, those on standard error are JSON as well."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(formatter(origin, as_json=as_json))
+    root = logging.getLogger()
+    plain = [(other, other.formatter) for other in root.handlers if type(other) is logging.StreamHandler]
+    for other, _ in plain if as_json else ():
+        other.setFormatter(handler.formatter)
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()
+        for other, before in plain:
+            other.setFormatter(before)
+
+
+def _known(record: logging.LogRecord, origin: Origin) -> dict[str, str]:
+    values = {name: getattr(record, name, None) or value for name, value in asdict(origin).items()}
+    return {name: str(value) for name, value in values.items() if value is not None}

@@ -1,0 +1,168 @@
+"""The curves of a report: scores, losses, rates."""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import TypeVar
+
+import numpy as np
+
+from cluster.report.chart import Level, Points, Series, line_chart
+from cluster.report.html import Html
+from cluster.report.records import CollectorPoint, LearnerPoint, Look, Player
+from cluster.report.run_data import RunData
+from distill.games import reference_score
+from distill.scores import mean_interval
+from learner.student_trainer import LINE
+
+_PAUSE_SECONDS = 120.0
+"""A longer gap between lines of metrics is a pause between two sittings."""
+
+_RATE_SECONDS = 20.0
+"""Rates are means over this time, or less in a run that has few lines of metrics."""
+_LEAST_RATES = 30
+T = TypeVar("T")
+
+
+def score_figures(runs: Sequence[RunData], games: Sequence[str]) -> list[Html]:
+    """Return one figure a game: scores during the runs, with what the students should reach."""
+    by_updates = all(run.command == "run" for run in runs)
+    figures: list[Html | None] = []
+    for game in games:
+        series: list[Series] = []
+        levels: list[Level] = []
+        for number, run in enumerate(runs):
+            series += _scores_of(run, number, game, by_updates=by_updates)
+            teacher = run.final.get(("teacher", game))
+            if teacher is not None and run.command == "run":
+                levels.append(Level(f"{run.name}, teacher", number, teacher.mean))
+        if reference := reference_score(game):
+            levels.append(Level("random play", None, reference.random))
+        x_label = "learner updates" if by_updates else "minutes of training"
+        figures.append(line_chart(game, x_label, "raw score per episode", series, levels))
+    return [figure for figure in figures if figure is not None]
+
+
+def loss_figures(runs: Sequence[RunData], games: Sequence[str]) -> list[Html]:
+    """Return one figure a game and kind of learner: the training loss."""
+    figures: list[Html | None] = []
+    for title, wanted in (("student", True), ("Q-learner", False)):
+        for game in games:
+            series = [
+                Series(f"{run.name}, {title}", number, [(point.updates, point.loss[game]) for point in points])
+                for number, run in enumerate(runs)
+                for line in run.lines
+                if (line == LINE) is wanted
+                if (points := [point for point in run.learner(line) if game in point.loss])
+            ]
+            figures.append(line_chart(f"{game}, {title}", "learner updates", "loss per observation", series, log=True))
+    return [figure for figure in figures if figure is not None]
+
+
+def rate_figures(runs: Sequence[RunData]) -> list[Html]:
+    """Return figures of how fast learners and collecting actors were, and of how they were held together."""
+    collected = [Series(run.name, number, collected_per_second(run)) for number, run in enumerate(runs) if run.metrics]
+    figures: list[Html | None] = [
+        _of_learners(runs, "updates per second", _updates_per_second),
+        line_chart("transitions collected", "minutes since the start", "transitions per second", collected),
+        _of_learners(
+            runs, "samples per inserted transition", lambda points: [(p.seconds / 60.0, p.ratio) for p in points]
+        ),
+    ]
+    if any(point.lag for run in runs for line in run.lines for point in run.learner(line)):
+        figures.append(_of_learners(runs, "versions behind the newest", _lag))
+    return [figure for figure in figures if figure is not None]
+
+
+def collected_per_second(run: RunData) -> list[tuple[float, float]]:
+    """Return minutes since the first line of metrics, and transitions per second of all collecting actors together."""
+    rates: list[tuple[float, float]] = []
+    for before, after in pairwise(_spaced(run.metrics, lambda point: point.time)):
+        passed = after.time - before.time
+        if 0.0 < passed < _PAUSE_SECONDS:
+            gained = sum(
+                transitions_gained(before.collectors.get(name), collector)
+                for name, collector in after.collectors.items()
+            )
+            rates.append(((after.time - run.metrics[0].time) / 60.0, gained / passed))
+    return rates
+
+
+def transitions_gained(before: CollectorPoint | None, after: CollectorPoint) -> int:
+    """Return what an actor collected between two points; one that was started again counts from 0."""
+    if before is None or after.transitions < before.transitions:
+        return after.transitions
+    return after.transitions - before.transitions
+
+
+def _scores_of(run: RunData, number: int, game: str, *, by_updates: bool) -> list[Series]:
+    students = _first_looks(run, game, "student", by_updates=by_updates)
+    candidates = _first_looks(run, game, "candidate", by_updates=by_updates)
+    series: list[Series] = []
+    if candidates:
+        # With a student in the figure the candidates are only where its teachers come from.
+        style = "markers" if run.command == "online" else "marked"
+        points = [(x, float(np.mean(look.scores))) for x, look in candidates]
+        series.append(Series(f"{run.name}, Q-learner's candidate", number, points, style=style))
+    at = {(look.line, look.version): x for x, look in candidates}
+    for line, promotions in run.promotions.items():
+        steps = [
+            (at[line, promotion.version], float(promotion.scores[game]["mean"]))
+            for promotion in promotions
+            if (line, promotion.version) in at and game in promotion.scores
+        ]
+        if steps:
+            series.append(Series(f"{run.name}, best Q-learner so far", number, steps, style="steps"))
+    if students:
+        points = [(x, float(np.mean(look.scores))) for x, look in students]
+        bands = [
+            mean_interval(look.scores) or (mean, mean) for (_, look), (_, mean) in zip(students, points, strict=True)
+        ]
+        series.append(Series(f"{run.name}, student", number, points, bands, "marked"))
+    return series
+
+
+def _first_looks(run: RunData, game: str, player: Player, *, by_updates: bool) -> list[tuple[float, Look]]:
+    """Return x and look of every version; only versions that are nearly the best get later looks, of another size."""
+    found: list[tuple[float, Look]] = []
+    for look in run.looks:
+        if (look.player, look.game, look.block) == (player, game, 0):
+            seconds = run.seconds_at(look)
+            x = look.updates if by_updates else None if seconds is None else seconds / 60.0
+            if x is not None:
+                found.append((float(x), look))
+    return sorted(found, key=lambda pair: pair[0])
+
+
+def _of_learners(
+    runs: Sequence[RunData], title: str, values: Callable[[Sequence[LearnerPoint]], Points]
+) -> Html | None:
+    series: list[Series] = []
+    for number, run in enumerate(runs):
+        for line in run.lines:
+            label = f"{run.name}, {'student' if line == LINE else f'Q-learner {line}'}"
+            style = "line" if line == LINE else "dashed"
+            series.append(Series(label, number, values(run.learner(line)), style=style))
+    return line_chart(title, "minutes of training", title, series)
+
+
+def _updates_per_second(points: Sequence[LearnerPoint]) -> list[tuple[float, float]]:
+    return [
+        (after.seconds / 60.0, (after.updates - before.updates) / (after.seconds - before.seconds))
+        for before, after in pairwise(_spaced(points, lambda point: point.seconds))
+    ]
+
+
+def _spaced(points: Sequence[T], seconds: Callable[[T], float]) -> list[T]:
+    """Leave out points until there is time between them: in a few seconds, chunks come by ones and twos."""
+    if not points:
+        return []
+    least = min(_RATE_SECONDS, (seconds(points[-1]) - seconds(points[0])) / _LEAST_RATES)
+    kept = [points[0]]
+    for point in points[1:]:
+        if seconds(point) - seconds(kept[-1]) > least:
+            kept.append(point)
+    return kept
+
+
+def _lag(points: Sequence[LearnerPoint]) -> list[tuple[float, float]]:
+    return [(point.seconds / 60.0, max(point.lag.values())) for point in points if point.lag]

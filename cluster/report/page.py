@@ -1,0 +1,114 @@
+"""Puts a report together: one HTML document that needs nothing from anywhere else."""
+
+import time
+from collections.abc import Sequence
+from importlib.resources import files
+
+from cluster.report.conditions import conditions
+from cluster.report.curves import loss_figures, rate_figures, score_figures
+from cluster.report.html import Content, Html, element, join
+from cluster.report.legend import learners_legend, lines_legend, profiles_legend, runs_legend
+from cluster.report.overview_section import configuration, notes_list, runs_table
+from cluster.report.process_section import timing, versions
+from cluster.report.profiles import profile_figures
+from cluster.report.run_data import RunData
+from cluster.report.scores_section import aggregate_tables, game_tables, ratio_chart
+from cluster.report.videos_section import videos
+
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; media-src data:; img-src data:"
+"""Lets the browser fetch nothing and run nothing, whatever names and messages of a run may contain."""
+
+
+def document(runs: Sequence[RunData], video_bytes: int) -> str:
+    """Return the report of runs as HTML.
+
+    Args:
+        runs: what to report, in this order.
+        video_bytes: how many bytes of films may be put into it.
+    """
+    title = f"Distillation report: {', '.join(run.name for run in runs)}"
+    games = list(dict.fromkeys(game for run in runs for game in run.games))
+    groups = conditions(runs)
+    sections = [
+        _section("overview", "Overview", runs_table(runs, groups), element("h3", "Remarks"), notes_list(runs)),
+        _section("scores", "Scores", *_scores(runs, games)),
+        _section("aggregates", "Aggregates", aggregate_tables(groups)),
+        _section("curves", "Curves", *_curves(runs, games)),
+        _section("videos", "Videos", videos(runs, video_bytes)),
+        _section("timing", "Time", timing(runs)),
+        _section("versions", "Versions", versions(runs)),
+        _section("configuration", "Configuration", configuration(runs)),
+        _section("methods", "Methods", _methods()),
+    ]
+    links = [element("a", name, href=f"#{key}") for key, name, _ in sections]
+    made = time.strftime("%Y-%m-%d %H:%M %Z")
+    style = Html(files("cluster.report").joinpath("report.css").read_text(encoding="utf-8"))
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("title", title),
+        element("style", style),
+    )
+    body = element(
+        "body",
+        element("a", "To the scores", class_="skip", href="#scores"),
+        element("header", element("h1", title), element("p", f"Made {made}", class_="note")),
+        element("nav", links, aria_label="Sections"),
+        element("main", [section for _, _, section in sections]),
+    )
+    return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
+
+
+def _section(key: str, title: str, *content: Content) -> tuple[str, str, Html]:
+    return key, title, element("section", element("h2", title), *content, id=key, aria_label=title)
+
+
+def _scores(runs: Sequence[RunData], games: Sequence[str]) -> list[Html]:
+    chart = ratio_chart(runs)
+    figures = [*([chart] if chart else []), *profile_figures(runs, games)]
+    parts = [game_tables(runs, games)]
+    if figures:
+        parts += [runs_legend(runs), profiles_legend(runs), _figures(figures)]
+    return parts
+
+
+def _curves(runs: Sequence[RunData], games: Sequence[str]) -> list[Html]:
+    parts: list[Html] = []
+    if len(runs) > 1:
+        parts.append(runs_legend(runs))
+    if scores := score_figures(runs, games):
+        parts += [element("h3", "Score"), lines_legend(runs), _figures(scores)]
+    if losses := loss_figures(runs, games):
+        parts += [element("h3", "Loss"), _figures(losses)]
+    if rates := rate_figures(runs):
+        legend = [learners_legend(runs)] if any(run.command != "run" for run in runs) else []
+        parts += [element("h3", "Pace"), *legend, _figures(rates)]
+    return parts or [element("p", "The runs have written neither metrics nor evaluations.")]
+
+
+def _figures(figures: Sequence[Html]) -> Html:
+    return element("div", figures, class_="figures") if figures else join()
+
+
+def _methods() -> Html:
+    """Return how the numbers were computed."""
+    sentences = (
+        "Scores are raw rewards summed over whole episodes. Intervals are 95 % percentiles of 2,000 bootstrap"
+        " resamples, drawn within each game and player.",
+        "Human-normalised is (score - random) / (human - random) of the student, or of the Q-learner in a run without"
+        " a student; a game without reference scores has none."
+        " The ratio student / teacher is taken above random play where the random score is negative or the"
+        " teacher's is not above it.",
+        "IQM is the interquartile mean: the mean without the lowest and the highest quarter of all scores together."
+        " P(X > Y) is Mann and Whitney's U over the number of pairs, ties as one half, averaged over games. Both are"
+        " as rliable defines them (Agarwal et al. 2021, Deep reinforcement learning at the edge of the statistical"
+        " precipice).",
+        "A condition is the set of runs whose settings are the same but for name, folder, seed, Redis and films;"
+        " teachers are told apart by the names of their files.",
+        "Rates are means over 20 s, in short runs over less; curves of more than 240 points show means of"
+        " neighbours. What a resumed run did again is shown once.",
+    )
+    return join([element("p", sentence) for sentence in sentences])

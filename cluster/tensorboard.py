@@ -1,0 +1,61 @@
+"""TensorBoard event files of a run, written on request from the same figures as `metrics.jsonl`."""
+
+import importlib.util
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from distill.errors import ConfigError
+
+FOLDER = "tensorboard"
+_LEFT_OUT = ("time", "updates")
+"""Not worth a curve: the one is on every point, the other is the axis."""
+
+
+class _Writer(Protocol):
+    def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class TensorBoard:
+    """Writes every number of a line of metrics as a scalar, over the learner's updates.
+
+    Args:
+        folder: the run's; event files go to `tensorboard` in it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        from torch.utils.tensorboard.writer import SummaryWriter  # noqa: PLC0415 - an extra that few install
+
+        self._writer: _Writer = SummaryWriter(str(folder / FOLDER))
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Write the numbers of one line of metrics, each under its path such as `loss/pong`."""
+        for tag, value in scalars(row):
+            self._writer.add_scalar(tag, value, int(row["updates"]))
+
+    def close(self) -> None:
+        """Bring everything to the disk."""
+        self._writer.close()
+
+
+def require_tensorboard() -> None:
+    """Check that the package is installed.
+
+    Raises:
+        ConfigError: if it is not.
+    """
+    if importlib.util.find_spec("tensorboard") is None:
+        raise ConfigError(
+            "tensorboard: expected the package of that name, found none; pip install 'policy-distillery[tensorboard]'"
+        )
+
+
+def scalars(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Yield every number in a nested mapping with its path; truth values and texts are left out."""
+    for key, value in row.items():
+        if isinstance(value, Mapping):
+            yield from scalars(value, f"{prefix}{key}/")
+        elif isinstance(value, (int, float)) and not isinstance(value, bool) and f"{prefix}{key}" not in _LEFT_OUT:
+            yield f"{prefix}{key}", float(value)

@@ -1,0 +1,139 @@
+"""Who plays: which models of a run's folder are its newest student and its teacher, by game."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from actors.policy import Policy, warm_policy
+from cluster.model_mirror import ModelMirror, mirrored_lines
+from cluster.run_folder import RunFolder
+from distill.config import RunConfig, Settings
+from distill.errors import RunError
+from distill.models import load_model, read_bounded
+from distill.networks import QNetwork
+from distill.teach_config import OnlineConfig
+from distill.teachers import choose_teachers
+from learner.student_trainer import LINE
+
+Who = Literal["student", "teacher"]
+ROLES: tuple[Who, ...] = ("student", "teacher")
+LOOK_SECONDS = 2.0
+"""How long a version is taken for the newest before the folder is looked at again."""
+
+
+@dataclass(frozen=True)
+class Player:
+    """A model that plays.
+
+    Attributes:
+        version: its version, 0 for a file.
+        line: its line of models, None for a file.
+        path: the file, None for a version of a line.
+    """
+
+    version: int
+    line: str | None = None
+    path: Path | None = None
+
+
+def titles(config: Settings) -> Mapping[Who, str]:
+    """Return what the two players of a run are called.
+
+    Nobody is distilled by `distill teach`: its newest candidate plays in the student's place, beside its best.
+    """
+    if isinstance(config, RunConfig | OnlineConfig):
+        return {"student": "Student", "teacher": "Teacher"}
+    return {"student": "Candidate", "teacher": "Best"}
+
+
+class Cast:
+    """Finds and loads the models of a run.
+
+    Args:
+        folder: the run's folder; nothing is written there.
+        config: the run's configuration.
+    """
+
+    def __init__(self, folder: RunFolder, config: Settings) -> None:
+        self._folder = folder
+        self._config = config
+        self._looked: dict[tuple[Who, str], tuple[float, Player | None]] = {}
+        self._networks: dict[str | Path, tuple[Player, QNetwork]] = {}
+        self._policies: dict[tuple[Who, str], tuple[Player, Policy]] = {}
+
+    def player(self, who: Who, game: str) -> Player | None:
+        """Return who plays a game now, None if there is no such model yet.
+
+        Raises:
+            DistillError: if teacher files or the copy of the models are damaged or gone.
+        """
+        key = who, game
+        at, found = self._looked.get(key, (float("-inf"), None))
+        if time.monotonic() - at > LOOK_SECONDS:
+            found = self._look(who, game)
+            self._looked[key] = time.monotonic(), found
+        return found
+
+    def policy(self, who: Who, game: str, player: Player) -> Policy:
+        """Return a player's policy for a game.
+
+        Raises:
+            DistillError: if its model is damaged, gone, or does not play the game.
+        """
+        key = who, game
+        if key not in self._policies or self._policies[key][0] != player:
+            network = self._network(player)
+            if game not in network.actions:
+                raise RunError(f"{_name(player)}: plays {', '.join(network.actions)}, not {game}")
+            self._policies[key] = player, warm_policy(network, game)
+        return self._policies[key][1]
+
+    def _look(self, who: Who, game: str) -> Player | None:
+        if who == "teacher" and isinstance(self._config, RunConfig):
+            general = self._config.general
+            return Player(0, path=choose_teachers(general.teachers, general.games)[game].path)
+        if who == "student" and isinstance(self._config, RunConfig | OnlineConfig):
+            line, name = LINE, "latest"
+        else:
+            line = game if isinstance(self._config, OnlineConfig) else "-".join(self._config.general.games)
+            name = "latest" if who == "student" else "best"
+        # A mirror makes its folder if it is not there, so it is opened only where it is.
+        if line not in mirrored_lines(self._folder.path):
+            return None
+        version = ModelMirror(self._folder.path, line).names().get(name)
+        return None if version is None else Player(version, line)
+
+    def _network(self, player: Player) -> QNetwork:
+        """Return a player's network; the student's is the same for all games."""
+        place = player.line or player.path
+        assert place is not None, "a player has a line or a path"
+        if place not in self._networks or self._networks[place][0] != player:
+            self._networks[place] = player, load_model(self._bytes(player))[0]
+        return self._networks[place][1]
+
+    def _bytes(self, player: Player) -> bytes:
+        if player.path is not None:
+            return read_bounded(player.path)
+        assert player.line is not None, "a player has a line or a path"
+        data = ModelMirror(self._folder.path, player.line).data(player.version)
+        if data is None:
+            raise RunError(f"{_name(player)}: the run's folder does not hold its weights any more")
+        return data
+
+
+def teacher_scores(config: Settings) -> dict[str, float | None]:
+    """Return the mean score on the card of every teacher file; empty for a run whose teachers are learned.
+
+    Raises:
+        DistillError: if a file is damaged or gone.
+    """
+    if not isinstance(config, RunConfig):
+        return {}
+    teachers = choose_teachers(config.general.teachers, config.general.games)
+    return {game: sum(t.scores) / len(t.scores) if t.scores else None for game, t in teachers.items()}
+
+
+def _name(player: Player) -> str:
+    return str(player.path) if player.path is not None else f"{player.line} {player.version}"

@@ -1,0 +1,108 @@
+"""How good student and teacher are over time, by game: from evaluations, promotions and model cards."""
+
+import functools
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from cluster.ledger import Promotion
+from cluster.online.picture import Point, points_of
+from distill.games import reference_score
+from distill.scores import mean_interval, score_ratio
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def run_points(evaluations: Rows, game: str, updates: Sequence[int], minutes: Sequence[float]) -> list[Point]:
+    """Return the student's evaluations of `distill run` at a game.
+
+    Args:
+        evaluations: lines of `evaluations.jsonl`.
+        game: ROM name.
+        updates: updates of the learner, growing.
+        minutes: minutes of training at these; evaluations know only their updates.
+    """
+    if not updates:
+        return []
+    found = [row for row in evaluations if game in row["games"]]
+    times = np.interp([row["updates"] for row in found], updates, minutes)
+    return [
+        Point(row["version"], float(at), tuple(row["games"][game]["scores"]))
+        for row, at in zip(found, times, strict=True)
+    ]
+
+
+def line_points(evaluations: Rows, line: str, game: str) -> list[Point]:
+    """Return the first looks at the versions of a line, in a run with Q-learners."""
+    return points_of(evaluations, line, game)
+
+
+def teacher_steps(promotions: Sequence[Promotion], game: str, candidates: Sequence[Point]) -> list[tuple[float, float]]:
+    """Return minutes and mean score of every promotion, by time."""
+    minutes = {point.version: point.minutes for point in candidates}
+    return sorted(
+        (minutes[promotion.version], float(promotion.scores[game]["mean"]))
+        for promotion in promotions
+        if promotion.version in minutes and game in promotion.scores
+    )
+
+
+def score_document(
+    game: str, students: Sequence[Point], candidates: Sequence[Point], teacher: Sequence[tuple[float, float]]
+) -> dict[str, Any]:
+    """Return the curves of one game for the page.
+
+    Args:
+        game: ROM name.
+        students: evaluations of the student.
+        candidates: evaluations of a Q-learner's candidates.
+        teacher: minutes and mean score of the teacher from then on, by time.
+    """
+    reference = reference_score(game)
+    return {
+        "student": [_point(point) for point in students],
+        "candidate": [_point(point) for point in candidates],
+        "teacher": [list(step) for step in teacher],
+        "random": None if reference is None else reference.random,
+        "ratio": [
+            [round(point.minutes, 3), ratio]
+            for point in students
+            if (ratio := _ratio(game, point, teacher)) is not None
+        ],
+    }
+
+
+def mean_ratio(games: Sequence[Mapping[str, Any]]) -> list[list[float]]:
+    """Return the mean of the games' ratios at the times at which all games have one."""
+    by_time: dict[float, list[float]] = {}
+    for game in games:
+        for minutes, ratio in game["scores"]["ratio"]:
+            by_time.setdefault(minutes, []).append(ratio)
+    return [[minutes, fmean(ratios)] for minutes, ratios in sorted(by_time.items()) if len(ratios) == len(games)]
+
+
+def _point(point: Point) -> dict[str, Any]:
+    low, high = _interval(point.scores) or (point.mean, point.mean)
+    return {
+        "minutes": round(point.minutes, 3),
+        "mean": point.mean,
+        "low": low,
+        "high": high,
+        "version": point.version,
+        "episodes": len(point.scores),
+    }
+
+
+@functools.lru_cache(maxsize=10_000)
+def _interval(scores: tuple[float, ...]) -> tuple[float, float] | None:
+    """Return the interval of a mean; the bootstrap takes milliseconds, and the page asks every few seconds."""
+    return mean_interval(scores)
+
+
+def _ratio(game: str, point: Point, teacher: Sequence[tuple[float, float]]) -> float | None:
+    """Return the student's ratio to what its teacher was then."""
+    index = bisect_right([minutes for minutes, _ in teacher], point.minutes) - 1
+    return None if index < 0 else score_ratio(game, point.mean, teacher[index][1]).value

@@ -1,0 +1,105 @@
+"""What the tests of reports share: folders of runs, written by the code that writes those of real runs."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from actors.collecting_actor import CollectorReport
+from actors.evaluator import Evaluation
+from cluster.model_mirror import ModelMirror
+from cluster.online.session import OnlineSession
+from cluster.run_folder import RunFolder, new_run
+from cluster.run_session import EVALUATIONS, METRICS
+from cluster.session import Session
+from distill.config import DistillConfig, RunConfig, StudentConfig
+from distill.protocols import WriterCounters
+from distill.teach_config import OnlineConfig, TeachGeneralConfig
+from learner.progress import Progress
+
+START = 1_795_354_722.0
+Scores = Mapping[str, Sequence[float]]
+
+
+def evaluation(game: str, who: str, version: int, scores: Sequence[float]) -> Evaluation:
+    return Evaluation(
+        game=game, who=who, version=version, scores=tuple(scores), lengths=(10,) * len(scores), lanes=1, epsilon=0.05,
+        seed=1, max_frames=108_000, noop_max=30, steps=10 * len(scores), seconds=1.5,
+    )  # fmt: skip
+
+
+def progress(games: Sequence[str], updates: int, seconds: float, line: str = "student") -> Progress:
+    return Progress(
+        line=line, updates=updates, samples=updates * 32, train_seconds=seconds, updates_per_second=10.0,
+        loss=dict.fromkeys(games, 1.0 / (1 + updates)), inserted=dict.fromkeys(games, 5 * updates), ratio=6.0,
+        rejected={"damaged": 0}, sample_wait_seconds=seconds / 4.0, insert_wait_seconds=seconds / 2.0,
+        lag=dict.fromkeys(games, 2.0) if line != "student" else {},
+    )  # fmt: skip
+
+
+def report(game: str, transitions: int, seconds: float) -> CollectorReport:
+    spent = {"inference": seconds * 0.1, "environment": seconds * 0.2, "push": seconds * 0.3, "wait": seconds * 0.4}
+    return CollectorReport(
+        f"{game}-0", game, 1, transitions, transitions, transitions // 100, (), 0, 0, spent, WriterCounters()
+    )
+
+
+def made_run(
+    root: Path,
+    name: str,
+    *,
+    games: Sequence[str] = ("breakout", "pong"),
+    seed: int = 1,
+    loss: str = "kl",
+    final: Scores | None = None,
+    teacher: Scores | None = None,
+) -> RunFolder:
+    """Make a run with four lines of metrics and two evaluations; finished if it has final scores."""
+    student = StudentConfig.model_validate({"loss": loss})
+    config = RunConfig(general=DistillConfig(root=root, name=name, seed=seed), student=student)
+    folder = new_run(config, list(games))
+    session = Session(folder, config, {}, registry=None)  # pyright: ignore[reportArgumentType] - metrics need none
+    for step in range(4):
+        session.progress = progress(games, 100 * step, 10.0 * step)
+        for game in games:
+            session.on_report(report(game, 500 * step, 10.0 * step))
+        folder.append(METRICS, session.metrics() | {"time": START + 10.0 * step})
+    for version in (1, 2):
+        played = {game: evaluation(game, "student", version, [3.0, 4.0, 5.0 + version]).to_json() for game in games}
+        folder.append(EVALUATIONS, {"version": version, "updates": 150 * version, "score": 0.5, "games": played})
+    if final is not None:
+        teacher = teacher or {game: [10.0, 12.0, 14.0, 11.0] for game in final}
+        rows = [evaluation(game, "teacher", 0, scores).to_json() for game, scores in teacher.items()]
+        rows += [evaluation(game, "student", 2, scores).to_json() for game, scores in final.items()]
+        folder.write_json("evaluation.json", {"evaluations": rows})
+    return folder
+
+
+def made_online_run(root: Path, name: str, game: str = "pong") -> RunFolder:
+    """Make a stopped run with a Q-learner and a student, with one promotion."""
+    config = OnlineConfig(general=TeachGeneralConfig(root=root, name=name, games=(game,)))
+    folder = new_run(config, [game])
+    session = OnlineSession(folder, config, services=None)  # pyright: ignore[reportArgumentType] - metrics need none
+    for step in range(4):
+        for line in (game, "student"):
+            session.progress[line] = progress([game], 100 * step, 10.0 * step, line)
+        session.on_report(report(game, 500 * step, 10.0 * step))
+        folder.append(METRICS, session.metrics() | {"time": START + 10.0 * step})
+    for line, version, block in ((game, 1, 0), (game, 2, 0), (game, 2, 1), ("student", 1, 0)):
+        folder.append(EVALUATIONS, {
+            "time": START, "line": line, "version": version, "game": game, "block": block, "fresh": False,
+            "updates": 100 * version, "seconds": 60.0 * version, "transitions": {game: 500},
+            "scores": [-20.0 + version + block, -19.0], "lengths": [10, 10],
+        })  # fmt: skip
+    promotion = {
+        "version": 2, "parent": 1, "names": ["best"], "time": START + 90.0, "kind": "promotion", "why": "better",
+        "scores": {game: {"mean": -18.5, "interval": [-19.0, -18.0], "episodes": 4}},
+    }  # fmt: skip
+    verdicts = {"1": {"verdict": "rejected", "why": ""}, "2": {"verdict": "promoted", "why": "better"}}
+    mirror = ModelMirror(folder.path, game)
+    mirror.store_ledger({"promotions": [promotion], "verdicts": verdicts, "scores": {}})
+    return folder
+
+
+def noise(seed: int, mean: float, episodes: int = 16) -> list[float]:
+    return np.random.default_rng(seed).normal(mean, 2.0, episodes).round(1).tolist()
