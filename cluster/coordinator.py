@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from actors.evaluating_actor import EvaluationTask
 from actors.evaluator import Evaluation
 from cluster.ledger import Ledger, Promotion
+from distill.errors import RunError
 from distill.games import reset_seed
 from distill.promotion import decide
 from distill.scores import GameScore
@@ -20,6 +21,8 @@ from distill.teach_config import PromotionConfig
 
 log = logging.getLogger(__name__)
 
+CANDIDATE = "candidate"
+"""Name of the version that is being played."""
 FRESH = 1_000_000
 """First block of the episodes that a model plays once it is the best; they have seeds of their own."""
 EVALUATION_SEEDS = 4
@@ -161,7 +164,7 @@ class Coordinator:
                 # The queue stays bounded: whatever was not begun gives way to the newest.
                 if version != current:
                     ledger.turn_down(version, "superseded", "a newer one was there")
-            if not self._judge(line, ledger, current, scores):
+            if _pin(ledger, current) and not self._judge(line, ledger, current, scores):
                 return current
 
     def _judge(self, line: Line, ledger: Ledger, version: int, scores: dict[int, dict[str, Blocks]]) -> bool:
@@ -212,6 +215,21 @@ class Coordinator:
     def _tell(self, news: str) -> None:
         log.info(news)
         self._news.append(news)
+
+
+def _pin(ledger: Ledger, version: int) -> bool:
+    """Keep the weights of a version that is to be played; return False, and give it up, if they are gone already.
+
+    The registry drops all but the newest versions, and a learner can publish faster than evaluators play.
+    """
+    if ledger.resolve(CANDIDATE) == version:
+        return True
+    try:
+        ledger.assign(CANDIDATE, version)
+    except RunError:
+        ledger.turn_down(version, "superseded", "its weights were dropped before it could be played")
+        return False
+    return True
 
 
 def _played(line: Line, blocks: dict[str, Blocks], *, fresh: bool) -> dict[str, list[float]]:

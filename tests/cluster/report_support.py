@@ -40,7 +40,7 @@ def progress(games: Sequence[str], updates: int, seconds: float, line: str = "st
 def report(game: str, transitions: int, seconds: float) -> CollectorReport:
     spent = {"inference": seconds * 0.1, "environment": seconds * 0.2, "push": seconds * 0.3, "wait": seconds * 0.4}
     return CollectorReport(
-        f"{game}-0", game, 1, transitions, transitions, transitions // 100, (), 0, 0, spent, WriterCounters()
+        f"{game}-0", game, 1, transitions, transitions, transitions // 100, (), 0, 0, spent, {}, WriterCounters()
     )
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -169,7 +170,9 @@ class Distill:
 
     def actors(self, kind: str) -> dict[int, str]:
         """Return the living Ray workers of a kind, such as Collector."""
-        return {pid: command for pid, command in processes(self._folder).items() if f"ray::Remote{kind}" in command}
+        # A named actor's title begins with its name.
+        title = re.compile(rf"^ray::(\S+:)?Remote{kind}")
+        return {pid: command for pid, command in processes(self._folder).items() if title.search(command)}
 
     def until(self, condition: Callable[[], T], what: str, seconds: float = START_SECONDS) -> T:
         """Poll a condition until it is true while the process lives, and return its value."""

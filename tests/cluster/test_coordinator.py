@@ -81,7 +81,7 @@ def test_it_promotes_what_is_better_and_says_why(services: RedisServices):
     state = state_of(services)
     assert [(p.version, p.parent) for p in state["promotions"]] == [(1, None), (2, 1), (5, 2)]
     assert state["verdicts"] == {1: "promoted", 2: "promoted", 3: "rejected", 4: "rejected", 5: "promoted"}
-    assert state["names"] == {"best": 5, "latest": 5}
+    assert state["names"] == {"best": 5, "candidate": 5, "latest": 5}
     assert state["promotions"] == state["copy"]
     assert state["promotions"][0].why == "the first candidate"
     assert "better with probability" in state["promotions"][1].why
@@ -115,7 +115,7 @@ def test_waiting_candidates_give_way_to_the_newest(services: RedisServices):
 def test_students_of_several_games_get_production_too(services: RedisServices):
     coordinate(services, (LINE, STUDENT))
     state = state_of(services, "student")
-    assert state["names"] == {"best": 5, "production": 5, "latest": 5}
+    assert state["names"] == {"best": 5, "candidate": 5, "production": 5, "latest": 5}
     assert set(state["promotions"][-1].scores) == {"pong", "breakout"}
 
 
@@ -128,6 +128,29 @@ def test_the_same_result_twice_changes_nothing(services: RedisServices):
     coordinator.advance([result, result])
     assert state_of(services) == before
     assert len(before["promotions"]) == 1
+
+
+def test_a_candidate_keeps_its_weights_while_it_is_played(services: RedisServices):
+    registry = services.registry("pong")
+    registry.publish(b"first", {})
+    coordinator = Coordinator([LINE], services, CONFIG, 1)
+    (task,) = coordinator.advance([]).tasks
+    for _ in range(20):
+        registry.publish(b"newer", {})
+    assert registry.fetch(1) == b"first", "or it could neither be played nor promoted"
+    coordinator.advance([play(task)], None)
+    assert services.ledger("pong").resolve("best") == 1
+
+
+def test_a_candidate_whose_weights_are_gone_is_given_up(services: RedisServices):
+    registry = services.registry("pong")
+    for _ in range(20):
+        registry.publish(b"weights", {})
+    ledger = services.ledger("pong")
+    ledger.add_scores(2, "pong", 0, [1.0] * CONFIG.look_episodes)
+    (task,) = Coordinator([LINE], services, CONFIG, 1).advance([]).tasks
+    assert ledger.verdicts()[2] == "superseded"
+    assert task.version == 20
 
 
 @dataclass
