@@ -48,6 +48,8 @@ class Feed:
         actions: A of every game.
         limiter: who may go on.
         state: how far the checkpoint that the run goes on from had come.
+        least: transitions of every game without which the learner makes no update. Below it the limiter does not count:
+            a learner that is a window behind and has no data would otherwise wait for its feed, and that for it.
     """
 
     def __init__(
@@ -57,8 +59,11 @@ class Feed:
         actions: Mapping[str, int],
         limiter: SampleToInsertLimiter,
         state: FeedState | None = None,
+        *,
+        least: int = 0,
     ) -> None:
         self._reader = reader
+        self._least = least
         self._replays = replays
         self._limiter = limiter
         self._decoder = ChunkDecoder(dict(actions))
@@ -92,14 +97,17 @@ class Feed:
         taken = 0
         # The limiter may stop a round half way: a fixed order would starve the games at its end.
         for game in sorted(self._replays, key=lambda game: self.inserted[game]):
-            if not self._limiter.may_insert():
-                break
+            if not self._may_insert(game):
+                continue
             for stored in self._reader.read(game, CHUNKS_PER_READ):
                 self._take(stored, self._replays[game])
                 taken += 1
         if taken:
             self._reader.commit()
         return taken
+
+    def _may_insert(self, game: str) -> bool:
+        return self._limiter.may_insert() or len(self._replays[game]) < self._least
 
     def _take(self, stored: StoredChunk, replay: GameReplay) -> None:
         if stored.sequence <= self._seen.get(stored.life, -1):
@@ -152,7 +160,7 @@ class Feed:
         while not self._stop.is_set():
             try:
                 began = time.monotonic()
-                if not self._limiter.may_insert():
+                if not any(map(self._may_insert, self._replays)):
                     self._stop.wait(IDLE_SECONDS)
                     self._limiter.insert_wait_seconds += time.monotonic() - began
                 elif self.poll() == 0:

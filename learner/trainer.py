@@ -68,7 +68,7 @@ class Trainer(ABC):
         state = self._restore()
         least = training.min_replay * len(actions)
         self.limiter = SampleToInsertLimiter(pace.sample_to_insert, pace.window, least, state.feed.limiter)
-        self.feed = Feed(reader, self.replays, actions, self.limiter, state.feed)
+        self.feed = Feed(reader, self.replays, actions, self.limiter, state.feed, least=training.min_replay)
         self._threaded = threaded
         self._train_seconds = state.train_seconds
         self._version = state.version

@@ -90,6 +90,22 @@ def test_a_resumed_trainer_makes_the_same_updates_as_one_that_never_stopped(
     second.close()
 
 
+def test_a_resumed_trainer_refills_though_it_was_a_window_behind(services: RedisServices, tmp_path: Path) -> None:
+    first = trainer_of(services, tmp_path, {"sample_to_insert_window": 300.0, "updates": 10})
+    assert first.advance(60.0).done
+    # The feed may have read more than the window before it ended: what is done samples no more.
+    while first.feed.poll():
+        pass
+    first.close()
+    second = StudentTrainer(
+        student_plan(tiny_config({"sample_to_insert_window": 300.0, "updates": 30})), ACTIONS, services, tmp_path,
+        threaded=False,
+    )  # fmt: skip
+    assert not second.limiter.may_insert()
+    assert second.advance(60.0).updates == 30
+    second.close()
+
+
 def test_scores_choose_the_checkpoint_that_is_kept(services: RedisServices, tmp_path: Path) -> None:
     trainer = trainer_of(services, tmp_path, {"keep_last": 1})
     trainer.advance(60.0, updates=60)
