@@ -43,7 +43,7 @@ class CheckpointEntry:
     score: float | None = None
 
 
-AnyLearner = GradientLearner[Any, Any]
+AnyLearner = GradientLearner[Any]
 
 
 def learner_tensors(learner: AnyLearner) -> dict[str, torch.Tensor]:

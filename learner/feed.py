@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from distill.chunks import REJECTION_REASONS, ChunkDecoder
 from distill.errors import BufferUnavailable, ChunkError
@@ -55,7 +56,7 @@ class Feed:
     def __init__(
         self,
         reader: ChunkReader,
-        replays: Mapping[str, GameReplay],
+        replays: Mapping[str, GameReplay[Any]],
         actions: Mapping[str, int],
         limiter: SampleToInsertLimiter,
         state: FeedState | None = None,
@@ -109,7 +110,7 @@ class Feed:
     def _may_insert(self, game: str) -> bool:
         return self._limiter.may_insert() or len(self._replays[game]) < self._least
 
-    def _take(self, stored: StoredChunk, replay: GameReplay) -> None:
+    def _take(self, stored: StoredChunk, replay: GameReplay[Any]) -> None:
         if stored.sequence <= self._seen.get(stored.life, -1):
             self.duplicates += 1
             return

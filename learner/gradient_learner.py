@@ -32,7 +32,6 @@ class Minibatch(Protocol):
         ...
 
 
-Replay = TypeVar("Replay", bound=GameReplay)
 Batch = TypeVar("Batch", bound=Minibatch)
 
 
@@ -82,7 +81,7 @@ def learning_rate(settings: Optimization, updates: int, progress: float) -> floa
     return rate
 
 
-class GradientLearner(ABC, Generic[Replay, Batch]):
+class GradientLearner(ABC, Generic[Batch]):
     """Trains one network on the replays of its games, one game per minibatch (paper, multi-game distillation).
 
     Args:
@@ -97,7 +96,7 @@ class GradientLearner(ABC, Generic[Replay, Batch]):
     def __init__(
         self,
         network: QNetwork,
-        replays: Mapping[str, Replay],
+        replays: Mapping[str, GameReplay[Batch]],
         settings: Optimization,
         device: torch.device,
         dtype: torch.dtype | None,
@@ -127,10 +126,6 @@ class GradientLearner(ABC, Generic[Replay, Batch]):
         return {"network": self.network}
 
     @abstractmethod
-    def _sample(self, replay: Replay) -> Batch:
-        """Draw a minibatch."""
-
-    @abstractmethod
     def _loss(self, batch: Batch, game: str) -> torch.Tensor:
         """Return the mean loss of a minibatch."""
 
@@ -145,7 +140,7 @@ class GradientLearner(ABC, Generic[Replay, Batch]):
         """
         game = self._games[int(torch.randint(len(self._games), (1,), generator=self.game_chooser))]
         began = time.perf_counter()
-        batch = self._sample(self._replays[game])
+        batch = self._replays[game].sample(self._settings.batch_size, self.sampler)
         self.histograms["gather"][game].observe(time.perf_counter() - began)
         rate = learning_rate(self._settings, self.updates, progress)
         for group in self.optimizer.param_groups:

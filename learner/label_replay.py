@@ -1,5 +1,6 @@
 """The student's replay: observations with the teacher's labels."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,7 @@ class LabelledMinibatch:
     numbers: torch.Tensor
 
 
-class LabelReplay(GameReplay):
+class LabelReplay(GameReplay[LabelledMinibatch]):
     """A ring of labelled observations; every step of a chunk is one.
 
     Args:
@@ -43,18 +44,6 @@ class LabelReplay(GameReplay):
     def _unpack(self, chunk: Chunk) -> tuple[npt.NDArray[np.int64], Columns]:
         return np.arange(chunk.header.steps), {"labels": chunk.q_values}
 
-    def sample(self, batch_size: int, generator: torch.Generator) -> LabelledMinibatch:
-        """Gather B observations, drawn uniformly with replacement.
-
-        Args:
-            batch_size: B.
-            generator: random generator on the replay's device.
-
-        Raises:
-            ValueError: if the replay is empty.
-        """
-        with self._lock:
-            numbers, slots = self._draw(batch_size, generator)
-            tables = self._tables
-            observations = self._gather(tables["rows"][slots], tables["ages"][slots])
-            return LabelledMinibatch(observations, tables["labels"][slots], tables["versions"][slots], numbers)
+    def _minibatch(self, numbers: torch.Tensor, drawn: Mapping[str, torch.Tensor]) -> LabelledMinibatch:
+        observations = self._gather(drawn["rows"], drawn["ages"])
+        return LabelledMinibatch(observations, drawn["labels"], drawn["versions"], numbers)

@@ -1,5 +1,6 @@
 """The Q-learner's replay: transitions over n steps, made when a chunk arrives, since all of them lie within it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,7 +85,7 @@ def n_step_columns(chunk: Chunk, rule: NStepRule) -> tuple[npt.NDArray[np.int64]
     }
 
 
-class NStepReplay(GameReplay):
+class NStepReplay(GameReplay[NStepMinibatch]):
     """A ring of n-step transitions.
 
     Args:
@@ -107,25 +108,13 @@ class NStepReplay(GameReplay):
     def _unpack(self, chunk: Chunk) -> tuple[npt.NDArray[np.int64], Columns]:
         return n_step_columns(chunk, self._rule)
 
-    def sample(self, batch_size: int, generator: torch.Generator) -> NStepMinibatch:
-        """Gather B transitions, drawn uniformly with replacement.
-
-        Args:
-            batch_size: B.
-            generator: random generator on the replay's device.
-
-        Raises:
-            ValueError: if the replay is empty.
-        """
-        with self._lock:
-            numbers, slots = self._draw(batch_size, generator)
-            drawn = {name: table[slots] for name, table in self._tables.items()}
-            return NStepMinibatch(
-                observations=self._gather(drawn["rows"], drawn["ages"]),
-                actions=drawn["actions"],
-                returns=drawn["returns"],
-                discounts=drawn["discounts"],
-                successors=self._gather(drawn["rows"] + drawn["ahead"], drawn["successor_ages"]),
-                versions=drawn["versions"],
-                numbers=numbers,
-            )
+    def _minibatch(self, numbers: torch.Tensor, drawn: Mapping[str, torch.Tensor]) -> NStepMinibatch:
+        return NStepMinibatch(
+            observations=self._gather(drawn["rows"], drawn["ages"]),
+            actions=drawn["actions"],
+            returns=drawn["returns"],
+            discounts=drawn["discounts"],
+            successors=self._gather(drawn["rows"] + drawn["ahead"], drawn["successor_ages"]),
+            versions=drawn["versions"],
+            numbers=numbers,
+        )

@@ -12,7 +12,7 @@ from learner.gradient_learner import GradientLearner, Update
 from learner.n_step_replay import NStepMinibatch, NStepReplay
 
 
-class QLearner(GradientLearner[NStepReplay, NStepMinibatch]):
+class QLearner(GradientLearner[NStepMinibatch]):
     """Trains one Q-network on n-step transitions; the target is r + discount * Q_target(successor, a).
 
     The action a is the online network's best one (van Hasselt et al. 2015) or, without `double`, the target network's.
@@ -56,9 +56,6 @@ class QLearner(GradientLearner[NStepReplay, NStepMinibatch]):
         if self.updates % self._target_every == 0:
             self.target.load_state_dict(self.network.state_dict())
         return update
-
-    def _sample(self, replay: NStepReplay) -> NStepMinibatch:
-        return replay.sample(self._settings.batch_size, self.sampler)
 
     def _loss(self, batch: NStepMinibatch, game: str) -> torch.Tensor:
         with torch.no_grad():

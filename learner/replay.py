@@ -18,7 +18,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,9 @@ import torch
 
 from distill.chunks import PREFIX, Chunk, ages
 from distill.games import FRAME_BYTES, OBSERVATION_SHAPE
+
+Batch = TypeVar("Batch")
+"""A kind of replay's minibatch."""
 
 Columns = Mapping[str, npt.NDArray[Any]]
 
@@ -38,8 +41,8 @@ class _Span:
     name: str
 
 
-class GameReplay(ABC):
-    """A ring of transitions of one game. `append` and sampling may be called from different threads.
+class GameReplay(ABC, Generic[Batch]):
+    """A ring of transitions of one game. `append` and `sample` may be called from different threads.
 
     Args:
         capacity: C, the most transitions held; the oldest chunk makes room for the newest.
@@ -80,6 +83,10 @@ class GameReplay(ABC):
     @abstractmethod
     def _unpack(self, chunk: Chunk) -> tuple[npt.NDArray[np.int64], Columns]:
         """Return [K] the steps of a chunk that become transitions, and [K, ...] of every further table."""
+
+    @abstractmethod
+    def _minibatch(self, numbers: torch.Tensor, drawn: Mapping[str, torch.Tensor]) -> Batch:
+        """Return the minibatch of [B] numbers and their rows of every table; the caller holds the lock."""
 
     def append(self, chunk: Chunk) -> None:
         """Store a valid chunk and drop the oldest ones that it displaces.
@@ -134,12 +141,22 @@ class GameReplay(ABC):
                     # Decoded columns are read-only views of bytes; torch wants memory that it could write.
                     target.copy_(torch.from_numpy(np.array(part)))
 
-    def _draw(self, batch_size: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return [B] numbers, drawn uniformly with replacement, and their slots; the caller holds the lock."""
-        if not len(self):
-            raise ValueError("the replay is empty: append chunks first")
-        numbers = torch.randint(self._first, self._last, (batch_size,), generator=generator, device=self._device)
-        return numbers, numbers % self.capacity
+    def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
+        """Gather B transitions, drawn uniformly with replacement.
+
+        Args:
+            batch_size: B.
+            generator: random generator on the replay's device.
+
+        Raises:
+            ValueError: if the replay is empty.
+        """
+        with self._lock:
+            if not len(self):
+                raise ValueError("the replay is empty: append chunks first")
+            numbers = torch.randint(self._first, self._last, (batch_size,), generator=generator, device=self._device)
+            slots = numbers % self.capacity
+            return self._minibatch(numbers, {name: table[slots] for name, table in self._tables.items()})
 
     def _gather(self, rows: torch.Tensor, frame_ages: torch.Tensor) -> torch.Tensor:
         """Return [B, 4, 84, 84] uint8 for [B] rows of newest frames and their ages; the caller holds the lock."""

@@ -33,7 +33,7 @@ class FreshLabels:
             return self._teachers[game](observations, game)
 
 
-class StudentLearner(GradientLearner[LabelReplay, LabelledMinibatch]):
+class StudentLearner(GradientLearner[LabelledMinibatch]):
     """Trains one student on the replays of its games.
 
     Args:
@@ -61,9 +61,6 @@ class StudentLearner(GradientLearner[LabelReplay, LabelledMinibatch]):
         super().__init__(network, replays, settings, device, dtype, seed)
         self._student = student
         self._labels = labels
-
-    def _sample(self, replay: LabelReplay) -> LabelledMinibatch:
-        return replay.sample(self._settings.batch_size, self.sampler)
 
     def _loss(self, batch: LabelledMinibatch, game: str) -> torch.Tensor:
         labels = batch.q_values if self._labels is None else self._labels(batch.observations, game)

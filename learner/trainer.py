@@ -49,7 +49,7 @@ class Trainer(ABC):
         self,
         line: str,
         learner: AnyLearner,
-        replays: Mapping[str, GameReplay],
+        replays: Mapping[str, GameReplay[Any]],
         actions: Mapping[str, int],
         reader: ChunkReader,
         training: TrainingConfig,
