@@ -95,10 +95,10 @@ class CollectingActor:
     def collect(self, seconds: float, student_share: float, steps: int | None = None) -> CollectorReport:
         """Play for about `seconds`, or `steps` steps, with the student driving that share of episodes, and report."""
         if student_share > 0.0:
+            self._collector.set_student_share(student_share)
             student = self._student.poll()
             if student is not None:
-                self._collector.set_student(student.model, student.version, student_share)
-            self._collector.set_student_share(student_share)
+                self._collector.set_student(student.model, student.version)
         counters = self._collector.collect(seconds, steps)
         return report_of(self._spec.producer, self._collector, counters, self._writer.counters)
 

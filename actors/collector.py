@@ -115,20 +115,18 @@ class Collector:
         """Let the student drive this share of the episodes that begin from now on, once there is one."""
         self._student_share = share
 
-    def set_student(self, policy: Policy, version: int, share: float) -> None:
-        """Let the student drive a share of the episodes, beginning with each lane's next episode.
+    def set_student(self, policy: Policy, version: int) -> None:
+        """Let this student drive its share of the episodes: the first one some lanes at once, a newer one from now on.
 
         Args:
             policy: the student's q-values for this game.
             version: its version, which every chunk names.
-            share: 0 to 1.
         """
         first = self._student is None
         self._student = policy
-        self._student_share = share
         self._builder.driver_version = version
         if first:
-            self._student_drives = self._random.random(self._config.lanes) < share
+            self._student_drives = self._random.random(self._config.lanes) < self._student_share
 
     def collect(self, seconds: float, steps: int | None = None) -> CollectorCounters:
         """Play for about `seconds`, or `steps` steps of every lane; wait, within that time, while the buffer is full.

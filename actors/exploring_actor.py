@@ -80,7 +80,8 @@ class ExploringActor:
         if self._best is None:
             self._collector.set_teacher(acting.model, acting.version)
         else:
-            self._collector.set_student(acting.model, acting.version, 1.0)
+            self._collector.set_student_share(1.0)
+            self._collector.set_student(acting.model, acting.version)
 
     def explore(self, seconds: float, game_steps: int) -> CollectorReport:
         """Play for about `seconds`, with the epsilon that is due after `game_steps` steps of the game, and report."""

@@ -192,7 +192,8 @@ def test_the_student_drives_and_the_teacher_labels() -> None:
     def student(observations: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         return np.eye(teacher.actions, dtype=np.float32)[np.full(len(observations), 2)]
 
-    collector.set_student(student, version=7, share=1.0)
+    collector.set_student_share(1.0)
+    collector.set_student(student, version=7)
     collector.collect(60.0, 64)
     assert recorder.chunks
     for chunk in recorder.chunks:
