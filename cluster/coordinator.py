@@ -138,21 +138,24 @@ class Coordinator:
         fresh: list[EvaluationTask] = []
         states: list[LineState] = []
         for line, ledger in self._lines:
-            current = self._decide(line, ledger, playing)
-            best, scores = ledger.resolve("best"), ledger.scores()
+            scores = ledger.scores()
+            current = self._decide(line, ledger, scores, playing)
+            best = ledger.resolve("best")
             if current is not None:
                 candidates += self._tasks(line, current, scores.get(current, {}), 0, self._config.most_episodes)
             if best is not None:
                 fresh += self._tasks(line, best, scores.get(best, {}), FRESH, self._config.best_episodes)
-            states.append(_state(line, ledger, current, scores))
+            states.append(_state(line, ledger, current, best, scores))
         news, self._news = tuple(self._news), []
         # A best model's own episodes make later decisions better; a candidate's make one now.
         return Orders((*candidates, *fresh), tuple(states), news)
 
-    def _decide(self, line: Line, ledger: Ledger, playing: EvaluationTask | None) -> int | None:
+    def _decide(
+        self, line: Line, ledger: Ledger, scores: dict[int, dict[str, Blocks]], playing: EvaluationTask | None
+    ) -> int | None:
         """Give verdicts until one candidate, or none, is left to play; return it."""
         while True:
-            scores, verdicts = ledger.scores(), ledger.verdicts()
+            verdicts = ledger.verdicts()
             waiting = [v for v in range(1, (ledger.resolve("latest") or 0) + 1) if v not in verdicts]
             if not waiting:
                 return None
@@ -249,15 +252,15 @@ def _summary(score: GameScore) -> dict[str, Any]:
     return {"mean": score.mean, "interval": score.interval, "episodes": score.episodes}
 
 
-def _state(line: Line, ledger: Ledger, current: int | None, scores: dict[int, dict[str, Blocks]]) -> LineState:
-    best = ledger.resolve("best")
+def _state(
+    line: Line, ledger: Ledger, current: int | None, best: int | None, scores: dict[int, dict[str, Blocks]]
+) -> LineState:
     means: dict[str, float] = {}
     if best is not None:
         blocks = scores.get(best, {})
-        for game in line.games:
-            both = _played(line, blocks, fresh=True)[game] or _played(line, blocks, fresh=False)[game]
-            if both:
-                means[game] = sum(both) / len(both)
+        chosen_by, fresh = _played(line, blocks, fresh=False), _played(line, blocks, fresh=True)
+        known = {game: fresh[game] or chosen_by[game] for game in line.games}
+        means = {game: sum(both) / len(both) for game, both in known.items() if both}
     verdicts = list(ledger.verdicts().values())
     return LineState(
         line.name,
