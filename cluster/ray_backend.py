@@ -15,13 +15,12 @@ from cluster.evaluation import POLL_SECONDS, SLICE_SECONDS, evaluate_on_ray
 from cluster.placement import Placement
 from cluster.services import RedisServices
 from cluster.session import Session, evaluation_tasks, student_plan
-from cluster.supervisor import Supervisor, Worker, finish, kill
+from cluster.supervisor import Supervisor, Worker
+from cluster.winding_down import stop_at_once, stop_collecting, stop_learners
 from learner.progress import Progress
 from learner.remote import RemoteLearner
 
 log = logging.getLogger(__name__)
-
-STOP_SECONDS = 5.0
 
 
 class RayBackend:
@@ -62,25 +61,11 @@ class RayBackend:
 
     def stop(self) -> None:
         """Flush the collectors, publish the student if its budget is spent, write a checkpoint, end all actors."""
-        for role in ("collector", "evaluator"):
-            handles = self._supervisor.handles(role)
-            self._supervisor.drain(role, STOP_SECONDS)
-            if role == "collector":
-                # A run that is done needs no more play, so what a full buffer kept waiting is dropped without a try.
-                patience = 0.0 if self._session.progress.done else STOP_SECONDS
-                left = finish([handle.finish.remote(patience) for handle in handles], 2 * STOP_SECONDS, "collectors")
-                if any(left) and not self._session.progress.done:
-                    self._session.note(f"{sum(left)} chunks were not pushed: the buffer was full or away until the end")
-            for handle in handles:
-                kill(handle)
-        learners = self._supervisor.handles("learner")
-        self._supervisor.drain("learner", STOP_SECONDS)
-        if self._session.progress.done:
-            for version in finish([learner.publish_final.remote() for learner in learners], 60.0, "learner"):
-                self._session.on_published(version, self._session.progress.updates)
-        finish([learner.close.remote() for learner in learners], 60.0, "learner")
-        for learner in learners:
-            kill(learner)
+        done = self._session.progress.done
+        stop_collecting(self._supervisor, "collector", self._session, done=done)
+        stop_at_once(self._supervisor, "evaluator")
+        for version in stop_learners(self._supervisor, done=done):
+            self._session.on_published(version, self._session.progress.updates)
         self._session.actors = self._supervisor.counts()
 
     def evaluate(self, tasks: Sequence[EvaluationTask]) -> Iterator[Evaluation | None]:

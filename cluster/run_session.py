@@ -10,6 +10,7 @@ from typing import Any
 from actors.collecting_actor import CollectorReport
 from cluster.run_folder import RunFolder
 from cluster.services import RedisServices
+from learner.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -104,3 +105,19 @@ class RunSession:
             },
             "restarts": dict(self.restarts),
         }
+
+
+def learner_metrics(progress: Progress) -> dict[str, Any]:
+    """Return what a line of metrics says of any learner."""
+    return {
+        "seconds": progress.train_seconds,
+        "updates": progress.updates,
+        "updates_per_second": progress.updates_per_second,
+        "loss": progress.loss,
+        "nonfinite_updates": progress.nonfinite_updates,
+        "inserted_transitions": progress.inserted,
+        "sample_to_insert_ratio": progress.ratio,
+        "wait_seconds": {"sample": progress.sample_wait_seconds, "insert": progress.insert_wait_seconds},
+        "rejected_chunks": progress.rejected,
+        "version": progress.version,
+    }

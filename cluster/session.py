@@ -8,7 +8,7 @@ from typing import Any
 
 from actors.evaluating_actor import EvaluationTask
 from actors.evaluator import Evaluation
-from cluster.run_session import EVALUATIONS, RunSession
+from cluster.run_session import EVALUATIONS, RunSession, learner_metrics
 from cluster.services import RedisServices
 from distill.config import RunConfig
 from distill.errors import BufferUnavailable
@@ -151,18 +151,9 @@ class Session(RunSession):
         progress = self.progress
         return {
             "time": time.time(),
-            "seconds": progress.train_seconds,
-            "updates": progress.updates,
+            **learner_metrics(progress),
             "samples": progress.samples,
-            "updates_per_second": progress.updates_per_second,
-            "loss": progress.loss,
-            "nonfinite_updates": progress.nonfinite_updates,
             "replay_transitions": progress.replay,
-            "inserted_transitions": progress.inserted,
-            "sample_to_insert_ratio": progress.ratio,
-            "wait_seconds": {"sample": progress.sample_wait_seconds, "insert": progress.insert_wait_seconds},
-            "rejected_chunks": progress.rejected,
-            "version": progress.version,
             **self.actor_metrics(),
         }
 

@@ -14,13 +14,12 @@ from cluster.evaluation import POLL_SECONDS, SLICE_SECONDS, evaluate_on_ray
 from cluster.online.session import OnlineSession, plans
 from cluster.placement import Placement
 from cluster.remote import RemoteCoordinator, coordinator_name
-from cluster.supervisor import Supervisor, Worker, finish, kill
+from cluster.supervisor import Supervisor, Worker
+from cluster.winding_down import stop_at_once, stop_collecting, stop_learners
 from distill.teach_config import OnlineConfig
 from learner.progress import Progress
 from learner.remote import RemoteLearner
 
-STOP_SECONDS = 5.0
-CLOSE_SECONDS = 60.0
 ASK_SECONDS = 1.0
 """Between two questions to the coordinator if there is nothing to tell it."""
 
@@ -59,8 +58,7 @@ class OnlineBackend:
         self._supervisor.add(self._evaluator())
         while not self._session.done:
             yield from self._turn()
-        self._stop_actors("explorer")
-        self._stop_learners()
+        self._stop_learning()
         # The last versions are candidates too.
         self._answered_since_end = False
         while not self._answered_since_end or self._untold or any(task.block < FRESH for task in self._tasks):
@@ -83,34 +81,14 @@ class OnlineBackend:
 
     def stop(self) -> None:
         """Flush the explorers, write checkpoints, end all actors."""
-        self._stop_actors("explorer")
-        self._stop_learners()
+        self._stop_learning()
         for role in ("evaluator", "coordinator"):
-            handles = self._supervisor.handles(role)
-            self._supervisor.drain(role, STOP_SECONDS)
-            for handle in handles:
-                kill(handle)
+            stop_at_once(self._supervisor, role)
         self._session.actors = self._supervisor.counts()
 
-    def _stop_actors(self, role: str) -> None:
-        handles = self._supervisor.handles(role)
-        self._supervisor.drain(role, STOP_SECONDS)
-        # A run that is done needs no more play, so what a full buffer kept waiting is dropped without a try.
-        patience = 0.0 if self._session.done else STOP_SECONDS
-        left = finish([handle.finish.remote(patience) for handle in handles], 2 * STOP_SECONDS, f"{role}s")
-        if any(left) and not self._session.done:
-            self._session.note(f"{sum(left)} chunks were not pushed: the buffer was full or away until the end")
-        for handle in handles:
-            kill(handle)
-
-    def _stop_learners(self) -> None:
-        learners = self._supervisor.handles("learner")
-        self._supervisor.drain("learner", STOP_SECONDS)
-        if self._session.done:
-            finish([learner.publish_final.remote() for learner in learners], CLOSE_SECONDS, "learners")
-        finish([learner.close.remote() for learner in learners], CLOSE_SECONDS, "learners")
-        for learner in learners:
-            kill(learner)
+    def _stop_learning(self) -> None:
+        stop_collecting(self._supervisor, "explorer", self._session, done=self._session.done)
+        stop_learners(self._supervisor, done=self._session.done)
 
     def evaluate(self, tasks: Sequence[EvaluationTask]) -> Iterator[Evaluation | None]:
         """Play tasks on as many evaluators as there are cores; yield results as they come, and None in between."""

@@ -8,7 +8,7 @@ from typing import Any
 from actors.evaluating_actor import EvaluationTask
 from actors.evaluator import Evaluation
 from cluster.coordinator import FRESH, Line, LineState, Orders
-from cluster.run_session import EVALUATIONS, RunSession
+from cluster.run_session import EVALUATIONS, RunSession, learner_metrics
 from cluster.services import RedisServices
 from distill.errors import DistillError
 from distill.games import action_count
@@ -121,29 +121,15 @@ class OnlineSession(RunSession):
         return {
             "time": time.time(),
             "updates": max((progress.updates for progress in self.progress.values()), default=0),
-            "learners": {line: _learner_metrics(progress) for line, progress in self.progress.items()},
+            "learners": {
+                line: learner_metrics(progress) | {"lag": progress.lag} for line, progress in self.progress.items()
+            },
             "lines": {
                 line: {"newest": state.newest, "best": state.best, "promotions": state.promotions}
                 for line, state in self.states.items()
             },
             **self.actor_metrics(),
         }
-
-
-def _learner_metrics(progress: Progress) -> dict[str, Any]:
-    return {
-        "seconds": progress.train_seconds,
-        "updates": progress.updates,
-        "updates_per_second": progress.updates_per_second,
-        "loss": progress.loss,
-        "nonfinite_updates": progress.nonfinite_updates,
-        "inserted_transitions": progress.inserted,
-        "sample_to_insert_ratio": progress.ratio,
-        "wait_seconds": {"sample": progress.sample_wait_seconds, "insert": progress.insert_wait_seconds},
-        "rejected_chunks": progress.rejected,
-        "version": progress.version,
-        "lag": progress.lag,
-    }
 
 
 def plans(session: OnlineSession, commit: str) -> dict[str, tuple[QPlan | StudentPlan, Mapping[str, int]]]:
