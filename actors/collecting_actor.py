@@ -22,6 +22,7 @@ class CollectorSpec:
         config: lanes, chunk length, epsilon and driver.
         seed: the run's seed.
         producer: name of the actor, unique in the run.
+        index: number of this actor among those of its game.
         incarnation: how often it was started before.
     """
 
@@ -30,6 +31,7 @@ class CollectorSpec:
     config: CollectConfig
     seed: int
     producer: str
+    index: int
     incarnation: int
 
 
@@ -76,7 +78,7 @@ class CollectingActor:
 
     def __init__(self, spec: CollectorSpec, services: Services) -> None:
         network, _ = load_model(spec.teacher)
-        self._writer = services.writer(spec.game)
+        self._writer = services.writer(spec.game, spec.index)
         self._spec = spec
         self._collector = Collector(
             spec.game,

@@ -63,7 +63,7 @@ class ExploringActor:
             else None
         )
         first = self._acting.wait(FIRST_MODEL_SECONDS)
-        self._writer = services.writer(spec.game)
+        self._writer = services.writer(spec.game, spec.index)
         self._collector = Collector(
             spec.game,
             first.model,

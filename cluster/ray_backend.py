@@ -45,7 +45,7 @@ class RayBackend:
         """Start the actors and train until the budget is spent; yield a few times a second."""
         for game in self._session.teachers:
             for index in range(self._session.config.collect.actors):
-                self._supervisor.add(self._collector(game, f"{game}-{index}"))
+                self._supervisor.add(self._collector(game, index))
         self._supervisor.add(self._learner())
         self._supervisor.add(self._evaluator())
         while not self._session.progress.done:
@@ -72,14 +72,17 @@ class RayBackend:
         """Play tasks on as many evaluators as there are cores; yield results as they come, and None in between."""
         return evaluate_on_ray(tasks, self._placement.cluster, self._on_restart)
 
-    def _collector(self, game: str, name: str) -> Worker:
+    def _collector(self, game: str, index: int) -> Worker:
         config = self._session.config
+        name = f"{game}-{index}"
         teacher = ray.put(self._session.teachers[game].path.read_bytes())
 
         def make(incarnation: int) -> Any:
             # Lives of earlier sittings count too: a resumed run must not replay the episodes of its first sitting.
             born = self._session.sitting * 1000 + incarnation
-            spec = CollectorSpec(game, ray.get(teacher, timeout=30.0), config.collect, config.general.seed, name, born)
+            spec = CollectorSpec(
+                game, ray.get(teacher, timeout=30.0), config.collect, config.general.seed, name, index, born
+            )
             return RemoteCollector.options(**self._placement.actor).remote(spec, self._services.for_actors())
 
         def submit(handle: Any) -> Any:

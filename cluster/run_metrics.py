@@ -44,7 +44,7 @@ class RunMetrics:
         self._exporter = exporter
         self._session = session
         self._address = services.address
-        self._client = connect(services.address.url, timeout=1.0)
+        self._clients = [connect(url, timeout=1.0) for url in services.address.servers]
         self._report_at = 0.0
         self._buffer_at = 0.0
         self._trimmed: dict[str, int] = {}
@@ -71,8 +71,9 @@ class RunMetrics:
             self._report_buffer()
 
     def close(self) -> None:
-        """Close the connection."""
-        self._client.close()
+        """Close the connections."""
+        for client in self._clients:
+            client.close()
 
     def _report_actors(self) -> None:
         exporter, session = self._exporter, self._session
@@ -173,15 +174,17 @@ class RunMetrics:
     def _report_buffer(self) -> None:
         address, limits, exporter = self._address, self._address.limits, self._exporter
         for game in address.games:
-            try:
-                stats = game_stats(self._client, address.run, game, shards=limits.shards, readers=limits.readers)
-            except BufferUnavailable as error:
-                log.debug("metrics: %s", error)
-                return
-            exporter.set("distill_buffer_transitions", stats.transitions, game=game)
             exporter.set("distill_buffer_capacity_transitions", limits.capacity, game=game)
-            exporter.set("distill_buffer_bytes", stats.bytes, game=game)
-            exporter.set_total("distill_chunks_trimmed_total", stats.trimmed_chunks, "buffer", resumed=True, game=game)
+            for server, shards in address.shards_by_server(game).items():
+                try:
+                    stats = game_stats(self._clients[server], address.run, game, shards=shards, readers=limits.readers)
+                except BufferUnavailable as error:
+                    log.debug("metrics: %s", error)
+                    continue
+                who = f"buffer-{server}"
+                exporter.set("distill_buffer_transitions", stats.transitions, who, game=game)
+                exporter.set("distill_buffer_bytes", stats.bytes, who, game=game)
+                exporter.set_total("distill_chunks_trimmed_total", stats.trimmed_chunks, who, resumed=True, game=game)
 
 
 @contextmanager

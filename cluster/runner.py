@@ -46,7 +46,7 @@ def start_run(config: RunConfig, console: Console) -> RunFolder:
         DistillError: with what is wrong and what to do.
     """
     teachers = choose_teachers(config.general.teachers, config.general.games)
-    require_surroundings(config)
+    require_surroundings(config, list(teachers))
     folder = new_run(config, list(teachers))
     _run(config, folder, teachers, console)
     return folder
@@ -66,7 +66,7 @@ def resume_run(path: Path, config: RunConfig, console: Console) -> RunFolder:
     folder, before = open_run(RunConfig, path)
     require_same(folder, before, config, FIXED_SETTINGS)
     teachers = choose_teachers(config.general.teachers, config.general.games)
-    require_surroundings(config)
+    require_surroundings(config, list(teachers))
     with folder.claim():
         folder.write_config(config, folder.name, list(teachers), folder.path.parent)
     _run(config, folder, teachers, console)

@@ -44,8 +44,8 @@ class SerialBackend:
         )
         for game, teacher in session.teachers.items():
             for index in range(config.collect.actors):
-                name, data = f"{game}-{index}", teacher.path.read_bytes()
-                spec = CollectorSpec(game, data, config.collect, config.general.seed, name, session.sitting * 1000)
+                name, data, born = f"{game}-{index}", teacher.path.read_bytes(), session.sitting * 1000
+                spec = CollectorSpec(game, data, config.collect, config.general.seed, name, index, born)
                 self._collectors.append(CollectingActor(spec, self._services))
         evaluator = EvaluatingActor(self._services)
         while not session.progress.done:

@@ -27,9 +27,9 @@ class RedisServices:
         """Return the same for processes that publish nothing."""
         return replace(self, mirror=None)
 
-    def writer(self, game: str) -> ChunkWriter:
-        """Connect as a producer of one game."""
-        return self.address.writer(game)
+    def writer(self, game: str, index: int) -> ChunkWriter:
+        """Connect as the producer of one game with that number."""
+        return self.address.writer(game, index)
 
     def reader(self, rank: int) -> ChunkReader:
         """Connect as the learner of that rank."""
@@ -37,7 +37,7 @@ class RedisServices:
 
     def registry(self, line: str) -> RedisModelRegistry:
         """Connect to the model registry of one line."""
-        client, run = connect(self.address.url), self.address.run
+        client, run = connect(self.address.registry), self.address.run
         if line.endswith(EXPLORERS_SUFFIX):
             # New every few seconds and worth nothing after the next one.
             return RedisModelRegistry(client, run, line, keep=2, history=False)
@@ -45,4 +45,4 @@ class RedisServices:
 
     def ledger(self, line: str) -> Ledger:
         """Connect to the model registry of one line and what was decided about its versions."""
-        return Ledger(connect(self.address.url), self.address.run, line, self.mirror)
+        return Ledger(connect(self.address.registry), self.address.run, line, self.mirror)

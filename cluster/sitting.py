@@ -89,9 +89,9 @@ def open_sitting(
         contextlib.ExitStack() as stack,
     ):
         server = None if config.buffer else stack.enter_context(PrivateRedis(folder.redis))
-        url = config.buffer or (server.url if server else "")
+        urls = config.buffer or (server.url if server else "")
         limits = Limits(config.capacity, config.backlog, config.shards, readers)
-        services = RedisServices(BufferAddress(url, folder.name, tuple(games), limits), folder.path)
+        services = RedisServices(BufferAddress(urls, folder.name, tuple(games), limits), folder.path)
         folder.append(SITTINGS, {"sitting": number})
         cluster = RayCluster(available_cores())
         if on_ray:
@@ -99,8 +99,12 @@ def open_sitting(
         yield Sitting(services, number, cluster, stop, server)
 
 
-def require_surroundings(config: Settings) -> None:
+def require_surroundings(config: Settings, games: Sequence[str]) -> None:
     """Find out before anything is made whether the learner's device, the user's Redis and wanted extras are there.
+
+    Args:
+        config: of the run.
+        games: its games.
 
     Raises:
         DistillError: with what is missing.
@@ -108,9 +112,12 @@ def require_surroundings(config: Settings) -> None:
     if config.general.address is None:
         # On a cluster the learner's node may have what this one lacks.
         choose_device(config.training.device)
-    if config.buffer.buffer is not None:
-        with connect(config.buffer.buffer) as client:
-            require_server(client)
+    buffer = config.buffer
+    if buffer.buffer is not None:
+        limits = Limits(buffer.capacity, buffer.backlog, buffer.shards)
+        for url in BufferAddress(buffer.buffer, "", tuple(games), limits).servers:
+            with connect(url) as client:
+                require_server(client)
     if config.monitoring.tensorboard:
         require_tensorboard()
 

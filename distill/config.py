@@ -4,7 +4,6 @@ The same names are flags of the subcommand and keys of its YAML file. Inside the
 """
 
 import difflib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, cast
 import tyro
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
@@ -21,26 +19,13 @@ from pydantic import (
     model_validator,
 )
 
+from distill.buffer_urls import BufferUrls
 from distill.errors import ConfigError
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Games = Annotated[tuple[str, ...], tyro.conf.arg(aliases=("--game",))]
 
 Config = TypeVar("Config", bound="Settings")
-
-
-def _without_password(url: Any) -> Any:
-    """Refuse a URL with a password, and do not repeat it: this setting is shown, logged and stored."""
-    if isinstance(url, str) and re.search(r"://.*:.*@|[?&]password=", url):
-        raise ConfigError(
-            "buffer: expected a URL without a password, found one with it; take it out and set DISTILL_REDIS_USERNAME"
-            " and DISTILL_REDIS_PASSWORD_FILE (or DISTILL_REDIS_PASSWORD) in the environment of every process that"
-            " connects"
-        )
-    return url
-
-
-BufferUrl = Annotated[str, BeforeValidator(_without_password), Field(pattern=r"^(redis|rediss|unix)://")]
 
 
 class Section(BaseModel):
@@ -126,14 +111,14 @@ class CollectConfig(PlayConfig):
 class BufferConfig(Section):
     """The buffer service."""
 
-    buffer: BufferUrl | None = None
-    """URL of your own Redis, without a password; a private server is started if absent."""
+    buffer: BufferUrls | None = None
+    """URL of your own Redis without a password, or several separated by commas; a private one is started if absent."""
     capacity: Annotated[int, Field(ge=2_048)] = 540_000
     """Newest transitions kept per game: ten hours of play."""
     backlog: Annotated[int, Field(ge=1_000)] = 100_000
     """Unread transitions per game above which producers must wait."""
     shards: Annotated[int, Field(ge=1, le=64)] = 1
-    """Streams per game."""
+    """Streams per game; actors take them in turn, and they are spread over the servers."""
 
 
 class TrainingConfig(Section):
@@ -308,10 +293,13 @@ def require_agreement(training: TrainingConfig, buffer: BufferConfig, play: Play
         raise ConfigError(
             f"min_replay: found {training.min_replay}; must be at most replay_capacity ({training.replay_capacity})"
         )
-    if buffer.backlog < play.chunk_steps * play.lanes:
+    if buffer.shards > play.actors:
         raise ConfigError(
-            f"backlog: found {buffer.backlog}; must be at least lanes x chunk_steps ({play.chunk_steps * play.lanes})"
+            f"shards: found {buffer.shards}; must be at most actors ({play.actors}), since each actor writes to one"
         )
+    least = play.chunk_steps * play.lanes * buffer.shards
+    if buffer.backlog < least:
+        raise ConfigError(f"backlog: found {buffer.backlog}; must be at least lanes x chunk_steps x shards ({least})")
 
 
 def require_room(pace: Pace, batch_size: int, play: PlayConfig, prefix: str) -> None:

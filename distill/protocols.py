@@ -137,8 +137,8 @@ class ModelRegistry(Protocol):
 class Services(Protocol):
     """A picklable address book: every process connects for itself."""
 
-    def writer(self, game: str) -> ChunkWriter:
-        """Connect as a producer of one game."""
+    def writer(self, game: str, index: int) -> ChunkWriter:
+        """Connect as the producer of one game with that number, counted from 0."""
         ...
 
     def reader(self, rank: int) -> ChunkReader:

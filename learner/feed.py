@@ -93,18 +93,26 @@ class Feed:
             The number of chunks read.
 
         Raises:
-            BufferUnavailable: if the buffer service is out of reach.
+            BufferUnavailable: if the buffer service, or one of its servers, is out of reach; what others had is taken.
         """
         taken = 0
+        trouble: BufferUnavailable | None = None
         # The limiter may stop a round half way: a fixed order would starve the games at its end.
         for game in sorted(self._replays, key=lambda game: self.inserted[game]):
             if not self._may_insert(game):
                 continue
-            for stored in self._reader.read(game, CHUNKS_PER_READ):
+            try:
+                found = self._reader.read(game, CHUNKS_PER_READ)
+            except BufferUnavailable as error:
+                trouble = error
+                continue
+            for stored in found:
                 self._take(stored, self._replays[game])
-                taken += 1
+            taken += len(found)
         if taken:
             self._reader.commit()
+        if trouble is not None:
+            raise trouble
         return taken
 
     def _may_insert(self, game: str) -> bool:

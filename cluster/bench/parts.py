@@ -29,7 +29,7 @@ def run_collector(
     game: str, teacher: bytes, config: RunConfig, services: Services, producer: str, seconds: float
 ) -> float:
     """Return transitions per second of a collector that pushes to the buffer service."""
-    actor = CollectingActor(CollectorSpec(game, teacher, config.collect, config.general.seed, producer, 0), services)
+    actor = CollectingActor(CollectorSpec(game, teacher, config.collect, config.general.seed, producer, 0, 0), services)
     before = actor.collect(WARM_UP_SECONDS, 0.0)
     rows_before = rows = before.steps
     began = time.perf_counter()
@@ -59,7 +59,7 @@ def run_trainer(
 
 def fill_buffer(services: RedisServices, chunks: list[Chunk], transitions: int, life: str) -> float:
     """Push recorded chunks again and again, each under a sequence number of its own; return transitions per second."""
-    writer = services.writer(chunks[0].header.game)
+    writer = services.writer(chunks[0].header.game, 0)
     pushed = sequence = 0
     began = time.perf_counter()
     while pushed < transitions:
@@ -77,7 +77,7 @@ def fill_buffer(services: RedisServices, chunks: list[Chunk], transitions: int, 
 
 def push_encoded(services: RedisServices, encoded: list[tuple[bytes, int]], game: str, transitions: int) -> float:
     """Return transitions per second of pushing chunks that are encoded already, eight to a round trip."""
-    client = connect(services.address.url)
+    client = connect(services.address.registry)
     pusher = Pusher(client, services.address.run, game, services.address.limits)
     pushed = sequence = 0
     began = time.perf_counter()
@@ -150,6 +150,6 @@ def full_replay_memory(
         raise RunError(
             f"bench: a replay held {held} of {config.training.replay_capacity} transitions after ten minutes"
         )
-    client = connect(services.address.url)
+    client = connect(services.address.registry)
     redis_bytes = int(client.info("memory")["used_memory_peak"])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, redis_bytes

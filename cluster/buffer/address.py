@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field
 
 from cluster.buffer.connection import connect
+from cluster.buffer.keys import server_of
 from cluster.buffer.push import Limits
 from cluster.buffer.reader import RedisChunkReader
 from cluster.buffer.writer import RedisChunkWriter
+from distill.buffer_urls import split_urls
 from distill.errors import ConfigError
 
 
@@ -14,22 +16,51 @@ class BufferAddress:
     """A run's buffer service.
 
     Attributes:
-        url: of the Redis server; not shown, since it may hold a password.
+        urls: of the Redis server, or several separated by commas; not shown, since they may hold passwords.
         run: name of the run.
         games: its games.
         limits: what is kept per game.
+
+    Raises:
+        ConfigError: if there are more servers than streams.
     """
 
-    url: str = field(repr=False)
+    urls: str = field(repr=False)
     run: str
     games: tuple[str, ...]
     limits: Limits
 
-    def writer(self, game: str, *, timeout: float = 1.0) -> RedisChunkWriter:
+    def __post_init__(self) -> None:
+        streams = len(self.games) * self.limits.shards
+        if self.games and len(self.servers) > streams:
+            raise ConfigError(
+                f"buffer: found {len(self.servers)} servers for {streams} streams, {self.limits.shards} of each game;"
+                " name fewer servers, or raise --shards"
+            )
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """Return the URL of every server."""
+        return split_urls(self.urls)
+
+    @property
+    def registry(self) -> str:
+        """Return the URL of the server that keeps the models, the first one."""
+        return self.servers[0]
+
+    def shards_by_server(self, game: str) -> dict[int, list[int]]:
+        """Return the shards of a game that are on each of its servers."""
+        found: dict[int, list[int]] = {}
+        for shard in range(self.limits.shards):
+            found.setdefault(self._server_of(game, shard), []).append(shard)
+        return found
+
+    def writer(self, game: str, index: int = 0, *, timeout: float = 1.0) -> RedisChunkWriter:
         """Make a writer with a connection of its own, which connects when it is first used.
 
         Args:
             game: the game whose chunks are written.
+            index: number of the producer among those of the game, who take the game's streams in turn.
             timeout: seconds after which an attempt counts as an outage. It is short because a producer should play on.
 
         Raises:
@@ -37,14 +68,20 @@ class BufferAddress:
         """
         if game not in self.games:
             raise ConfigError(f"game {game!r}: run {self.run} has {', '.join(self.games)}")
-        return RedisChunkWriter(connect(self.url, timeout=timeout), self.run, game, self.limits)
+        shard = index % self.limits.shards
+        client = connect(self.servers[self._server_of(game, shard)], timeout=timeout)
+        return RedisChunkWriter(client, self.run, game, self.limits, shard=shard)
 
     def reader(self, rank: int = 0) -> RedisChunkReader:
-        """Make a reader of all games with a connection of its own, which connects when it is first used.
+        """Make a reader of all games with connections of its own, which connect when they are first used.
 
         Raises:
             ConfigError: if trimming does not wait for a reader of this rank.
         """
         if not 0 <= rank < self.limits.readers:
             raise ConfigError(f"reader rank: expected 0 to {self.limits.readers - 1}, found {rank}")
-        return RedisChunkReader(connect(self.url), self.run, self.games, shards=self.limits.shards, rank=rank)
+        clients = [connect(url) for url in self.servers]
+        return RedisChunkReader(clients, self.run, self.games, shards=self.limits.shards, rank=rank)
+
+    def _server_of(self, game: str, shard: int) -> int:
+        return server_of(self.games.index(game), shard, len(self.servers))

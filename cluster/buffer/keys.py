@@ -4,7 +4,6 @@ The part in braces is Redis' hash tag: all that one script touches lies in one s
 """
 
 import re
-import zlib
 from dataclasses import dataclass
 
 PREFIX = "distill:"
@@ -105,6 +104,9 @@ def _tagged(tag: str) -> StreamKeys:
     return StreamKeys(f"{start}:chunks", f"{start}:meta", f"{start}:producers", f"{start}:cursors")
 
 
-def shard_of(life: str, shards: int) -> int:
-    """Return the shard that keeps a producer's life; the same on every machine."""
-    return zlib.crc32(life.encode()) % shards
+def server_of(game: int, shard: int, servers: int) -> int:
+    """Return the number of the server that keeps a shard of the game at that place among the run's games.
+
+    Games begin at different servers, so that games with one shard are spread as well.
+    """
+    return (game + shard) % servers

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import redis
 from redis.exceptions import NoScriptError
 
-from cluster.buffer.keys import StreamKeys, shard_of, stream_keys
+from cluster.buffer.keys import stream_keys
 from cluster.buffer.scripts import script_sha
 
 
@@ -54,12 +54,12 @@ class Answer:
 
 
 class Pusher:
-    """Pushes chunks of one game of a run."""
+    """Pushes chunks to one stream of a run."""
 
-    def __init__(self, client: redis.Redis, run: str, game: str, limits: Limits) -> None:
+    def __init__(self, client: redis.Redis, run: str, game: str, limits: Limits, shard: int = 0) -> None:
         self._client = client
         self._limits = limits
-        self._keys = [stream_keys(run, game, shard) for shard in range(limits.shards)]
+        self._keys = stream_keys(run, game, shard)
 
     def push(self, chunks: Sequence[EncodedChunk], accepted_gaps: Mapping[str, int]) -> list[Answer]:
         """Push chunks in one round trip and return one answer each.
@@ -83,17 +83,13 @@ class Pusher:
         """Return the last sequence number that the server has of each life, -1 if none. Raises redis.RedisError."""
         pipeline = self._client.pipeline(transaction=False)
         for life in lives:
-            pipeline.hget(self._keys_of(life).producers, life)
+            pipeline.hget(self._keys.producers, life)
         return [-1 if last is None else int(last) for last in pipeline.execute()]
 
-    def _keys_of(self, life: str) -> StreamKeys:
-        return self._keys[shard_of(life, self._limits.shards)]
-
     def _send(self, chunks: Sequence[EncodedChunk], accepted_gaps: Mapping[str, int]) -> list[Any]:
-        limits = self._limits
+        limits, keys = self._limits, self._keys
         pipeline = self._client.pipeline(transaction=False)
         for chunk in chunks:
-            keys = self._keys_of(chunk.life)
             pipeline.evalsha(
                 script_sha("push"),
                 4,

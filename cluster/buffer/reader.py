@@ -4,16 +4,19 @@ A server that was restarted may have lost its newest chunks and have put others 
 random epoch of the stream, are therefore read atomically with the chunks: if one is new, all is read again.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import redis
 
 from cluster.buffer.connection import describe, reaching
-from cluster.buffer.keys import StreamKeys, stream_keys
+from cluster.buffer.keys import StreamKeys, server_of, stream_keys
 from cluster.buffer.scripts import call_script
 from distill.errors import BufferUnavailable, ConfigError
 from distill.protocols import StoredChunk
+
+log = logging.getLogger(__name__)
 
 _ATTEMPTS = 3
 
@@ -23,11 +26,13 @@ class _Stream:
     """One game and shard as this reader knows it.
 
     Attributes:
+        client: of its server.
         keys: of the stream.
         position: all chunks that end at or before it were read.
         identity: the server's run_id and the stream's epoch at the last read, None before the first.
     """
 
+    client: redis.Redis
     keys: StreamKeys
     position: int = 0
     identity: tuple[bytes, bytes] | None = None
@@ -39,17 +44,25 @@ class RedisChunkReader:
     It begins at the oldest chunk that the server keeps.
 
     Args:
-        client: the connection; the reader closes it.
+        clients: a connection to every server of the run, in the order of their URLs; the reader closes them.
         run: name of the run.
-        games: the games that can be read.
+        games: the run's games, in its order.
         shards: streams per game.
         rank: of this reader; each rank reads everything and has a cursor of its own.
     """
 
-    def __init__(self, client: redis.Redis, run: str, games: Sequence[str], *, shards: int = 1, rank: int = 0) -> None:
-        self._client = client
+    def __init__(
+        self, clients: Sequence[redis.Redis], run: str, games: Sequence[str], *, shards: int = 1, rank: int = 0
+    ) -> None:
+        self._clients = clients
         self._rank = rank
-        self._streams = {game: [_Stream(stream_keys(run, game, shard)) for shard in range(shards)] for game in games}
+        self._streams = {
+            game: [
+                _Stream(clients[server_of(place, shard, len(clients))], stream_keys(run, game, shard))
+                for shard in range(shards)
+            ]
+            for place, game in enumerate(games)
+        }
 
     def read(self, game: str, max_chunks: int) -> list[StoredChunk]:
         """Return the next chunks of a game, at most `max_chunks`, in turn from its shards.
@@ -57,27 +70,33 @@ class RedisChunkReader:
         An entry that no writer of ours has made comes with empty data, for the feed to refuse and count.
 
         Raises:
-            BufferUnavailable: if the server cannot be reached. What other shards had is then read again.
+            BufferUnavailable: if a server cannot be reached and the others had nothing.
             ConfigError: if the reader was not made for this game.
         """
         streams = self._streams.get(game)
         if streams is None:
             raise ConfigError(f"game {game!r}: this reader has {sorted(self._streams)}")
         chunks: list[StoredChunk] = []
-        ends: list[tuple[_Stream, int]] = []
+        trouble: BufferUnavailable | None = None
         for turn, stream in enumerate(streams):
             # An even share of what is left; the last ones may use up what the first ones did not have.
             share = -(-(max_chunks - len(chunks)) // (len(streams) - turn))
             if share <= 0:
                 break
-            found = [_stored(game, entry_id, fields) for entry_id, fields in self._next_entries(stream, share)]
+            try:
+                found = [_stored(game, entry_id, fields) for entry_id, fields in _next_entries(stream, share)]
+            except BufferUnavailable as error:
+                trouble = error
+                continue
             chunks += found
             if found:
-                ends.append((stream, found[-1].end))
-        for stream, end in ends:
-            stream.position = end
+                stream.position = found[-1].end
         # The next read begins with another shard, so that none is left behind.
         streams.append(streams.pop(0))
+        if trouble is not None and not chunks:
+            raise trouble
+        if trouble is not None:
+            log.warning("%s; its other streams are read meanwhile: %s", game, trouble)
         return chunks
 
     def commit(self) -> None:
@@ -86,39 +105,51 @@ class RedisChunkReader:
         Does nothing where the server was restarted since the last read: the next read goes back.
 
         Raises:
-            BufferUnavailable: if the server cannot be reached.
+            BufferUnavailable: if a server cannot be reached; it was stored at the others.
         """
-        with reaching(self._client, "store how far it was read"):
-            for streams in self._streams.values():
-                for stream in streams:
-                    if stream.identity is not None and stream.position:
-                        keys = [stream.keys.meta, stream.keys.cursors]
-                        call_script(self._client, "commit", keys, [self._rank, stream.position, *stream.identity])
+        trouble: BufferUnavailable | None = None
+        for stream in self._all():
+            try:
+                self._commit(stream)
+            except BufferUnavailable as error:
+                trouble = error
+        if trouble is not None:
+            raise trouble
 
     def rewind(self) -> None:
         """Read again from the oldest chunk that the server keeps. What was committed stays so."""
-        for streams in self._streams.values():
-            for stream in streams:
-                stream.position = 0
+        for stream in self._all():
+            stream.position = 0
 
     def close(self) -> None:
-        """Close the connection."""
-        self._client.close()
+        """Close the connections."""
+        for client in self._clients:
+            client.close()
 
-    def _next_entries(self, stream: _Stream, count: int) -> list[tuple[bytes, list[bytes]]]:
-        """Return the entries behind our position, which goes back first if the server or the stream is another one."""
-        for _ in range(_ATTEMPTS):
-            with reaching(self._client, "read chunks"):
-                keys = [stream.keys.chunks, stream.keys.meta]
-                run_id, epoch, entries = call_script(self._client, "read", keys, [stream.position, count])
-            same = stream.identity == (run_id, epoch) or stream.position == 0
-            stream.identity = (run_id, epoch)
-            if same:
-                return entries
-            stream.position = 0
-        raise BufferUnavailable(
-            f"buffer service at {describe(self._client)}: it was restarted {_ATTEMPTS} times while it was read"
-        )
+    def _all(self) -> list[_Stream]:
+        return [stream for streams in self._streams.values() for stream in streams]
+
+    def _commit(self, stream: _Stream) -> None:
+        if stream.identity is not None and stream.position:
+            with reaching(stream.client, "store how far it was read"):
+                keys = [stream.keys.meta, stream.keys.cursors]
+                call_script(stream.client, "commit", keys, [self._rank, stream.position, *stream.identity])
+
+
+def _next_entries(stream: _Stream, count: int) -> list[tuple[bytes, list[bytes]]]:
+    """Return the entries behind our position, which goes back first if the server or the stream is another one."""
+    for _ in range(_ATTEMPTS):
+        with reaching(stream.client, "read chunks"):
+            keys = [stream.keys.chunks, stream.keys.meta]
+            run_id, epoch, entries = call_script(stream.client, "read", keys, [stream.position, count])
+        same = stream.identity == (run_id, epoch) or stream.position == 0
+        stream.identity = (run_id, epoch)
+        if same:
+            return entries
+        stream.position = 0
+    raise BufferUnavailable(
+        f"buffer service at {describe(stream.client)}: it was restarted {_ATTEMPTS} times while it was read"
+    )
 
 
 def _stored(game: str, entry_id: bytes, pairs: list[bytes]) -> StoredChunk:

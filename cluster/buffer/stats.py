@@ -16,7 +16,7 @@ _SCAN_COUNT = 500
 
 @dataclass(frozen=True)
 class GameStats:
-    """What the buffer service holds of one game, over all shards.
+    """What the buffer service holds of one game.
 
     Attributes:
         transitions: kept.
@@ -46,16 +46,22 @@ class RunUsage:
     models: int
     bytes: int
 
+    def __add__(self, other: "RunUsage") -> "RunUsage":
+        """Return what the run holds in both servers."""
+        return RunUsage(self.run, self.chunks + other.chunks, self.models + other.models, self.bytes + other.bytes)
 
-def game_stats(client: redis.Redis, run: str, game: str, *, shards: int = 1, readers: int = 1) -> GameStats:
-    """Return what is held of a game.
+
+def game_stats(
+    client: redis.Redis, run: str, game: str, *, shards: Iterable[int] = (0,), readers: int = 1
+) -> GameStats:
+    """Return what a server holds of these shards of a game.
 
     Raises:
         BufferUnavailable: if the server cannot be reached.
     """
     parts: list[list[int]] = []
     with reaching(client, f"count what it holds of {game}"):
-        for shard in range(shards):
+        for shard in shards:
             keys = stream_keys(run, game, shard)
             parts.append(call_script(client, "stats", [keys.chunks, keys.meta, keys.cursors], [readers]))
     return GameStats(*(sum(column) for column in zip(*parts, strict=True)))

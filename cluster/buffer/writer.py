@@ -42,7 +42,7 @@ class _Held:
 
 
 class RedisChunkWriter:
-    """Implements `distill.protocols.ChunkWriter` for one game of a run; belongs to one thread.
+    """Implements `distill.protocols.ChunkWriter` for one stream of a run; belongs to one thread.
 
     Errors of the connection never leave it: they are counted as outages, and the text of the last one is in `trouble`.
 
@@ -51,15 +51,23 @@ class RedisChunkWriter:
         run: name of the run.
         game: the game whose chunks are written.
         limits: of the buffer service for this game.
+        shard: number of the stream among those of the game.
         backlog_chunks: chunks held while the server is full or away.
     """
 
     def __init__(
-        self, client: redis.Redis, run: str, game: str, limits: Limits, *, backlog_chunks: int = BACKLOG_CHUNKS
+        self,
+        client: redis.Redis,
+        run: str,
+        game: str,
+        limits: Limits,
+        *,
+        shard: int = 0,
+        backlog_chunks: int = BACKLOG_CHUNKS,
     ) -> None:
         self._client = client
         self._game = game
-        self._pusher = Pusher(client, run, game, limits)
+        self._pusher = Pusher(client, run, game, limits, shard)
         self._encoder = ChunkEncoder()
         self._bound = backlog_chunks
         self._backlog: deque[_Held] = deque()

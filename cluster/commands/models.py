@@ -160,10 +160,10 @@ def _roll_back(ledger: Ledger, line: str, version: int | None) -> str:
 
 
 @contextmanager
-def _ledger(folder: RunFolder, url: str | None, line: str) -> Generator[Ledger]:
+def _ledger(folder: RunFolder, urls: str | None, line: str) -> Generator[Ledger]:
     """Connect to a run's ledger, starting its own Redis for that if it does not run."""
-    if url is not None:
-        yield _services(folder, url).ledger(line)
+    if urls is not None:
+        yield _services(folder, urls).ledger(line)
     elif (running := running_server(folder.redis)) is not None:
         yield _services(folder, running).ledger(line)
     else:
@@ -171,5 +171,5 @@ def _ledger(folder: RunFolder, url: str | None, line: str) -> Generator[Ledger]:
             yield _services(folder, server.url).ledger(line)
 
 
-def _services(folder: RunFolder, url: str) -> RedisServices:
-    return RedisServices(BufferAddress(url, folder.name, (), Limits(1, 1)), folder.path)
+def _services(folder: RunFolder, urls: str) -> RedisServices:
+    return RedisServices(BufferAddress(urls, folder.name, (), Limits(1, 1)), folder.path)

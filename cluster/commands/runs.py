@@ -2,17 +2,19 @@
 
 import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from cluster.buffer.connection import connect
+from cluster.buffer.connection import connect, reaching
 from cluster.buffer.stats import RunUsage, delete_run, list_runs
 from cluster.commands.options import parse_options
 from cluster.run_folder import CONFIG, RunFolder, open_any_run
 from cluster.run_session import EVALUATIONS, METRICS
-from distill.config import BufferUrl, Section
+from distill.buffer_urls import BufferUrls, split_urls
+from distill.config import Section
 from distill.errors import BufferUnavailable, ConfigError, DistillError
 
 
@@ -21,8 +23,8 @@ class RunsOptions(Section):
 
     root: Path = Path("runs")
     """Folder that holds the runs."""
-    buffer: BufferUrl | None = None
-    """URL of your own Redis, without a password, to see what runs keep there."""
+    buffer: BufferUrls | None = None
+    """URL of your own Redis, or several separated by commas, to see what runs keep there."""
     delete: str | None = None
     """Name of a run to delete, its folder and what it keeps in Redis."""
 
@@ -46,14 +48,13 @@ def command(arguments: Sequence[str], console: Console) -> None:
     console.print(table)
 
 
-def _usage(url: str | None) -> dict[str, RunUsage]:
-    if url is None:
-        return {}
-    client = connect(url)
-    try:
-        return {usage.run: usage for usage in list_runs(client)}
-    finally:
-        client.close()
+def _usage(urls: str | None) -> dict[str, RunUsage]:
+    found: dict[str, RunUsage] = {}
+    for url in split_urls(urls) if urls else ():
+        with connect(url) as client:
+            for usage in list_runs(client):
+                found[usage.run] = found[usage.run] + usage if usage.run in found else usage
+    return found
 
 
 def _describe(folder: RunFolder) -> tuple[str, str, str, str, str]:
@@ -76,27 +77,28 @@ def _redis_columns(usage: RunUsage | None) -> tuple[str, str]:
 
 def _delete(options: RunsOptions, name: str, console: Console) -> None:
     path = options.root / name
-    url = options.buffer
+    urls = options.buffer
     exists = Path(name).name == name and (path / CONFIG).is_file()
     if exists:
         folder = RunFolder(path)
         if folder.in_use():
             raise ConfigError(f"run {name}: it is running; stop it with ctrl-C first")
         try:
-            url = url or open_any_run(path)[1].buffer.buffer
+            urls = urls or open_any_run(path)[1].buffer.buffer
         except DistillError as error:
             console.print(
                 f"its configuration is damaged, so what it may keep in a Redis stays: {error}", soft_wrap=True
             )
-    keys = 0
-    if url is not None:
-        client = connect(url)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(connect(url)) for url in (split_urls(urls) if urls else ())]
         try:
-            keys = delete_run(client, name)
+            # One that is away is found out before anything is deleted at another.
+            for client in clients:
+                with reaching(client, "delete a run"):
+                    client.ping()
+            keys = sum(delete_run(client, name) for client in clients)
         except BufferUnavailable as error:
             raise ConfigError(f"run {name}: nothing is deleted, because its Redis does not answer: {error}") from error
-        finally:
-            client.close()
     if not exists and not keys:
         raise ConfigError(f"run {name}: there is none in {options.root}; `distill runs` lists them")
     if exists:

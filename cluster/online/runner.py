@@ -38,7 +38,7 @@ def start_online(config: TeachConfig, console: Console) -> RunFolder:
         raise ConfigError(f"games: name one or more, as in `distill {config.command} --game pong`")
     if config.general.initial is not None:
         read_card(config.general.initial)
-    require_surroundings(config)
+    require_surroundings(config, config.general.games)
     folder = new_run(config, list(config.general.games))
     _run(config, folder, console)
     return folder
@@ -58,7 +58,7 @@ def resume_online(path: Path, config: TeachConfig, console: Console) -> RunFolde
     folder, before = open_run(type(config), path)
     with_student = FIXED_WITH_STUDENT if isinstance(config, OnlineConfig) else ()
     require_same(folder, before, config, (*FIXED_SETTINGS, *with_student))
-    require_surroundings(config)
+    require_surroundings(config, config.general.games)
     with folder.claim():
         folder.write_config(config, folder.name, list(config.general.games), folder.path.parent)
     _run(config, folder, console)

@@ -207,7 +207,7 @@ def test_our_classes_work_under_their_roles(server: TlsRedis, monkeypatch: pytes
             refused()
 
     server.become(LEARNER, monkeypatch)
-    stats = game_stats(connect(server.url), RUN, "breakout", shards=2)
+    stats = game_stats(connect(server.url), RUN, "breakout", shards=range(2))
     assert (stats.transitions, stats.unread) == (16, 0)
 
     server.become(OPERATOR, monkeypatch)

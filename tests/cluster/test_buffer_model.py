@@ -59,7 +59,7 @@ def test_the_stream_is_a_plain_list(one_redis_server: PrivateRedis) -> None:
             super().__init__()
             self.run = uuid.uuid4().hex
             self.pusher = Pusher(client, self.run, "pong", Limits(CAPACITY, BACKLOG, readers=2))
-            self.readers = [RedisChunkReader(client, self.run, ["pong"], rank=rank) for rank in range(2)]
+            self.readers = [RedisChunkReader([client], self.run, ["pong"], rank=rank) for rank in range(2)]
             self.model = ModelStream()
             self.model_readers = [ModelReader(), ModelReader()]
             self.epoch = 1

@@ -5,7 +5,7 @@ from buffer_support import ids, make_chunk, read_all
 
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.connection import connect
-from cluster.buffer.keys import model_keys, parse_key, run_pattern, shard_of, stream_keys
+from cluster.buffer.keys import model_keys, parse_key, run_pattern, stream_keys
 from cluster.buffer.push import Limits
 from cluster.buffer.server import PrivateRedis
 from cluster.buffer.stats import GameStats, RunUsage, delete_run, game_stats, list_runs
@@ -64,10 +64,6 @@ def test_keys_are_told_apart() -> None:
     assert (model.run, model.game, model.shard, model.kind) == ("run.1", None, None, "model:student:4")
     assert parse_key(b"distill:other") is None
     assert parse_key(b"x{run}:y") is None
-
-
-def test_a_life_has_the_same_shard_everywhere() -> None:
-    assert [shard_of(life, 4) for life in ("a", "b", "c", "d")] == [3, 1, 3, 0]
 
 
 def test_an_empty_game_and_an_empty_server(own_redis: PrivateRedis) -> None:

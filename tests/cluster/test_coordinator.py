@@ -200,7 +200,7 @@ def test_a_kill_between_any_two_writes_changes_nothing(services: RedisServices, 
     at, lived = 0, False
     while not lived:
         at += 1
-        address = BufferAddress(services.address.url, f"{services.address.run}-{at}", ("pong",), Limits(1_000, 1_000))
+        address = BufferAddress(services.address.urls, f"{services.address.run}-{at}", ("pong",), Limits(1_000, 1_000))
         killed = RedisServices(address, tmp_path / f"killed-{at}")
         lived = coordinate_in_a_child(killed, at)
         coordinate(killed)

@@ -48,7 +48,7 @@ def stored_chunks(folder: Path) -> dict[str, list[StoredChunk]]:
     """Return by life what the run's own Redis has kept."""
     lives: dict[str, list[StoredChunk]] = defaultdict(list)
     with PrivateRedis(folder / "redis") as server:
-        reader = RedisChunkReader(connect(server.url), "run", [GAME])
+        reader = RedisChunkReader([connect(server.url)], "run", [GAME])
         while chunks := reader.read(GAME, 64):
             for chunk in chunks:
                 lives[chunk.life].append(chunk)

@@ -47,7 +47,7 @@ def services_of(server: PrivateRedis, run: str, games: tuple[str, ...], director
 
 def push(services: RedisServices, game: str, chunks: list[Chunk]) -> None:
     """Push chunks and wait until the server has them."""
-    writer = services.writer(game)
+    writer = services.writer(game, 0)
     for chunk in chunks:
         assert writer.wait(5.0)
         writer.write(chunk)
