@@ -21,6 +21,7 @@ COMMANDS = {
     "teachers": "list teacher files with their cards",
     "export": "write a student or teacher as ONNX",
     "runs": "list runs with their size, or delete one",
+    "scale-actors": "change how many actors the games of a run have, also while it runs",
     "watch": "serve a live page of a run: its games being played, curves, actors",
     "report": "write one HTML file about runs and compare them",
     "models": "list a run's models, export one, or roll a promotion back",

@@ -21,12 +21,14 @@ class Placement:
         learner: what a learner asks Ray for, as its options.
         actor: what every other actor asks Ray for, likewise; all together ask for what there is or less, so that none
             pends.
+        added: what actors ask for that are added later. On a run's own Ray it is nothing: they share the cores.
     """
 
     cluster: RayCluster
     learner_threads: int
     learner: Mapping[str, Any]
     actor: Mapping[str, Any]
+    added: Mapping[str, Any]
 
 
 def place(others: int, learners: int, training: TrainingConfig, cluster: RayCluster) -> Placement:
@@ -61,4 +63,5 @@ def place(others: int, learners: int, training: TrainingConfig, cluster: RayClus
     }
     if "GPU" in wanted:
         learner["num_gpus"] = wanted["GPU"]
-    return Placement(cluster, threads, learner, cluster.actor_options(share))
+    added = cluster.actor_options(share if cluster.resources else 0.0)
+    return Placement(cluster, threads, learner, cluster.actor_options(share), added)

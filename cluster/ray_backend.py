@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import ray
@@ -11,6 +11,8 @@ from actors.collecting_actor import CollectorReport, CollectorSpec, student_shar
 from actors.evaluating_actor import EvaluationTask
 from actors.evaluator import Evaluation
 from actors.remote import RemoteCollector, RemoteEvaluator
+from cluster.actor_counts import ActorCounts
+from cluster.crew import Crew
 from cluster.evaluation import POLL_SECONDS, SLICE_SECONDS, evaluate_on_ray
 from cluster.placement import Placement
 from cluster.services import RedisServices
@@ -30,9 +32,10 @@ class RayBackend:
         session: what is run.
         services: buffer and registry, handed to every actor.
         placement: cores and threads.
+        counts: how many collectors each game is to have.
     """
 
-    def __init__(self, session: Session, services: RedisServices, placement: Placement) -> None:
+    def __init__(self, session: Session, services: RedisServices, placement: Placement, counts: ActorCounts) -> None:
         self._session = session
         self._services = services
         self._placement = placement
@@ -40,12 +43,11 @@ class RayBackend:
         self._tasks: deque[EvaluationTask] = deque()
         self._playing: EvaluationTask | None = None
         self._queued_version = session.evaluated_version
+        self._crew = Crew(self._supervisor, session, counts, placement, self._collector)
 
     def train(self) -> Iterator[None]:
         """Start the actors and train until the budget is spent; yield a few times a second."""
-        for game in self._session.teachers:
-            for index in range(self._session.config.collect.actors):
-                self._supervisor.add(self._collector(game, index))
+        self._crew.start()
         self._supervisor.add(self._learner())
         self._supervisor.add(self._evaluator())
         while not self._session.progress.done:
@@ -56,12 +58,14 @@ class RayBackend:
                     self._session.on_report(answer)
                 elif isinstance(answer, Evaluation):
                     self._on_evaluation(answer)
+            self._crew.adjust()
             self._session.actors = self._supervisor.counts()
             yield None
 
     def stop(self) -> None:
         """Flush the collectors, publish the student if its budget is spent, write a checkpoint, end all actors."""
         done = self._session.progress.done
+        self._crew.close()
         stop_collecting(self._supervisor, "collector", self._session, done=done)
         stop_at_once(self._supervisor, "evaluator")
         for version in stop_learners(self._supervisor, done=done):
@@ -70,9 +74,9 @@ class RayBackend:
 
     def evaluate(self, tasks: Sequence[EvaluationTask]) -> Iterator[Evaluation | None]:
         """Play tasks on as many evaluators as there are cores; yield results as they come, and None in between."""
-        return evaluate_on_ray(tasks, self._placement.cluster, self._on_restart)
+        return evaluate_on_ray(tasks, self._placement.cluster.now(), self._on_restart)
 
-    def _collector(self, game: str, index: int) -> Worker:
+    def _collector(self, game: str, index: int, options: Mapping[str, Any]) -> Worker:
         config = self._session.config
         name = f"{game}-{index}"
         teacher = ray.put(self._session.teachers[game].path.read_bytes())
@@ -83,7 +87,7 @@ class RayBackend:
             spec = CollectorSpec(
                 game, ray.get(teacher, timeout=30.0), config.collect, config.general.seed, name, index, born
             )
-            return RemoteCollector.options(**self._placement.actor).remote(spec, self._services.for_actors())
+            return RemoteCollector.options(**options).remote(spec, self._services.for_actors())
 
         def submit(handle: Any) -> Any:
             share = student_share(config.collect, self._session.progress.updates)

@@ -4,12 +4,14 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Generator, Mapping
+import sys
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import ray
+from ray.autoscaler.sdk import request_resources
 
 from cluster.private_ray import private_ray
 from distill.config import BufferConfig
@@ -53,6 +55,32 @@ class RayCluster:
         """
         resources = self.for_actor()
         return {"num_cpus": 0.0 if resources else share, "resources": resources, "scheduling_strategy": "SPREAD"}
+
+    def room_for(self, options: Mapping[str, Any]) -> int:
+        """Return how many actors that ask for this still find a place; as many as you like on a run's own Ray.
+
+        Args:
+            options: of an actor, as `actor_options` returns them.
+        """
+        if not self.resources:
+            return sys.maxsize
+        free = ray.available_resources()
+        return min(
+            (int(free.get(name, 0.0) / amount) for name, amount in _bundle(options).items()), default=sys.maxsize
+        )
+
+    def request(self, actors: Sequence[Mapping[str, Any]]) -> None:
+        """Tell the autoscaler, if the cluster has one, that these actors together are to have a place.
+
+        Args:
+            actors: options of all of them, the working ones included; with none the request is taken back.
+        """
+        if self.resources:
+            request_resources(bundles=[_bundle(options) for options in actors])
+
+    def now(self) -> "RayCluster":
+        """Return what it offers by now, as nodes come and go."""
+        return offered() if self.resources else self
 
     @property
     def evaluators(self) -> int:
@@ -119,13 +147,24 @@ def ray_cluster(address: str | None, buffer: BufferConfig) -> Generator[RayClust
         # Ray makes SIGTERM its own, where it would end this process before anything is saved.
         signal.signal(signal.SIGTERM, handler)
     try:
-        resources = {name: float(amount) for name, amount in ray.cluster_resources().items()}
-        hosts = sum(bool(node["Alive"]) for node in ray.nodes())
-        cluster = RayCluster(max(1, int(resources.get("CPU", os.cpu_count() or 1))), hosts, resources)
+        cluster = offered()
         cluster.require_reachable(buffer)
         yield cluster
     finally:
         ray.shutdown()
+
+
+def offered() -> RayCluster:
+    """Return what the Ray that this process is connected to offers."""
+    resources = {name: float(amount) for name, amount in ray.cluster_resources().items()}
+    hosts = sum(bool(node["Alive"]) for node in ray.nodes())
+    return RayCluster(max(1, int(resources.get("CPU", os.cpu_count() or 1))), hosts, resources)
+
+
+def _bundle(options: Mapping[str, Any]) -> dict[str, float]:
+    """Return what an actor's options ask for, as Ray's bundles say it."""
+    asked = {"CPU": float(options["num_cpus"]), "GPU": float(options.get("num_gpus", 0.0)), **options["resources"]}
+    return {name: amount for name, amount in asked.items() if amount}
 
 
 def _require_listener(address: str) -> None:

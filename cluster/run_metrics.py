@@ -53,6 +53,11 @@ class RunMetrics:
         self._evaluations = 0
         self._promotions = 0
 
+    @property
+    def address(self) -> str:
+        """Where they are served, `host:port`."""
+        return self._exporter.address
+
     def update(self, *, at_once: bool = False) -> None:
         """Report, if a second has passed since the last report or it is to be done at once."""
         now = time.monotonic()

@@ -64,8 +64,13 @@ class RunSession:
         self.note(f"{name} is replaced: {(reason.strip() or 'it died').splitlines()[-1]}")
         log.debug("%s: %s", name, reason)
 
+    def on_retired(self, name: str) -> None:
+        """Forget an actor that the run needs no more."""
+        self.reports.pop(name, None)
+        self._replaced.append(name)
+
     def take_replaced(self) -> list[str]:
-        """Return the names of the actors that were replaced since the last call."""
+        """Return the names of the actors that were replaced or retired since the last call."""
         replaced, self._replaced = self._replaced, []
         return replaced
 

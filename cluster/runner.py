@@ -9,6 +9,7 @@ from rich.console import Console
 
 from actors.evaluating_actor import EvaluationTask
 from actors.evaluator import Evaluation
+from cluster.actor_counts import ActorCounts
 from cluster.outcome import write_outcome
 from cluster.placement import place
 from cluster.ray_backend import RayBackend
@@ -76,14 +77,15 @@ def resume_run(path: Path, config: RunConfig, console: Console) -> RunFolder:
 def _run(config: RunConfig, folder: RunFolder, teachers: dict[str, TeacherFile], console: Console) -> None:
     on_ray = not config.general.serial
     with open_sitting(folder, config, list(teachers), readers=1, on_ray=on_ray) as sitting:
+        counts = ActorCounts(folder, list(teachers), config.collect.actors, config.buffer.shards)
         # Every game's collectors, and the evaluator.
-        placement = place(len(teachers) * config.collect.actors + 1, 1, config.training, sitting.cluster)
+        placement = place(sum(counts.wanted().values()) + 1, 1, config.training, sitting.cluster)
         session = Session(folder, config, teachers, sitting.services.registry(LINE), sitting=sitting.number)
         backend: Backend
         if config.general.serial:
             backend = SerialBackend(session, sitting.services, placement.learner_threads)
         else:
-            backend = RayBackend(session, sitting.services, placement)
+            backend = RayBackend(session, sitting.services, placement, counts)
         _see_through(session, backend, sitting, console)
 
 

@@ -61,6 +61,7 @@ class Worker:
     start_at: float = 0.0
     failures: deque[float] = field(default_factory=deque[float])
     first_failure: str = ""
+    on_retired: Callable[[Any], None] | None = None
 
 
 class Supervisor:
@@ -83,6 +84,21 @@ class Supervisor:
         self._roles.add(worker.role)
         self._start(worker)
 
+    def retire(self, worker: Worker, finish: Callable[[Any], Any], on_retired: Callable[[Any], None]) -> None:
+        """Make a worker's last call and end it when that is answered, which `poll` sees; its answers are not yielded.
+
+        Args:
+            worker: one that was added.
+            finish: makes the call.
+            on_retired: called with the answer, or with None if there was none.
+        """
+        worker.on_retired = on_retired
+        if worker.handle is None:
+            self._end(worker, None)
+        else:
+            # Ray runs an actor's calls in order: this one comes after those in flight.
+            worker.calls.append((finish(worker.handle), time.monotonic()))
+
     def poll(self, timeout: float) -> Iterator[tuple[Worker, Any]]:
         """Keep every worker busy and yield the answers that came within `timeout` seconds.
 
@@ -91,13 +107,8 @@ class Supervisor:
             DistillError: what an essential worker raised.
         """
         for worker in self._workers:
-            if worker.handle is None and time.monotonic() >= worker.start_at:
-                self._start(worker)
-            while worker.handle is not None and len(worker.calls) < worker.depth:
-                call = worker.submit(worker.handle)
-                if call is None:
-                    break
-                worker.calls.append((call, time.monotonic()))
+            if worker.on_retired is None:
+                self._keep_busy(worker)
         oldest = {worker.calls[0][0]: worker for worker in self._workers if worker.calls}
         if not oldest:
             time.sleep(timeout)
@@ -114,16 +125,36 @@ class Supervisor:
                 self._replace(worker, str(error))
             else:
                 worker.calls.popleft()
-                yield worker, answer
+                if worker.on_retired is None:
+                    yield worker, answer
+                elif not worker.calls:
+                    self._end(worker, answer)
         for call in waiting:
             worker = oldest[call]
             seconds = time.monotonic() - worker.calls[0][1]
             if seconds > self._patience.call_seconds:
                 self._replace(worker, f"no answer for {seconds:.0f} s")
 
+    def _keep_busy(self, worker: Worker) -> None:
+        if worker.handle is None and time.monotonic() >= worker.start_at:
+            self._start(worker)
+        while worker.handle is not None and len(worker.calls) < worker.depth:
+            call = worker.submit(worker.handle)
+            if call is None:
+                break
+            worker.calls.append((call, time.monotonic()))
+
     def _start(self, worker: Worker) -> None:
         worker.handle = worker.make(worker.incarnation)
         worker.incarnation += 1
+
+    def _end(self, worker: Worker, answer: Any) -> None:
+        kill(worker.handle)
+        worker.handle = None
+        worker.calls.clear()
+        self._workers.remove(worker)
+        if worker.on_retired is not None:
+            worker.on_retired(answer)
 
     def _on_error(self, worker: Worker, error: RayTaskError) -> None:
         cause = error.cause
@@ -135,6 +166,10 @@ class Supervisor:
         self._replace(worker, str(error))
 
     def _replace(self, worker: Worker, reason: str) -> None:
+        if worker.on_retired is not None:
+            log.warning("%s did not finish: %s", worker.name, reason)
+            self._end(worker, None)
+            return
         now, patience = time.monotonic(), self._patience
         worker.first_failure = worker.first_failure or reason
         worker.failures.append(now)
@@ -161,18 +196,22 @@ class Supervisor:
         self._workers = [worker for worker in self._workers if worker.role != role]
         for worker in workers:
             worker.calls.clear()
+            if worker.on_retired is not None:
+                kill(worker.handle)
 
     def counts(self) -> dict[str, tuple[int, int]]:
         """Return by role how many workers have an actor, and how many should; roles that were drained have none."""
         found: dict[str, tuple[int, int]] = dict.fromkeys(self._roles, (0, 0))
         for worker in self._workers:
             alive, desired = found[worker.role]
-            found[worker.role] = alive + (worker.handle is not None), desired + 1
+            if worker.on_retired is None:
+                found[worker.role] = alive + (worker.handle is not None), desired + 1
         return found
 
     def handles(self, role: str) -> list[Any]:
-        """Return the living actors of a role."""
-        return [worker.handle for worker in self._workers if worker.role == role and worker.handle is not None]
+        """Return the living actors of a role, retired ones left out."""
+        workers = [worker for worker in self._workers if worker.role == role and worker.on_retired is None]
+        return [worker.handle for worker in workers if worker.handle is not None]
 
 
 def kill(handle: Any) -> None:

@@ -1,13 +1,15 @@
 """The measurements of `distill bench`, one method each; every method returns rows of the report."""
 
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from cluster.bench.bare import BARE_VARIANTS, BareVariant, bare_collector, bare_learner
+from cluster.bench.monitoring import MODES, Throughput, monitored_run
 from cluster.bench.parts import (
     fill_buffer,
     full_replay_memory,
@@ -213,13 +215,34 @@ class Suite:
             Row("Redis, peak memory, the same transitions", redis / 1e6, "MB", bar="at most 300"),
         ]
 
+    def monitoring(self) -> list[Row]:
+        """Compare a run that is scraped and shown with the same run while it is not."""
+        with tempfile.TemporaryDirectory(prefix="distill-bench-") as name:
+            teacher = Path(name) / f"{self._game}.safetensors"
+            teacher.write_bytes(self._teacher)
+            settings = {"teachers": [str(teacher)], "root": name, "name": "bench"}
+            config = self._learner_config(32, "adamw", settings)
+            found: list[dict[str, Throughput]] = []
+            for index, measured in enumerate(monitored_run(config, self._rounds, self._seconds)):
+                self._log(f"monitoring, round {index + 1} of {self._rounds}")
+                found.append(measured)
+        rows: list[Row] = []
+        for mode in MODES[1:]:
+            pairs = [(measured[mode], measured["off"]) for measured in found]
+            ratios = [(on.updates / off.updates + on.steps / off.steps) / 2 for on, off in pairs]
+            ours, off = (median(m[which].updates for m in found) for which in (mode, "off"))
+            bar = "" if "viewer" in mode else "ratio at least 0.99"
+            rows.append(Row(f"run with {mode}, beside neither", ours, "updates/s", off, median(ratios), bar))
+        costs = [100 * (m["metrics"].driver - m["off"].driver) / available_cores() for m in found]
+        return [*rows, Row("CPU of this machine for metrics", median(costs), "%", bar="at most 1")]
+
     def _best_variant(self, config: RunConfig) -> BareVariant:
         settings = config.learner
         self._log(f"choosing the fastest bare learner, batch {settings.batch_size}, {settings.optimizer}")
         call = (config.student.student, settings.batch_size, settings.optimizer, self._device, self._seconds)
         return max(BARE_VARIANTS, key=lambda variant: measure(bare_learner, variant, *call, cores=self._core))
 
-    def _learner_config(self, batch_size: int, optimizer: str) -> RunConfig:
+    def _learner_config(self, batch_size: int, optimizer: str, more: Mapping[str, Any] | None = None) -> RunConfig:
         return parse_settings(
             RunConfig,
             {
@@ -233,6 +256,7 @@ class Suite:
                 "optimizer": optimizer,
                 "device": self._device,
                 "learner_threads": 1,
+                **(more or {}),
             },
             "bench",
         )

@@ -5,7 +5,7 @@ import platform
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 from rich.console import Console
@@ -20,13 +20,13 @@ from distill.teachers import choose_teachers
 
 log = logging.getLogger(__name__)
 
-Measurement = Literal["collector", "learner", "together", "teach", "buffer", "gather", "memory"]
+Measurement = Literal["collector", "learner", "together", "teach", "buffer", "gather", "memory", "monitoring"]
 
 
 class BenchOptions(Section):
     """Measure this system beside bare loops that do only the arithmetic, in one run; medians of several rounds."""
 
-    only: tuple[Measurement, ...] = ("collector", "learner", "together", "teach", "buffer", "gather", "memory")
+    only: tuple[Measurement, ...] = get_args(Measurement)
     """Measurements to make."""
     game: str = "pong"
     """Game of the teacher to measure with."""

@@ -1,7 +1,7 @@
 """A run with Q-learners on Ray: explorers, learners, an evaluator and the coordinator, watched by a supervisor."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from actors.collecting_actor import CollectorReport
@@ -9,7 +9,9 @@ from actors.evaluating_actor import EvaluationTask
 from actors.evaluator import Evaluation
 from actors.exploring_actor import ExplorerSpec
 from actors.remote import RemoteEvaluator, RemoteExplorer
+from cluster.actor_counts import ActorCounts
 from cluster.coordinator import FRESH, Orders
+from cluster.crew import Crew
 from cluster.evaluation import POLL_SECONDS, SLICE_SECONDS, evaluate_on_ray
 from cluster.online.session import OnlineSession, plans
 from cluster.placement import Placement
@@ -32,14 +34,16 @@ class OnlineBackend:
     Args:
         session: what is run.
         placement: cores and threads.
+        counts: how many explorers each game is to have.
         commit: commit of this program, for the models' cards.
     """
 
-    def __init__(self, session: OnlineSession, placement: Placement, commit: str) -> None:
+    def __init__(self, session: OnlineSession, placement: Placement, counts: ActorCounts, commit: str) -> None:
         self._session = session
         self._placement = placement
         self._plans = plans(session, commit)
         self._supervisor = Supervisor(lambda worker, reason: session.on_restart(worker.name, worker.role, reason))
+        self._crew = Crew(self._supervisor, session, counts, placement, self._explorer)
         self._tasks: tuple[EvaluationTask, ...] = ()
         self._playing: EvaluationTask | None = None
         self._untold: list[Played] = []
@@ -52,11 +56,10 @@ class OnlineBackend:
         self._supervisor.add(self._coordinator())
         for line in self._plans:
             self._supervisor.add(self._learner(line))
-        for game in self._session.config.general.games:
-            for index in range(self._session.config.explore.actors):
-                self._supervisor.add(self._explorer(game, index))
+        self._crew.start()
         self._supervisor.add(self._evaluator())
         while not self._session.done:
+            self._crew.adjust()
             yield from self._turn()
         self._stop_learning()
         # The last versions are candidates too.
@@ -87,6 +90,7 @@ class OnlineBackend:
         self._session.actors = self._supervisor.counts()
 
     def _stop_learning(self) -> None:
+        self._crew.close()
         stop_collecting(self._supervisor, "explorer", self._session, done=self._session.done)
         stop_learners(self._supervisor, done=self._session.done)
 
@@ -96,9 +100,9 @@ class OnlineBackend:
         def on_restart(worker: Worker, reason: str) -> None:
             self._session.on_restart(worker.name, worker.role, reason)
 
-        return evaluate_on_ray(tasks, self._placement.cluster, on_restart)
+        return evaluate_on_ray(tasks, self._placement.cluster.now(), on_restart)
 
-    def _explorer(self, game: str, index: int) -> Worker:
+    def _explorer(self, game: str, index: int, options: Mapping[str, Any]) -> Worker:
         session, config = self._session, self._session.config
         name = f"{game}-{index}"
         stored = isinstance(config, OnlineConfig) and config.student.labels == "stored"
@@ -109,7 +113,7 @@ class OnlineBackend:
             line = session.line_of(game).name
             labels = "best" if stored else "acting"
             spec = ExplorerSpec(game, line, config.explore, config.general.seed, name, index, born, labels)
-            return RemoteExplorer.options(**self._placement.actor).remote(spec, session.services.for_actors())
+            return RemoteExplorer.options(**options).remote(spec, session.services.for_actors())
 
         def submit(handle: Any) -> Any:
             return handle.explore.remote(SLICE_SECONDS, session.game_steps(game))

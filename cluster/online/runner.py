@@ -7,6 +7,7 @@ from rich.console import Console
 
 from actors.evaluating_actor import EvaluationTask
 from actors.evaluator import Evaluation
+from cluster.actor_counts import ActorCounts
 from cluster.online.backend import OnlineBackend
 from cluster.online.outcome import write_outcome
 from cluster.online.session import OnlineSession
@@ -69,12 +70,13 @@ def _run(config: TeachConfig, folder: RunFolder, console: Console) -> None:
     games = config.general.games
     with_student = isinstance(config, OnlineConfig)
     learners = (len(games) if with_student else 1) + with_student
-    others = len(games) * config.explore.actors + 2  # evaluator and coordinator
+    counts = ActorCounts(folder, games, config.explore.actors, config.buffer.shards)
+    others = sum(counts.wanted().values()) + 2  # evaluator and coordinator
     with open_sitting(folder, config, games, readers=1 + with_student) as sitting:
         placement = place(others, learners, config.training, sitting.cluster)
         session = OnlineSession(folder, config, sitting.services, sitting=sitting.number)
         commit = json.loads((folder.path / ENVIRONMENT).read_text())["git_commit"]
-        backend = OnlineBackend(session, placement, commit)
+        backend = OnlineBackend(session, placement, counts, commit)
         _see_through(session, backend, sitting, console)
 
 

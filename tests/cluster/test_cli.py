@@ -337,7 +337,7 @@ def test_what_a_run_is_made_of_cannot_be_changed(option: str, value: str, here: 
         (("bench", "--only", "nonsense"), "invalid choice 'nonsense'"),
         (("bench", "--game", "enduro", "--teachers", str(TEACHERS)), "no teacher for enduro"),
         (("bench", "--teachers", str(TEACHERS), "--out", "missing/x.json"), "missing is no folder"),
-        (("runs", "--buffer", "foo"), "buffer: String should match pattern"),
+        (("runs", "--buffer", "foo"), "or several of them separated by commas, found 'foo'"),
     ],
     ids=lambda value: " ".join(Path(part).name for part in value) if isinstance(value, tuple) else "",
 )

@@ -1,0 +1,138 @@
+"""What it costs to watch a run: its throughput with metrics and page on, beside the same run with both off."""
+
+import contextlib
+import threading
+import time
+import urllib.request
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster.actor_counts import ActorCounts
+from cluster.dashboard import dashboard
+from cluster.placement import place
+from cluster.ray_backend import RayBackend
+from cluster.run_folder import new_run
+from cluster.run_metrics import RunMetrics, serve_metrics
+from cluster.session import Session
+from cluster.sitting import open_sitting
+from distill.config import RunConfig
+from distill.errors import RunError
+from distill.teachers import choose_teachers
+from learner.student_trainer import LINE
+
+SETTLE_SECONDS = 2.0
+"""After a switch until what is reported is all of the new state."""
+SCRAPE_SECONDS = 5.0
+"""As docker/prometheus/prometheus.yml has it."""
+READ_BYTES = 2**16
+FRAMES_TIMEOUT = 10.0
+
+MODES = ("off", "metrics", "metrics and page", "metrics, page and a viewer")
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """What a run did in one interval, by the clocks of those who did it.
+
+    Attributes:
+        updates: learner updates per second.
+        steps: steps labelled per second by each collector.
+        driver: CPU seconds of the run's own process per second, all its threads together.
+    """
+
+    updates: float
+    steps: float
+    driver: float
+
+
+def monitored_run(config: RunConfig, rounds: int, seconds: float) -> Iterator[dict[str, Throughput]]:
+    """Run a distillation on Ray and yield, for each round, what it did in every mode, each for `seconds`.
+
+    Args:
+        config: of the run, which must not end before; its folder is made.
+        rounds: how often all modes take their turn.
+        seconds: length of one interval.
+
+    Raises:
+        DistillError: if the run cannot be made or fails.
+    """
+    teachers = choose_teachers(config.general.teachers, config.general.games)
+    folder = new_run(config, list(teachers))
+    with open_sitting(folder, config, list(teachers), readers=1) as sitting:
+        counts = ActorCounts(folder, list(teachers), config.collect.actors, config.buffer.shards)
+        placement = place(sum(counts.wanted().values()) + 1, 1, config.training, sitting.cluster)
+        session = Session(folder, config, teachers, sitting.services.registry(LINE), sitting=sitting.number)
+        backend = RayBackend(session, sitting.services, placement, counts)
+        roles = ("collector", "learner", "evaluator")
+        with serve_metrics(config.monitoring, session, sitting.services, roles) as metrics:
+            steps = sitting.over(backend.train(), session)
+            try:
+                while session.progress.updates == 0:
+                    _next(steps)
+                for _ in range(rounds):
+                    yield {mode: _interval(mode, session, steps, metrics, seconds) for mode in MODES}
+            finally:
+                backend.stop()
+
+
+def _interval(mode: str, session: Session, steps: Iterator[None], metrics: RunMetrics, seconds: float) -> Throughput:
+    with _watched(mode, session.folder.path, metrics.address):
+        _turn(steps, SETTLE_SECONDS, None if mode == "off" else metrics)
+        before, driver, began = _done(session), time.process_time(), time.monotonic()
+        _turn(steps, seconds, None if mode == "off" else metrics)
+        after, driver, passed = _done(session), time.process_time() - driver, time.monotonic() - began
+    updates, steps_done, learner_seconds, collector_seconds = (b - a for a, b in zip(before, after, strict=True))
+    return Throughput(updates / learner_seconds, steps_done / collector_seconds, driver / passed)
+
+
+def _turn(steps: Iterator[None], seconds: float, metrics: RunMetrics | None) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        _next(steps)
+        if metrics is not None:
+            metrics.update()
+
+
+def _next(steps: Iterator[None]) -> None:
+    if next(steps, False) is False:
+        raise RunError("bench: the run ended before it was measured")
+
+
+def _done(session: Session) -> tuple[float, float, float, float]:
+    """Return updates, steps, and the seconds that learner and collectors have worked until then."""
+    reports = session.reports.values()
+    return (
+        session.progress.updates,
+        sum(report.steps for report in reports),
+        session.progress.train_seconds,
+        sum(sum(report.seconds.values()) for report in reports),
+    )
+
+
+@contextlib.contextmanager
+def _watched(mode: str, folder: Path, address: str) -> Generator[None]:
+    """Let Prometheus, a page and a viewer be there, or those of them that the mode has."""
+    end = threading.Event()
+    with contextlib.ExitStack() as stack:
+        stack.callback(end.set)
+        if mode != "off":
+            threading.Thread(target=_scrape, args=(address, end), daemon=True).start()
+        if "page" in mode:
+            page = stack.enter_context(dashboard(folder, 0)).split()[-1]
+            if "viewer" in mode:
+                threading.Thread(target=_view, args=(page, end), daemon=True).start()
+        yield
+
+
+def _scrape(address: str, end: threading.Event) -> None:
+    while not end.wait(SCRAPE_SECONDS):
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=SCRAPE_SECONDS) as answer:
+            answer.read()
+
+
+def _view(page: str, end: threading.Event) -> None:
+    """Read the frames of all games as a browser does; the page ends the stream when it goes."""
+    with contextlib.suppress(OSError), urllib.request.urlopen(f"{page}live", timeout=FRAMES_TIMEOUT) as frames:
+        while not end.is_set() and frames.read1(READ_BYTES):
+            pass
