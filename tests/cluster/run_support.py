@@ -25,7 +25,7 @@ from cluster.commands.run import command
 T = TypeVar("T")
 
 TEACHERS = Path(__file__).resolve().parents[2] / "teachers"
-START_SECONDS = 60.0
+START_SECONDS = 90.0
 """Starting Ray takes 5 s, on a busy machine many times that."""
 END_SECONDS = 60.0
 

@@ -28,10 +28,10 @@ def fill_redis(url: str, name: str) -> int:
         return len(list(client.scan_iter(match=f"distill:{{{name}}}:*"))) + 2
 
 
-def keys(url: str, name: str) -> list[bytes]:
+def keys(url: str, name: str) -> set[bytes]:
     with connect(url) as client:
         tags = (f"distill:{{{name}}}:", stream_keys(name, "pong", 0).chunks)
-        return [key for key in client.scan_iter() if key.decode().startswith(tags)]
+        return {key for key in client.scan_iter() if key.decode().startswith(tags)}
 
 
 def distill(*arguments: str) -> int:
@@ -89,8 +89,8 @@ def test_a_run_is_deleted_here_and_in_its_redis_and_no_other(
     assert distill(*arguments, *(("--buffer", url) if named else ())) == 0
     assert f"its folder and {count} keys" in capsys.readouterr().out
     assert not (tmp_path / run_name).exists()
-    assert keys(url, run_name) == []
-    assert kept.path.exists() and keys(url, other) == before != []
+    assert keys(url, run_name) == set()
+    assert kept.path.exists() and keys(url, other) == before != set()
 
 
 def test_what_is_only_in_redis_can_be_deleted(

@@ -116,8 +116,6 @@ def test_actors_come_and_go_while_a_run_goes_on(sandbox: Sandbox):
     until_collecting(run, folder, {"breakout-0", "breakout-1", "breakout-2"})
     scale(sandbox, folder, "breakout=1")
     until_collecting(run, folder, {"breakout-0"})
-    scale(sandbox, folder, "breakout=2")
-    until_collecting(run, folder, {"breakout-0", "breakout-1"})
     run.signal(signal.SIGINT)
     assert run.wait() == 0, run.output
     log = (folder / "run.log").read_text()
