@@ -29,6 +29,7 @@ class Crew:
 
     Args:
         supervisor: of the actors.
+        role: of the actors.
         session: what they work for.
         counts: how many are wanted.
         placement: where they may run.
@@ -38,12 +39,14 @@ class Crew:
     def __init__(
         self,
         supervisor: Supervisor,
+        role: str,
         session: RunSession,
         counts: ActorCounts,
         placement: Placement,
         make: MakeWorker,
     ) -> None:
         self._supervisor = supervisor
+        self._role = role
         self._session = session
         self._counts = counts
         self._placement = placement
@@ -81,8 +84,15 @@ class Crew:
         self._remove_surplus()
         self._add_missing()
 
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """Return by role how many workers have an actor, and how many should, those included that have no place yet."""
+        counts = self._supervisor.counts()
+        alive, desired = counts[self._role]
+        return counts | {self._role: (alive, desired + sum(self._short.values()))}
+
     def close(self) -> None:
-        """Tell the cluster's autoscaler that its nodes are needed no more."""
+        """Want no more actors, and tell the cluster's autoscaler that its nodes are needed no more."""
+        self._short = {}
         if self._asked_autoscaler:
             self._placement.cluster.request([])
 

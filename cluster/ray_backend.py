@@ -43,7 +43,7 @@ class RayBackend:
         self._tasks: deque[EvaluationTask] = deque()
         self._playing: EvaluationTask | None = None
         self._queued_version = session.evaluated_version
-        self._crew = Crew(self._supervisor, session, counts, placement, self._collector)
+        self._crew = Crew(self._supervisor, "collector", session, counts, placement, self._collector)
 
     def train(self) -> Iterator[None]:
         """Start the actors and train until the budget is spent; yield a few times a second."""
@@ -59,7 +59,7 @@ class RayBackend:
                 elif isinstance(answer, Evaluation):
                     self._on_evaluation(answer)
             self._crew.adjust()
-            self._session.actors = self._supervisor.counts()
+            self._session.actors = self._crew.counts()
             yield None
 
     def stop(self) -> None:

@@ -43,7 +43,7 @@ class OnlineBackend:
         self._placement = placement
         self._plans = plans(session, commit)
         self._supervisor = Supervisor(lambda worker, reason: session.on_restart(worker.name, worker.role, reason))
-        self._crew = Crew(self._supervisor, session, counts, placement, self._explorer)
+        self._crew = Crew(self._supervisor, "explorer", session, counts, placement, self._explorer)
         self._tasks: tuple[EvaluationTask, ...] = ()
         self._playing: EvaluationTask | None = None
         self._untold: list[Played] = []
@@ -79,7 +79,7 @@ class OnlineBackend:
                 self._on_evaluation(answer)
             elif isinstance(answer, Orders):
                 self._on_orders(answer)
-        self._session.actors = self._supervisor.counts()
+        self._session.actors = self._crew.counts()
         yield None
 
     def stop(self) -> None:

@@ -155,13 +155,13 @@ def test_an_actor_that_comes_back_begins_another_life(own_ray: None, tmp_path: P
             f"{game}-{index}", "player", Player.options(**options).remote, lambda handle: handle.play.remote()
         )
 
-    players = crew.Crew(supervisor, session, counts, place(3, 1, TrainingConfig(), RayCluster(2)), make)
+    players = crew.Crew(supervisor, "player", session, counts, place(3, 1, TrainingConfig(), RayCluster(2)), make)
     lives: dict[str, int] = {}
 
     def turn() -> dict[str, tuple[int, int]]:
         players.adjust()
         lives.update((worker.name, answer) for worker, answer in supervisor.poll(0.1))
-        return supervisor.counts()
+        return players.counts()
 
     players.start()
     until(lambda: turn() and lives == {"pong-0": 0, "pong-1": 0}, "both play")
