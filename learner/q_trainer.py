@@ -155,10 +155,25 @@ def _initial_network(plan: QPlan, actions: Mapping[str, int]) -> QNetwork:
     architecture = ARCHITECTURES[plan.learner.network]
     if plan.initial is None:
         return QNetwork(architecture, dict(actions))
-    network, _ = load_model(plan.initial)
-    if network.architecture != architecture or network.actions != dict(actions):
+    network, card = load_model(plan.initial)
+    require_initial(card, plan.learner, actions)
+    return network
+
+
+def require_initial(card: ModelCard, learner: QLearnerConfig, actions: Mapping[str, int]) -> None:
+    """Check that a Q-learner can begin with a model.
+
+    Args:
+        card: the model's.
+        learner: of the Q-learner.
+        actions: A of every game of it.
+
+    Raises:
+        RunError: if the model is of another architecture or other games.
+    """
+    architecture = ARCHITECTURES[learner.network]
+    if card.architecture != architecture or dict(card.actions) != dict(actions):
         raise RunError(
             f"initial model: expected {architecture.name} with actions {dict(actions)}, found"
-            f" {network.architecture.name} with {network.actions}; choose --network and --games to fit it"
+            f" {card.architecture.name} with {dict(card.actions)}; choose --network and --games to fit it"
         )
-    return network

@@ -17,9 +17,10 @@ from cluster.run_folder import ENVIRONMENT, RunFolder, new_run, open_run
 from cluster.sitting import Sitting, open_sitting, require_same, require_surroundings
 from cluster.training import trained
 from distill.errors import ConfigError, RunError
-from distill.games import reset_seed
+from distill.games import action_count, reset_seed
 from distill.models import read_card
 from distill.teach_config import OnlineConfig, TeachConfig
+from learner.q_trainer import require_initial
 
 FIXED_SETTINGS = ("name", "root", "games", "network", "n_step", "discount", "clip_rewards", "life_loss_ends",
                   "q_optimizer")  # fmt: skip
@@ -38,7 +39,9 @@ def start_online(config: TeachConfig, console: Console) -> RunFolder:
     if not config.general.games:
         raise ConfigError(f"games: name one or more, as in `distill {config.command} --game pong`")
     if config.general.initial is not None:
-        read_card(config.general.initial)
+        card, games = read_card(config.general.initial), config.general.games
+        for line in [(game,) for game in games] if isinstance(config, OnlineConfig) else [games]:
+            require_initial(card, config.q_learner, {game: action_count(game) for game in line})
     require_surroundings(config, config.general.games)
     folder = new_run(config, list(config.general.games))
     _run(config, folder, console)
