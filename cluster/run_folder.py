@@ -160,7 +160,7 @@ def open_run(kind: type[Config], path: Path) -> tuple[RunFolder, Config]:
     """
     file = path / CONFIG
     if not file.is_file():
-        raise RunError(f"resume {path}: expected a run's folder with {CONFIG} in it; `distill runs` lists the runs")
+        raise RunError(f"{path}: expected a run's folder with {CONFIG} in it; `distill runs` lists the runs")
     return RunFolder(path.resolve()), parse_settings(kind, read_yaml(file), str(file))
 
 
