@@ -6,13 +6,14 @@ holds when the run is resumed.
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from cluster.run_folder import RunFolder
+from distill.config import MOST_ACTORS, RunConfig
 from distill.errors import ConfigError
+from distill.teach_config import TeachConfig
 
 FILE = "actors.json"
-MOST_ACTORS = 1024
 
 
 class ActorCounts:
@@ -30,6 +31,12 @@ class ActorCounts:
         self._folder = folder
         self._configured = dict.fromkeys(games, configured)
         self._shards = shards
+
+    @classmethod
+    def of(cls, folder: RunFolder, config: RunConfig | TeachConfig, games: Sequence[str]) -> Self:
+        """Return the counts of a run with this configuration and these games."""
+        play = config.explore if isinstance(config, TeachConfig) else config.collect
+        return cls(folder, games, play.actors, config.buffer.shards)
 
     def wanted(self) -> dict[str, int]:
         """Return the number by game.

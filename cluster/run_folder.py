@@ -164,9 +164,9 @@ def open_run(kind: type[Config], path: Path) -> tuple[RunFolder, Config]:
     return RunFolder(path.resolve()), parse_settings(kind, read_yaml(file), str(file))
 
 
-def open_any_run(path: Path) -> tuple[RunFolder, Settings]:
+def open_any_run(path: Path) -> tuple[RunFolder, RunConfig | TeachConfig]:
     """Return an existing run of any subcommand and its configuration; raises what `open_run` does."""
-    kinds: tuple[type[Settings], ...] = (RunConfig, TeachConfig, OnlineConfig)
+    kinds: tuple[type[RunConfig] | type[TeachConfig], ...] = (RunConfig, TeachConfig, OnlineConfig)
     named = read_yaml(path / CONFIG).get("command") if (path / CONFIG).is_file() else None
     return open_run(next((kind for kind in kinds if kind.command == named), RunConfig), path)
 

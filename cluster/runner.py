@@ -1,7 +1,8 @@
 """One distillation from beginning to end: folder, Redis, Ray, training, final evaluation, results."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -75,9 +76,22 @@ def resume_run(path: Path, config: RunConfig, console: Console) -> RunFolder:
 
 
 def _run(config: RunConfig, folder: RunFolder, teachers: dict[str, TeacherFile], console: Console) -> None:
+    with prepared(config, folder, teachers) as (session, backend, sitting):
+        _see_through(session, backend, sitting, console)
+
+
+@contextmanager
+def prepared(
+    config: RunConfig, folder: RunFolder, teachers: dict[str, TeacherFile]
+) -> Generator[tuple[Session, Backend, Sitting]]:
+    """Open a sitting of a run with all that trains in it; it trains when its backend is told to.
+
+    Raises:
+        DistillError: with what is wrong and what to do.
+    """
     on_ray = not config.general.serial
     with open_sitting(folder, config, list(teachers), readers=1, on_ray=on_ray) as sitting:
-        counts = ActorCounts(folder, list(teachers), config.collect.actors, config.buffer.shards)
+        counts = ActorCounts.of(folder, config, list(teachers))
         # Every game's collectors, and the evaluator.
         placement = place(sum(counts.wanted().values()) + 1, 1, config.training, sitting.cluster)
         session = Session(folder, config, teachers, sitting.services.registry(LINE), sitting=sitting.number)
@@ -86,7 +100,7 @@ def _run(config: RunConfig, folder: RunFolder, teachers: dict[str, TeacherFile],
             backend = SerialBackend(session, sitting.services, placement.learner_threads)
         else:
             backend = RayBackend(session, sitting.services, placement, counts)
-        _see_through(session, backend, sitting, console)
+        yield session, backend, sitting
 
 
 def _see_through(session: Session, backend: Backend, sitting: Sitting, console: Console) -> None:

@@ -27,6 +27,9 @@ Games = Annotated[tuple[str, ...], tyro.conf.arg(aliases=("--game",))]
 
 Config = TypeVar("Config", bound="Settings")
 
+MOST_ACTORS = 1024
+"""Of one game."""
+
 
 class Section(BaseModel):
     """A group of settings; frozen, and unknown keys are refused."""
@@ -85,7 +88,7 @@ class StudentConfig(Section):
 class PlayConfig(Section):
     """How an actor's emulators are run."""
 
-    actors: Annotated[int, Field(ge=1, le=1024)] = 1
+    actors: Annotated[int, Field(ge=1, le=MOST_ACTORS)] = 1
     """Actors per game that collect data."""
     lanes: Annotated[int, Field(ge=1, le=1024)] = 16
     """Emulators per actor."""

@@ -8,18 +8,14 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.actor_counts import ActorCounts
 from cluster.dashboard import dashboard
-from cluster.placement import place
-from cluster.ray_backend import RayBackend
 from cluster.run_folder import new_run
 from cluster.run_metrics import RunMetrics, serve_metrics
+from cluster.runner import ROLES, prepared
 from cluster.session import Session
-from cluster.sitting import open_sitting
 from distill.config import RunConfig
 from distill.errors import RunError
 from distill.teachers import choose_teachers
-from learner.student_trainer import LINE
 
 SETTLE_SECONDS = 2.0
 """After a switch until what is reported is all of the new state."""
@@ -59,23 +55,20 @@ def monitored_run(config: RunConfig, rounds: int, seconds: float) -> Iterator[di
     """
     teachers = choose_teachers(config.general.teachers, config.general.games)
     folder = new_run(config, list(teachers))
-    with open_sitting(folder, config, list(teachers), readers=1) as sitting:
-        counts = ActorCounts(folder, list(teachers), config.collect.actors, config.buffer.shards)
-        placement = place(sum(counts.wanted().values()) + 1, 1, config.training, sitting.cluster)
-        session = Session(folder, config, teachers, sitting.services.registry(LINE), sitting=sitting.number)
-        backend = RayBackend(session, sitting.services, placement, counts)
-        roles = ("collector", "learner", "evaluator")
-        with serve_metrics(config.monitoring, session, sitting.services, roles) as metrics:
-            steps = sitting.over(backend.train(), session)
-            try:
-                while session.progress.updates == 0:
-                    _next(steps)
-                for number in range(rounds):
-                    # A run slows down as its replay fills: there and back, no mode is always the later one.
-                    order = MODES if number % 2 == 0 else MODES[::-1]
-                    yield {mode: _interval(mode, session, steps, metrics, seconds) for mode in order}
-            finally:
-                backend.stop()
+    with (
+        prepared(config, folder, teachers) as (session, backend, sitting),
+        serve_metrics(config.monitoring, session, sitting.services, ROLES) as metrics,
+    ):
+        steps = sitting.over(backend.train(), session)
+        try:
+            while session.progress.updates == 0:
+                _next(steps)
+            for number in range(rounds):
+                # A run slows down as its replay fills: there and back, no mode is always the later one.
+                order = MODES if number % 2 == 0 else MODES[::-1]
+                yield {mode: _interval(mode, session, steps, metrics, seconds) for mode in order}
+        finally:
+            backend.stop()
 
 
 def _interval(mode: str, session: Session, steps: Iterator[None], metrics: RunMetrics, seconds: float) -> Throughput:

@@ -77,7 +77,7 @@ def fill_buffer(services: RedisServices, chunks: list[Chunk], transitions: int, 
 
 def push_encoded(services: RedisServices, encoded: list[tuple[bytes, int]], game: str, transitions: int) -> float:
     """Return transitions per second of pushing chunks that are encoded already, eight to a round trip."""
-    client = connect(services.address.registry)
+    client = connect(services.address.servers[0])
     pusher = Pusher(client, services.address.run, game, services.address.limits)
     pushed = sequence = 0
     began = time.perf_counter()
@@ -150,6 +150,6 @@ def full_replay_memory(
         raise RunError(
             f"bench: a replay held {held} of {config.training.replay_capacity} transitions after ten minutes"
         )
-    client = connect(services.address.registry)
+    client = connect(services.address.servers[0])
     redis_bytes = int(client.info("memory")["used_memory_peak"])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, redis_bytes

@@ -30,12 +30,14 @@ class _Stream:
         keys: of the stream.
         position: all chunks that end at or before it were read.
         identity: the server's run_id and the stream's epoch at the last read, None before the first.
+        away: whether the last read failed.
     """
 
     client: redis.Redis
     keys: StreamKeys
     position: int = 0
     identity: tuple[bytes, bytes] | None = None
+    away: bool = False
 
 
 class RedisChunkReader:
@@ -86,8 +88,11 @@ class RedisChunkReader:
             try:
                 found = [_stored(game, entry_id, fields) for entry_id, fields in _next_entries(stream, share)]
             except BufferUnavailable as error:
-                trouble = error
+                if not stream.away:
+                    log.warning("%s; other streams are read meanwhile: %s", game, error)
+                stream.away, trouble = True, error
                 continue
+            stream.away = False
             chunks += found
             if found:
                 stream.position = found[-1].end
@@ -95,8 +100,6 @@ class RedisChunkReader:
         streams.append(streams.pop(0))
         if trouble is not None and not chunks:
             raise trouble
-        if trouble is not None:
-            log.warning("%s; its other streams are read meanwhile: %s", game, trouble)
         return chunks
 
     def commit(self) -> None:

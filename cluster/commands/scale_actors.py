@@ -8,10 +8,9 @@ from rich.console import Console
 
 from cluster.actor_counts import ActorCounts
 from cluster.commands.options import parse_options
-from cluster.run_folder import RunFolder, open_any_run
-from distill.config import RunConfig, Section, Settings
+from cluster.run_folder import open_any_run
+from distill.config import RunConfig, Section
 from distill.errors import ConfigError
-from distill.teach_config import TeachConfig
 
 
 class ScaleActorsOptions(Section):
@@ -30,24 +29,14 @@ def command(arguments: Sequence[str], console: Console) -> None:
     if len(asked) < len(options.actors):
         raise ConfigError(f"actors: each game once, found {' '.join(options.actors)}")
     folder, config = open_any_run(options.run)
-    counts = _counts(folder, config)
+    if isinstance(config, RunConfig) and config.general.serial:
+        raise ConfigError(f"run {folder.name}: it is --serial, one process, which has no actors to add")
+    counts = ActorCounts.of(folder, config, config.general.games)
     if asked:
         counts.ask(asked)
     wanted = ", ".join(f"{game} {count}" for game, count in counts.wanted().items())
     when = "" if not asked else ", within seconds" if folder.in_use() else ", once it is resumed"
     console.print(f"actors of run {folder.name}: {wanted}{when}", soft_wrap=True)
-
-
-def _counts(folder: RunFolder, config: Settings) -> ActorCounts:
-    if isinstance(config, TeachConfig):
-        configured = config.explore.actors
-    elif isinstance(config, RunConfig):
-        if config.general.serial:
-            raise ConfigError(f"run {folder.name}: it is --serial, one process, which has no actors to add")
-        configured = config.collect.actors
-    else:
-        raise ConfigError(f"run {folder.name}: `distill {config.command}` has no actors")
-    return ActorCounts(folder, config.general.games, configured, config.buffer.shards)
 
 
 def _parse(text: str) -> tuple[str, int]:

@@ -73,7 +73,7 @@ def _run(config: TeachConfig, folder: RunFolder, console: Console) -> None:
     games = config.general.games
     with_student = isinstance(config, OnlineConfig)
     learners = (len(games) if with_student else 1) + with_student
-    counts = ActorCounts(folder, games, config.explore.actors, config.buffer.shards)
+    counts = ActorCounts.of(folder, config, games)
     others = sum(counts.wanted().values()) + 2  # evaluator and coordinator
     with open_sitting(folder, config, games, readers=1 + with_student) as sitting:
         placement = place(others, learners, config.training, sitting.cluster)

@@ -101,7 +101,7 @@ def test_bad_chunks_are_refused_by_reason_and_the_rest_goes_on(services: RedisSe
         "d" * 16: encode(unknown),
         "f" * 16: encode(mislabelled),
     }
-    client = connect(services.address.registry)
+    client = connect(services.address.servers[0])
     key = stream_keys(services.address.run, "pong", 0).chunks
     for position, (life, payload) in enumerate(entries.items(), start=1):
         fields = {"data": payload, "life": life, "sequence": 0}
