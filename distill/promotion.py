@@ -85,8 +85,8 @@ def _probability_of_gain(candidate: Scores, best: Scores) -> float:
 
     strata = [*(candidate[game] for game in games), *(best[game] for game in games)]
     gains = stratified_resamples(strata, gain, resamples=RESAMPLES)
-    # Equal means say nothing for either side: games of few different scores have many.
-    return float((gains > 0.0).mean() + 0.5 * (gains == 0.0).mean())
+    # Equal means are no gain: while all scores are a game's lowest, candidates are given up at the first look.
+    return float((gains > 0.0).mean())
 
 
 def _scale(game: str, games: int) -> float:

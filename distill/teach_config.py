@@ -109,7 +109,7 @@ class QLearnerConfig(Section):
     """Gradients are scaled down to this norm."""
     publish_seconds: Annotated[float, Field(gt=0.0)] = 10.0
     """Seconds between versions that explorers play with."""
-    candidate_steps: Annotated[int, Field(ge=1)] = 50_000
+    candidate_steps: Annotated[int, Field(ge=1)] = 100_000
     """Environment steps per game between candidates, which are evaluated and may be promoted."""
 
     @property

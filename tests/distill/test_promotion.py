@@ -58,7 +58,14 @@ def test_an_undecided_candidate_is_rejected_at_the_cap_and_not_before():
     decision = decide({"pong": scores * 2}, {"pong": scores * 4}, config)
     assert decision.verdict == "reject"
     assert "undecided" in decision.why
-    assert decision.probability == pytest.approx(0.5, abs=0.05), "ties count half"
+    # Both means are the same number with probability 0.057 (two binomials), and equal means are no gain.
+    assert decision.probability == pytest.approx(0.471, abs=0.04)
+
+
+def test_a_candidate_that_is_as_bad_as_can_be_is_rejected_at_the_first_look():
+    lowest = {"pong": [-21.0] * 8}
+    decision = decide(lowest, {"pong": [-21.0] * 64}, PromotionConfig())
+    assert (decision.verdict, decision.probability) == ("reject", 0.0)
 
 
 def test_several_games_count_on_the_scale_of_human_less_random_play():
