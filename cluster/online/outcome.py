@@ -9,10 +9,12 @@ from rich.console import Console
 
 from actors.evaluator import Evaluation
 from actors.video import record_episode
-from cluster.online.picture import draw_run, score_curve
+from cluster.ledger import read_promotions
+from cluster.online.curves import GameCurves, LastHalf, score_curve
+from cluster.online.picture import draw_run
 from cluster.online.session import OnlineSession
 from cluster.results import result_table
-from cluster.run_session import EVALUATIONS
+from cluster.run_session import EVALUATIONS, METRICS
 from distill.files import write_atomically
 from distill.games import reset_seed
 from distill.inference import make_q_function
@@ -83,6 +85,14 @@ def _write_scores(session: OnlineSession, played: dict[tuple[str, str], Evaluati
         document |= {
             "comparisons": [asdict(comparison) for comparison in comparisons],
             "geometric_mean": asdict(summarise(comparisons)),
+            "last_half": {game: asdict(_last_half(session, game)) for game in session.config.general.games},
         }
         console.print(table)
     session.folder.write_json(session.folder.evaluation.name, document)
+
+
+def _last_half(session: OnlineSession, game: str) -> LastHalf:
+    folder = session.folder
+    line = next(line.name for line in session.lines if line.name != LINE and game in line.games)
+    curves = GameCurves.of(folder.rows(EVALUATIONS), read_promotions(folder.path, line), line, game)
+    return LastHalf.of(game, line, curves, folder.rows(METRICS))

@@ -1,94 +1,30 @@
 """The picture of a run with Q-learners: scores of candidates, teachers and student, and how steady they are."""
 
 import io
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from cluster.ledger import Promotion, read_promotions
+from cluster.ledger import read_promotions
+from cluster.online.curves import GameCurves, LastHalf, Rows
 from cluster.run_folder import RunFolder
 from cluster.run_session import EVALUATIONS, METRICS
 from distill.files import write_atomically
 from distill.games import reference_score
 from distill.scores import mean_interval
+from learner.student_trainer import LINE as STUDENT_LINE
 
 STUDENT, CANDIDATE, TEACHER, RANDOM = "#0072B2", "#999999", "#D55E00", "#666666"
 _PANEL_INCHES = (7.0, 3.4)
 
 
-@dataclass(frozen=True)
-class Point:
-    """The first look at one version.
-
-    Attributes:
-        version: which.
-        minutes: of training when it was published.
-        scores: raw episode scores.
-    """
-
-    version: int
-    minutes: float
-    scores: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        """Mean score."""
-        return float(np.mean(self.scores))
-
-
-def points_of(evaluations: Sequence[Mapping[str, Any]], line: str, game: str) -> list[Point]:
-    """Return the first look at every version of a line, by time.
-
-    Later looks are left out: they are only given to versions that are nearly as good as the best, and points of
-    different size cannot be compared in how far they spread.
-    """
-    rows = [
-        row for row in evaluations if (row["line"], row["game"], row["block"]) == (line, game, 0) and "seconds" in row
-    ]
-    return [
-        Point(row["version"], row["seconds"] / 60.0, tuple(row["scores"]))
-        for row in sorted(rows, key=lambda row: row["seconds"])
-    ]
-
-
-def score_curve(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, list[list[float]]]:
-    """Return by game `[environment steps of the game, mean of the first look]` of every version of one line."""
-    curve: dict[str, list[list[float]]] = defaultdict(list)
-    for row in evaluations:
-        if row["block"] == 0 and "transitions" in row:
-            curve[row["game"]].append([row["transitions"].get(row["game"], 0), round(float(np.mean(row["scores"])), 2)])
-    return {game: sorted(points) for game, points in curve.items()}
-
-
-def last_half(points: Sequence[Point]) -> list[Point]:
-    """Return the points of the second half of the time that the points span from the run's beginning."""
-    end = max((point.minutes for point in points), default=0.0)
-    return [point for point in points if point.minutes >= end / 2.0]
-
-
-def spread(points: Sequence[Point]) -> float | None:
-    """Return the standard deviation of the scores of the last half, without their linear trend; None for under 4."""
-    half = last_half(points)
-    if len(half) < 4:
-        return None
-    times, scores = np.array([point.minutes for point in half]), np.array([point.mean for point in half])
-    residuals = scores - np.polyval(np.polyfit(times, scores, 1), times)
-    # Two degrees of freedom went into the line.
-    return float(np.sqrt((residuals**2).sum() / (len(half) - 2)))
-
-
 def draw_run(folder: RunFolder) -> None:
     """Draw `picture.png` of a run: one column a game, scores above, spreads and lag below."""
     evaluations, metrics = folder.rows(EVALUATIONS), folder.rows(METRICS)
-    lines = sorted({(row["line"], row["game"]) for row in evaluations if row["line"] != "student"})
-    has_student = any(row["line"] == "student" for row in evaluations)
+    lines = sorted({(row["line"], row["game"]) for row in evaluations if row["line"] != STUDENT_LINE})
+    has_student = any(row["line"] == STUDENT_LINE for row in evaluations)
     if not lines:
         return
     rows = 2 if has_student else 1
@@ -96,41 +32,25 @@ def draw_run(folder: RunFolder) -> None:
     figure = Figure(figsize=size, dpi=110, layout="constrained")
     for column, (line, game) in enumerate(lines):
         axis = figure.add_subplot(rows, len(lines), column + 1)
-        candidates, students = points_of(evaluations, line, game), points_of(evaluations, "student", game)
-        _draw_scores(axis, game, candidates, students, _promoted(folder, line, game, candidates))
+        curves = GameCurves.of(evaluations, read_promotions(folder.path, line), line, game)
+        _draw_scores(axis, game, curves)
         if has_student:
             below = figure.add_subplot(rows, len(lines), len(lines) + column + 1)
-            _draw_steadiness(below, line, game, candidates, students, metrics)
+            _draw_steadiness(below, line, game, curves, metrics)
     image = io.BytesIO()
     FigureCanvasAgg(figure).print_png(image)
     write_atomically(folder.path / "picture.png", image.getvalue())
 
 
-def _promoted(folder: RunFolder, line: str, game: str, candidates: Sequence[Point]) -> list[tuple[float, float]]:
-    """Return minutes and mean score of every promotion of a line."""
-    minutes = {point.version: point.minutes for point in candidates}
-    found: list[Promotion] = read_promotions(folder.path, line)
-    return [
-        (minutes[promotion.version], float(promotion.scores[game]["mean"]))
-        for promotion in found
-        if promotion.version in minutes and game in promotion.scores
-    ]
-
-
-def _draw_scores(
-    axis: Axes,
-    game: str,
-    candidates: Sequence[Point],
-    students: Sequence[Point],
-    promoted: Sequence[tuple[float, float]],
-) -> None:
+def _draw_scores(axis: Axes, game: str, curves: GameCurves) -> None:
+    candidates, students = curves.candidates, curves.students
     axis.plot(
         [p.minutes for p in candidates], [p.mean for p in candidates],
         color=CANDIDATE, marker="o", markersize=3.5, lw=1.0, label="Q-learner's candidates",
     )  # fmt: skip
-    if promoted:
+    if curves.teacher:
         end = max(point.minutes for point in (*candidates, *students))
-        times, scores = zip(*promoted, strict=True)
+        times, scores = zip(*curves.teacher, strict=True)
         axis.step((*times, max(end, times[-1])), (*scores, scores[-1]), where="post", color=TEACHER, label="teacher")
         axis.plot(times, scores, color=TEACHER, marker="^", ls="none", markersize=5)
     if students:
@@ -149,15 +69,8 @@ def _draw_scores(
     axis.legend(fontsize="small", frameon=False)
 
 
-def _draw_steadiness(
-    axis: Axes,
-    line: str,
-    game: str,
-    candidates: Sequence[Point],
-    students: Sequence[Point],
-    metrics: Sequence[Mapping[str, Any]],
-) -> None:
-    rows = [row["learners"]["student"] for row in metrics if "student" in row.get("learners", {})]
+def _draw_steadiness(axis: Axes, line: str, game: str, curves: GameCurves, metrics: Rows) -> None:
+    rows = [row["learners"][STUDENT_LINE] for row in metrics if STUDENT_LINE in row.get("learners", {})]
     minutes = [row["seconds"] / 60.0 for row in rows]
     q_rows = [row["learners"][line] for row in metrics if line in row.get("learners", {})]
     axis.plot(minutes, [row["updates"] for row in rows], color=STUDENT, label="student's updates")
@@ -178,6 +91,13 @@ def _draw_steadiness(
     lag.spines[["top"]].set_visible(False)
     axis.legend(loc="upper left", fontsize="small", frameon=False)
     lag.legend(loc="lower right", fontsize="small", frameon=False)
-    spreads = {"candidates": spread(candidates), "student": spread(students)}
-    text = ", ".join(f"{who} {'n/a' if value is None else f'{value:.2f}'}" for who, value in spreads.items())
-    axis.set_title(f"spread of the last half, trend removed: {text}", fontsize="medium")
+    last = LastHalf.of(game, line, curves, metrics)
+    axis.set_title(
+        f"last half: student / teacher {_shown(last.ratio)}; spread, trend removed:"
+        f" candidates {_shown(last.candidates_spread)}, student {_shown(last.student_spread)}",
+        fontsize="medium",
+    )
+
+
+def _shown(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.2f}"

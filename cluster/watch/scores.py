@@ -1,19 +1,15 @@
 """How good student and teacher are over time, by game: from evaluations, promotions and model cards."""
 
 import functools
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 
-from cluster.ledger import Promotion
-from cluster.online.picture import Point, points_of
+from cluster.online.curves import Point, Rows, Steps, ratio_then
 from distill.games import reference_score
-from distill.scores import mean_interval, score_ratio
-
-Rows = Sequence[Mapping[str, Any]]
+from distill.scores import mean_interval
 
 
 def run_points(evaluations: Rows, game: str, updates: Sequence[int], minutes: Sequence[float]) -> list[Point]:
@@ -35,24 +31,7 @@ def run_points(evaluations: Rows, game: str, updates: Sequence[int], minutes: Se
     ]
 
 
-def line_points(evaluations: Rows, line: str, game: str) -> list[Point]:
-    """Return the first looks at the versions of a line, in a run with Q-learners."""
-    return points_of(evaluations, line, game)
-
-
-def teacher_steps(promotions: Sequence[Promotion], game: str, candidates: Sequence[Point]) -> list[tuple[float, float]]:
-    """Return minutes and mean score of every promotion, by time."""
-    minutes = {point.version: point.minutes for point in candidates}
-    return sorted(
-        (minutes[promotion.version], float(promotion.scores[game]["mean"]))
-        for promotion in promotions
-        if promotion.version in minutes and game in promotion.scores
-    )
-
-
-def score_document(
-    game: str, students: Sequence[Point], candidates: Sequence[Point], teacher: Sequence[tuple[float, float]]
-) -> dict[str, Any]:
+def score_document(game: str, students: Sequence[Point], candidates: Sequence[Point], teacher: Steps) -> dict[str, Any]:
     """Return the curves of one game for the page.
 
     Args:
@@ -70,7 +49,7 @@ def score_document(
         "ratio": [
             [round(point.minutes, 3), ratio]
             for point in students
-            if (ratio := _ratio(game, point, teacher)) is not None
+            if (ratio := ratio_then(game, point, teacher)) is not None
         ],
     }
 
@@ -100,9 +79,3 @@ def _point(point: Point) -> dict[str, Any]:
 def _interval(scores: tuple[float, ...]) -> tuple[float, float] | None:
     """Return the interval of a mean; the bootstrap takes milliseconds, and the page asks every few seconds."""
     return mean_interval(scores)
-
-
-def _ratio(game: str, point: Point, teacher: Sequence[tuple[float, float]]) -> float | None:
-    """Return the student's ratio to what its teacher was then."""
-    index = bisect_right([minutes for minutes, _ in teacher], point.minutes) - 1
-    return None if index < 0 else score_ratio(game, point.mean, teacher[index][1]).value

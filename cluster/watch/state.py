@@ -9,12 +9,13 @@ from typing import Any
 
 from cluster.ledger import read_promotions
 from cluster.model_mirror import ModelMirror, mirrored_lines
+from cluster.online.curves import GameCurves
 from cluster.run_folder import open_any_run
 from cluster.run_session import EVALUATIONS, METRICS
 from cluster.watch.cast import teacher_scores, titles
 from cluster.watch.history import History, Row
 from cluster.watch.json_tail import JsonTail
-from cluster.watch.scores import line_points, mean_ratio, run_points, score_document, teacher_steps
+from cluster.watch.scores import mean_ratio, run_points, score_document
 from distill.config import RunConfig, Settings
 from distill.errors import DistillError
 from distill.games import action_meanings
@@ -137,9 +138,8 @@ class StateReader:
             scores = score_document(game, students, [], steps)
         else:
             line = game if isinstance(self.config, OnlineConfig) else "-".join(self.games)
-            candidates = line_points(self._rows, line, game)
-            steps = teacher_steps(self._promotions(line, problems), game, candidates)
-            scores = score_document(game, line_points(self._rows, LINE, game), candidates, steps)
+            curves = GameCurves.of(self._rows, self._promotions(line, problems), line, game)
+            scores = score_document(game, curves.students, curves.candidates, curves.teacher)
         return {"actions": list(action_meanings(game)), "scores": scores, **self._filled(game)}
 
     def _filled(self, game: str) -> dict[str, Any]:

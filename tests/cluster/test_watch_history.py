@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from cluster.ledger import Promotion
-from cluster.online.picture import Point
+from cluster.online.curves import Point
 from cluster.watch.history import MOST_SAMPLES, History
 from cluster.watch.json_tail import JsonTail
-from cluster.watch.scores import mean_ratio, run_points, score_document, teacher_steps
+from cluster.watch.scores import mean_ratio, run_points, score_document
 
 
 def metrics(i: int, **changes: Any) -> dict[str, Any]:
@@ -115,15 +114,9 @@ def test_evaluations_are_placed_at_their_time_and_compared_with_the_teacher():
 
 
 def test_a_student_is_compared_with_what_its_teacher_was_then():
-    promotions = [
-        Promotion(version, None, ("best",), {"breakout": {"mean": mean}}, 0.0, "")
-        for version, mean in ((1, 2.0), (2, 8.0), (9, 99.0))
-    ]
-    candidates = [Point(1, 1.0, (2.0,)), Point(2, 5.0, (8.0,))]
-    steps = teacher_steps(promotions, "breakout", candidates)
-    assert steps == [(1.0, 2.0), (5.0, 8.0)], "a version without an evaluation has no place on the axis"
     students = [Point(v, minutes, (4.0,)) for v, minutes in ((1, 0.5), (2, 1.0), (3, 5.0))]
-    assert score_document("breakout", students, candidates, steps)["ratio"] == [[1.0, 2.0], [5.0, 0.5]]
+    document = score_document("breakout", students, [], [(1.0, 2.0), (5.0, 8.0)])
+    assert document["ratio"] == [[1.0, 2.0], [5.0, 0.5]]
 
 
 def test_the_mean_ratio_is_of_versions_that_played_all_games():

@@ -1,0 +1,183 @@
+"""What the scores of a run with Q-learners say over time: curves, the teacher as steps, ratio and spread."""
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from cluster.ledger import Promotion
+from distill.scores import score_ratio
+from learner.student_trainer import LINE as STUDENT_LINE
+
+Rows = Sequence[Mapping[str, Any]]
+Steps = Sequence[tuple[float, float]]
+"""Minutes and mean score of a teacher from then on, by time."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """The first look at one version.
+
+    Attributes:
+        version: which.
+        minutes: of training when it was published.
+        scores: raw episode scores.
+    """
+
+    version: int
+    minutes: float
+    scores: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Mean score."""
+        return float(np.mean(self.scores))
+
+
+def points_of(evaluations: Rows, line: str, game: str) -> list[Point]:
+    """Return the first look at every version of a line, by time.
+
+    Later looks are left out: they are only given to versions that are nearly as good as the best, and points of
+    different size cannot be compared in how far they spread.
+    """
+    rows = [
+        row for row in evaluations if (row["line"], row["game"], row["block"]) == (line, game, 0) and "seconds" in row
+    ]
+    return [
+        Point(row["version"], row["seconds"] / 60.0, tuple(row["scores"]))
+        for row in sorted(rows, key=lambda row: row["seconds"])
+    ]
+
+
+def score_curve(evaluations: Rows) -> dict[str, list[list[float]]]:
+    """Return by game `[environment steps of the game, mean of the first look]` of every version of one line."""
+    curve: dict[str, list[list[float]]] = defaultdict(list)
+    for row in evaluations:
+        if row["block"] == 0 and "transitions" in row:
+            curve[row["game"]].append([row["transitions"].get(row["game"], 0), round(float(np.mean(row["scores"])), 2)])
+    return {game: sorted(points) for game, points in curve.items()}
+
+
+def last_half(points: Sequence[Point]) -> list[Point]:
+    """Return the points of the second half of the time that the points span from the run's beginning."""
+    end = max((point.minutes for point in points), default=0.0)
+    return [point for point in points if point.minutes >= end / 2.0]
+
+
+def spread(points: Sequence[Point]) -> float | None:
+    """Return the standard deviation of the scores of the last half, without their linear trend; None for under 4."""
+    half = last_half(points)
+    if len(half) < 4:
+        return None
+    times, scores = np.array([point.minutes for point in half]), np.array([point.mean for point in half])
+    residuals = scores - np.polyval(np.polyfit(times, scores, 1), times)
+    # Two degrees of freedom went into the line.
+    return float(np.sqrt((residuals**2).sum() / (len(half) - 2)))
+
+
+def teacher_steps(
+    evaluations: Rows, promotions: Sequence[Promotion], line: str, game: str
+) -> list[tuple[float, float]]:
+    """Return minutes and mean score of every best model of a line, by time.
+
+    The mean is that of the fresh episodes that it played once it was the best, since those that promoted it flatter it;
+    of the latter only until there are fresh ones.
+    """
+    minutes = {point.version: point.minutes for point in points_of(evaluations, line, game)}
+    fresh: dict[int, list[float]] = defaultdict(list)
+    for row in evaluations:
+        if (row["line"], row["game"]) == (line, game) and row["fresh"]:
+            fresh[row["version"]].extend(row["scores"])
+    return sorted(
+        (
+            minutes[promotion.version],
+            fmean(fresh[promotion.version]) if promotion.version in fresh else float(promotion.scores[game]["mean"]),
+        )
+        for promotion in promotions
+        if promotion.version in minutes and game in promotion.scores
+    )
+
+
+def ratio_then(game: str, point: Point, teacher: Steps) -> float | None:
+    """Return a student's ratio to what its teacher was then, None before there was one or if it gives no scale."""
+    index = bisect_right([minutes for minutes, _ in teacher], point.minutes) - 1
+    return None if index < 0 else score_ratio(game, point.mean, teacher[index][1]).value
+
+
+@dataclass(frozen=True)
+class GameCurves:
+    """Scores of one game over time, in a run with Q-learners.
+
+    Attributes:
+        candidates: the Q-learner's.
+        students: the student's versions; none in a run without a student.
+        teacher: the best candidate so far.
+    """
+
+    candidates: Sequence[Point]
+    students: Sequence[Point]
+    teacher: Steps
+
+    @classmethod
+    def of(cls, evaluations: Rows, promotions: Sequence[Promotion], line: str, game: str) -> "GameCurves":
+        """Sort a run's evaluations into curves.
+
+        Args:
+            evaluations: lines of `evaluations.jsonl`.
+            promotions: of `line`.
+            line: the line of the game's Q-learner.
+            game: ROM name.
+        """
+        steps = teacher_steps(evaluations, promotions, line, game)
+        return cls(points_of(evaluations, line, game), points_of(evaluations, STUDENT_LINE, game), steps)
+
+
+@dataclass(frozen=True)
+class LastHalf:
+    """How well and how steadily a student followed its teacher in the last half of a run.
+
+    Attributes:
+        ratio: mean of the student's ratios to what the best teacher was then; None without any.
+        student_spread: see `spread`, of the student's versions.
+        candidates_spread: of the Q-learner's candidates.
+        student_updates: updates of the student's learner in the last half of its time.
+        q_learner_updates: of the Q-learner, likewise.
+    """
+
+    ratio: float | None
+    student_spread: float | None
+    candidates_spread: float | None
+    student_updates: int
+    q_learner_updates: int
+
+    @classmethod
+    def of(cls, game: str, line: str, curves: GameCurves, metrics: Rows) -> "LastHalf":
+        """Measure it.
+
+        Args:
+            game: ROM name.
+            line: the line of the game's Q-learner.
+            curves: the game's.
+            metrics: lines of `metrics.jsonl`.
+        """
+        ratios = [ratio_then(game, point, curves.teacher) for point in last_half(curves.students)]
+        known = [ratio for ratio in ratios if ratio is not None]
+        return cls(
+            fmean(known) if known else None,
+            spread(curves.students),
+            spread(curves.candidates),
+            _updates_of_last_half(metrics, STUDENT_LINE),
+            _updates_of_last_half(metrics, line),
+        )
+
+
+def _updates_of_last_half(metrics: Rows, line: str) -> int:
+    learners = [row["learners"][line] for row in metrics if line in row.get("learners", {})]
+    if not learners:
+        return 0
+    seconds, updates = [[row[key] for row in learners] for key in ("seconds", "updates")]
+    return round(updates[-1] - float(np.interp(seconds[-1] / 2.0, seconds, updates)))
