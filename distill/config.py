@@ -157,6 +157,7 @@ class Optimization:
         warmup_updates: updates over which the rate rises linearly from 0.
         weight_decay: decoupled weight decay of AdamW.
         max_gradient_norm: gradients are scaled down to this norm.
+        average: share of the weights' running average that an update keeps; 0 for no average.
     """
 
     batch_size: int
@@ -166,6 +167,7 @@ class Optimization:
     warmup_updates: int
     weight_decay: float
     max_gradient_norm: float
+    average: float
 
 
 @dataclass(frozen=True)
@@ -195,6 +197,8 @@ class LearnerConfig(Section):
     """Decoupled weight decay of AdamW."""
     max_gradient_norm: Annotated[float, Field(gt=0.0)] = 10.0
     """Gradients are scaled down to this norm."""
+    average: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Publish a running average of the weights, of which an update keeps this share; 0 publishes the newest weights."""
     sample_to_insert: Annotated[float | None, Field(gt=0.0)] = 6.0
     """Times that a transition is sampled on average, held by making the faster side wait; `None` lets both run free."""
     sample_to_insert_window: Annotated[float, Field(gt=0.0)] = 200_000.0
@@ -211,6 +215,7 @@ class LearnerConfig(Section):
             self.warmup_updates,
             self.weight_decay,
             self.max_gradient_norm,
+            self.average,
         )
 
     @property

@@ -35,6 +35,7 @@ PRESETS: dict[Preset, dict[str, Any]] = {
         "q_sample_to_insert": 8.0,
         "q_optimizer": "rmsprop",
         "q_learning_rate": 2.5e-4,
+        "q_average": 0.0,
         "target_every": 10_000,
         "replay_capacity": 1_000_000,
         "capacity": 1_000_000,
@@ -107,6 +108,8 @@ class QLearnerConfig(Section):
     """Learning rate."""
     q_max_gradient_norm: Annotated[float, Field(gt=0.0)] = 10.0
     """Gradients are scaled down to this norm."""
+    q_average: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9998
+    """Make candidates of a running average of the weights, of which an update keeps this share; 0 for the newest."""
     publish_seconds: Annotated[float, Field(gt=0.0)] = 10.0
     """Seconds between versions that explorers play with."""
     candidate_steps: Annotated[int, Field(ge=1)] = 100_000
@@ -116,7 +119,14 @@ class QLearnerConfig(Section):
     def optimization(self) -> Optimization:
         """How the Q-learner's gradients become updates."""
         return Optimization(
-            self.q_batch_size, self.q_optimizer, self.q_learning_rate, "constant", 0, 0.0, self.q_max_gradient_norm
+            batch_size=self.q_batch_size,
+            optimizer=self.q_optimizer,
+            learning_rate=self.q_learning_rate,
+            schedule="constant",
+            warmup_updates=0,
+            weight_decay=0.0,
+            max_gradient_norm=self.q_max_gradient_norm,
+            average=self.q_average,
         )
 
     @property

@@ -75,7 +75,10 @@ def load_learner_tensors(learner: AnyLearner, tensors: Mapping[str, torch.Tensor
                 _, index, slot = name.split(".", 2)
                 slots.setdefault(int(index), {})[slot] = _laid_out_as(parameters[int(index)], tensor)
         for kind, network in learner.networks.items():
-            weights = {n.removeprefix(f"{kind}."): t for n, t in tensors.items() if n.startswith(f"{kind}.")}
+            weights = _weights(tensors, kind)
+            if kind == "average" and not weights:
+                # The run was resumed with an average that it did not have before.
+                weights = _weights(tensors, "network")
             network.load_state_dict(weights)
         state = learner.optimizer.state_dict()
         learner.optimizer.load_state_dict({"state": slots, "param_groups": state["param_groups"]})
@@ -83,6 +86,10 @@ def load_learner_tensors(learner: AnyLearner, tensors: Mapping[str, torch.Tensor
         learner.game_chooser.set_state(tensors["random.game_chooser"])
     except (RuntimeError, ValueError, KeyError, IndexError) as error:
         raise RunError(f"the checkpoint does not fit this run's network and optimizer: {error}") from error
+
+
+def _weights(tensors: Mapping[str, torch.Tensor], kind: str) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(f"{kind}."): value for name, value in tensors.items() if name.startswith(f"{kind}.")}
 
 
 def _laid_out_as(parameter: torch.Tensor, slot: torch.Tensor) -> torch.Tensor:

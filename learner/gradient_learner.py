@@ -14,6 +14,7 @@ from distill.errors import RunError
 from distill.histograms import BOUNDS, Histogram
 from distill.networks import QNetwork
 from learner.replay import GameReplay
+from learner.weight_average import WeightAverage
 
 MAX_NONFINITE_IN_A_ROW = 10
 
@@ -105,6 +106,7 @@ class GradientLearner(ABC, Generic[Batch]):
         self.network = network.to(device)
         self.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - missing in torch's stub
         self.optimizer = make_optimizer(self.network, settings)
+        self._average = WeightAverage(self.network, settings.average) if settings.average else None
         self.updates = 0
         self.nonfinite_updates = 0
         self.sampled_version: dict[str, float] = {}
@@ -123,7 +125,12 @@ class GradientLearner(ABC, Generic[Batch]):
     @property
     def networks(self) -> dict[str, QNetwork]:
         """The networks whose weights a checkpoint keeps, by name."""
-        return {"network": self.network}
+        return {"network": self.network} | ({"average": self._average.network} if self._average else {})
+
+    @property
+    def judged(self) -> QNetwork:
+        """The network that is evaluated and may be promoted: of averaged weights, if there is an average."""
+        return self._average.network if self._average else self.network
 
     @abstractmethod
     def _loss(self, batch: Batch, game: str) -> torch.Tensor:
@@ -159,6 +166,8 @@ class GradientLearner(ABC, Generic[Batch]):
             self._step(norm, norm_value)
         else:
             self._skip(game, batch, loss_value, norm_value)
+        if self._average:
+            self._average.follow(self.updates)
         self.histograms["update"][game].observe(time.perf_counter() - began)
         return Update(game, loss_value, finite)
 

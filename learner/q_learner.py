@@ -48,7 +48,7 @@ class QLearner(GradientLearner[NStepMinibatch]):
     @property
     def networks(self) -> dict[str, QNetwork]:
         """The networks whose weights a checkpoint keeps, by name."""
-        return {"network": self.network, "target": self.target}
+        return super().networks | {"target": self.target}
 
     def update(self, progress: float) -> Update:
         """Make one update, and renew the target network when it is due; see `GradientLearner.update`."""

@@ -139,6 +139,7 @@ class QTrainer(Trainer):
             "seed": self._plan.seed,
             "commit": self._plan.commit,
             "from_random_weights": self._plan.initial is None,
+            "average": learner.q_average,
             **self._metadata(),
         }
         return ModelCard("teacher", network.architecture, network.actions, training=training)
@@ -147,7 +148,7 @@ class QTrainer(Trainer):
         """Publish a candidate in float16, as a teacher file holds it, with a checkpoint; return its version."""
         card = self._card()
         return self._published(
-            self._candidates.publish(model_bytes(self.learner.network, card, "float16"), card.training)
+            self._candidates.publish(model_bytes(self.learner.judged, card, "float16"), card.training)
         )
 
 

@@ -143,10 +143,11 @@ class StudentTrainer(Trainer):
             "loss": student.loss,
             "tau": student.tau,
             "seed": self._plan.seed,
+            "average": self._plan.learner.average,
             **self._metadata(),
         }
         if self._followers:
             training["taught_by"] = self.taught_by()
-        network = self.learner.network
+        network = self.learner.judged
         card = ModelCard("student", network.architecture, network.actions, training=training)
         return self._published(self._registry.publish(model_bytes(network, card), training))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
@@ -13,6 +14,9 @@ from cluster.buffer.server import PrivateRedis
 from cluster.services import RedisServices
 from distill.chunks import Chunk, ChunkHeader, column_shapes
 from distill.config import RunConfig, parse_settings
+from distill.networks import ARCHITECTURES, QNetwork
+from learner.label_replay import LabelReplay
+from learner.student_learner import StudentLearner
 
 STEPS = 16
 
@@ -79,3 +83,18 @@ def tiny_config(settings: Mapping[str, Any] | None = None) -> RunConfig:
         "device": "cpu",
     }
     return parse_settings(RunConfig, defaults | dict(settings or {}), "test")
+
+
+def make_student_learner(
+    seed: int = 3, optimizer: str = "adamw", student: str = "one_percent", average: float = 0.0
+) -> StudentLearner:
+    """Return a learner of Pong with a filled replay; the same seed makes the same one."""
+    torch.manual_seed(seed)
+    config = tiny_config({"optimizer": optimizer, "student": student, "average": average})
+    replay = LabelReplay(6, 2_048, 16, torch.device("cpu"))
+    for sequence in range(20):
+        replay.append(learnable_chunk("pong", 6, sequence))
+    network = QNetwork(ARCHITECTURES[student], {"pong": 6})
+    return StudentLearner(
+        network, {"pong": replay}, config.student, config.learner.optimization, torch.device("cpu"), None, seed
+    )

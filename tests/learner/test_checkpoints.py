@@ -5,25 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from learner_support import learnable_chunk, tiny_config
+from learner_support import make_student_learner
 
 from distill.errors import RunError
-from distill.networks import ARCHITECTURES, QNetwork
 from learner.checkpoints import CheckpointStore, learner_tensors, load_learner_tensors
-from learner.label_replay import LabelReplay
 from learner.student_learner import StudentLearner
-
-
-def make_learner(seed: int = 3, optimizer: str = "adamw", student: str = "one_percent") -> StudentLearner:
-    torch.manual_seed(seed)
-    config = tiny_config({"optimizer": optimizer, "student": student})
-    replay = LabelReplay(6, 2_048, 16, torch.device("cpu"))
-    for sequence in range(20):
-        replay.append(learnable_chunk("pong", 6, sequence))
-    network = QNetwork(ARCHITECTURES[student], {"pong": 6})
-    return StudentLearner(
-        network, {"pong": replay}, config.student, config.learner.optimization, torch.device("cpu"), None, seed
-    )
 
 
 def weights(learner: StudentLearner) -> torch.Tensor:
@@ -32,7 +18,7 @@ def weights(learner: StudentLearner) -> torch.Tensor:
 
 @pytest.mark.parametrize("optimizer", ["adamw", "rmsprop"])
 def test_a_restored_learner_goes_on_exactly_as_the_first_one(tmp_path: Path, optimizer: str) -> None:
-    first = make_learner(optimizer=optimizer)
+    first = make_student_learner(optimizer=optimizer)
     for _ in range(7):
         first.update(0.1)
     store = CheckpointStore(tmp_path, 3)
@@ -40,7 +26,7 @@ def test_a_restored_learner_goes_on_exactly_as_the_first_one(tmp_path: Path, opt
     for _ in range(5):
         first.update(0.2)
 
-    second = make_learner(seed=99, optimizer=optimizer)
+    second = make_student_learner(seed=99, optimizer=optimizer)
     found = CheckpointStore(tmp_path, 3).load_latest()
     assert found is not None
     tensors, state = found
@@ -53,9 +39,9 @@ def test_a_restored_learner_goes_on_exactly_as_the_first_one(tmp_path: Path, opt
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
-    tensors = learner_tensors(make_learner())
+    tensors = learner_tensors(make_student_learner())
     with pytest.raises(RunError, match="does not fit"):
-        load_learner_tensors(make_learner(student="net3"), tensors)
+        load_learner_tensors(make_student_learner(student="net3"), tensors)
 
 
 def test_newest_and_best_are_kept(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ CONFIG = TeachConfig.model_validate({
     "training": {"min_replay": 64, "replay_capacity": 4_096, "device": "cpu", "precision": "float32"},
     "q_learner": {
         "steps": 1_000, "network": "one_percent", "q_batch_size": 16, "candidate_steps": 160, "publish_seconds": 1e-6,
-        "target_every": 7,
+        "target_every": 7, "q_average": 0.99,
     },
 })  # fmt: skip
 
@@ -63,6 +63,13 @@ def test_explorers_get_a_version_at_once_and_candidates_come_by_steps(
     assert card.training["method"] == "3-step Double DQN"
     assert 320 <= card.training["transitions"][GAME] <= 400
     assert (explorers.resolve("latest") or 0) > 10, "explorers follow often"
+    candidates.publish(model_bytes(trainer.learner.network, card), {})
+    trainer.publish()
+    average, acting = load_model(candidates.fetch(5))[0], load_model(candidates.fetch(4))[0]
+    pairs = zip(average.parameters(), acting.parameters(), trainer.learner.judged.parameters(), strict=True)
+    for judged, newest, wanted in pairs:
+        assert torch.equal(judged, wanted.detach().half().float())
+        assert not torch.equal(judged, newest)
     pushed(services, 25, 63)
     assert trainer.advance(60.0).done, "1,000 steps were wanted"
     assert network.architecture == ARCHITECTURES["one_percent"]
@@ -92,7 +99,7 @@ def test_it_goes_on_as_if_it_had_not_been_killed(
     progress = second.advance(60.0, updates=20)
     assert progress.updates == 50
     assert progress.inserted == {GAME: 640}, "refilled, not counted twice"
-    for name in ("network", "target"):
+    for name in ("network", "target", "average"):
         pairs = zip(whole.learner.networks[name].parameters(), second.learner.networks[name].parameters(), strict=True)
         assert all(torch.equal(mine, other) for mine, other in pairs), name
     whole.close()
