@@ -191,8 +191,8 @@ class LearnerConfig(Section):
     """Peak learning rate."""
     schedule: Literal["constant", "cosine"] = "constant"
     """Learning rate after the warm-up: constant, or cosine decay to 0 at the end of the budget."""
-    warmup_updates: Annotated[int, Field(ge=0)] = 0
-    """Updates over which the learning rate rises linearly from 0."""
+    warmup_updates: Annotated[int, Field(ge=0)] = 500
+    """Updates over which the learning rate rises linearly from 0; large first steps can kill a network's ReLUs."""
     weight_decay: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     """Decoupled weight decay of AdamW."""
     max_gradient_norm: Annotated[float, Field(gt=0.0)] = 10.0

@@ -17,10 +17,18 @@ from learner.replay import GameReplay
 from learner.weight_average import WeightAverage
 
 MAX_NONFINITE_IN_A_ROW = 10
+LIFE_CHECK_EVERY = 500
+"""Updates between two checks that the network still tells observations apart."""
+MAX_BLIND_IN_A_ROW = 3
 
 
 class Minibatch(Protocol):
     """What all minibatches have in common."""
+
+    @property
+    def observations(self) -> torch.Tensor:
+        """[B, 4, 84, 84] uint8."""
+        ...
 
     @property
     def versions(self) -> torch.Tensor:
@@ -119,6 +127,7 @@ class GradientLearner(ABC, Generic[Batch]):
         self._device = device
         self._dtype = dtype
         self._nonfinite_in_a_row = 0
+        self._blind_in_a_row = 0
         self.sampler = torch.Generator(device).manual_seed(seed)
         self.game_chooser = torch.Generator("cpu").manual_seed(seed + 1)
 
@@ -143,7 +152,8 @@ class GradientLearner(ABC, Generic[Batch]):
             progress: share of the run's budget that is spent, which the learning rate follows.
 
         Raises:
-            RunError: after ten updates in a row whose loss or gradient was not finite, with the chunks named.
+            RunError: after ten updates in a row whose loss or gradient was not finite, with the chunks named; or if the
+                network has died, see `_check_life`.
         """
         game = self._games[int(torch.randint(len(self._games), (1,), generator=self.game_chooser))]
         began = time.perf_counter()
@@ -168,6 +178,8 @@ class GradientLearner(ABC, Generic[Batch]):
             self._skip(game, batch, loss_value, norm_value)
         if self._average:
             self._average.follow(self.updates)
+        if self.updates % LIFE_CHECK_EVERY == 0:
+            self._check_life(batch.observations, game)
         self.histograms["update"][game].observe(time.perf_counter() - began)
         return Update(game, loss_value, finite)
 
@@ -188,6 +200,25 @@ class GradientLearner(ABC, Generic[Batch]):
                 f"learner of {game}: {self._nonfinite_in_a_row} updates in a row were not finite (loss {loss}, gradient"
                 f" norm {norm}) and were skipped; the last minibatch came from the chunks {', '.join(chunks)}."
                 " Lower the learning rate, or look at these chunks."
+            )
+
+    @torch.inference_mode()
+    def _check_life(self, observations: torch.Tensor, game: str) -> None:
+        """Raise RunError if outputs were the same for all observations several times in a row.
+
+        Large first steps can leave a layer of ReLUs with negative inputs for every observation (Lu et al. 2019, "Dying
+        ReLU"). Nothing behind it gets a gradient any more, while loss and gradient norm look healthy.
+        """
+        outputs = self.network(observations, game)
+        # What float32 leaves of a difference between equal sums is far below a millionth.
+        blind = bool((outputs.amax(0) - outputs.amin(0)).max() <= 1e-6 * outputs.abs().max())
+        self._blind_in_a_row = self._blind_in_a_row + 1 if blind and len(observations) > 1 else 0
+        if self._blind_in_a_row >= MAX_BLIND_IN_A_ROW:
+            since = (self._blind_in_a_row - 1) * LIFE_CHECK_EVERY
+            raise RunError(
+                f"learner of {game}: the network is dead, for {since} updates it has given the same outputs for all"
+                " observations of a minibatch. No more training mends that: begin anew with a lower learning rate or a"
+                " longer warm-up."
             )
 
     def _forward(self, network: QNetwork, observations: torch.Tensor, game: str) -> torch.Tensor:

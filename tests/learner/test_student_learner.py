@@ -9,7 +9,7 @@ from learner_support import learnable_chunk, tiny_config
 
 from distill.errors import RunError
 from distill.networks import ARCHITECTURES, QNetwork
-from learner.gradient_learner import autocast_dtype, learning_rate
+from learner.gradient_learner import LIFE_CHECK_EVERY, MAX_BLIND_IN_A_ROW, autocast_dtype, learning_rate
 from learner.label_replay import LabelReplay
 from learner.student_learner import StudentLearner
 
@@ -94,6 +94,23 @@ def test_gradients_are_scaled_down_to_the_limit() -> None:
     learner.update(0.0)
     gradients = [parameter.grad for parameter in learner.network.parameters() if parameter.grad is not None]
     assert float(torch.nn.utils.get_total_norm(gradients)) == pytest.approx(0.01, rel=1e-3)
+
+
+def test_a_network_that_has_died_is_reported_and_a_live_one_is_not() -> None:
+    learner = learner_on({})
+
+    def update_and_check() -> None:
+        learner.updates = LIFE_CHECK_EVERY - 1
+        learner.update(0.0)
+
+    for _ in range(2 * MAX_BLIND_IN_A_ROW):
+        update_and_check()
+    with torch.no_grad():
+        learner.network.conv2.bias.fill_(-1e3)
+    for _ in range(MAX_BLIND_IN_A_ROW - 1):
+        update_and_check()
+    with pytest.raises(RunError, match="the network is dead"):
+        update_and_check()
 
 
 def test_learning_rate_schedule() -> None:
