@@ -1,7 +1,8 @@
 """`distill teachers`: list teacher files with their cards."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 from rich.console import Console
 from rich.table import Table
@@ -40,5 +41,14 @@ def _row(teacher: TeacherFile) -> tuple[str, ...]:
         f"{score['mean']:.1f}" if "mean" in score else "not evaluated",
         f"{score['standard_deviation']:.1f}" if "standard_deviation" in score else "",
         str(score.get("episodes", "")),
-        "; ".join(f"{key}: {value}" for key, value in teacher.card.training.items()),
+        "; ".join(_told(key, value) for key, value in teacher.card.training.items() if key != "curve"),
     )
+
+
+def _told(key: str, value: Any) -> str:
+    """Return one fact of a card as words; the curve, which is for plots, is not among them."""
+    if isinstance(value, Mapping):
+        value = ", ".join(f"{name} {part}" for name, part in cast(Mapping[str, Any], value).items())
+    elif isinstance(value, float):
+        value = f"{value:g}"
+    return f"{key.replace('_', ' ')}: {value}"

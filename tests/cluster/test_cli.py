@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -358,8 +359,11 @@ def test_wrong_files_and_values_of_the_other_commands(
 
 def test_a_teacher_is_listed_and_exported(here: Path, capsys: Capture):
     network, card = load_model(BREAKOUT)
-    save_model(here / "breakout.safetensors", network, card, "float16")
+    training = {"algorithm": "DQN", "transitions": {"breakout": 5_000}, "curve": {"breakout": [[4_321, 1.0]]}}
+    save_model(here / "breakout.safetensors", network, replace(card, training=training), "float16")
     assert cli.run(["teachers", "--teachers", str(here)]) == 0
-    assert "breakout" in capsys.readouterr().out
+    listed = " ".join(capsys.readouterr().out.split())
+    assert all(word in listed for word in ("breakout", "algorithm: DQN", "5000")), "how it was trained, in words"
+    assert "4321" not in listed, "the curve is no fact to read"
     assert cli.run(["export", "breakout.safetensors", "breakout.onnx"]) == 0
     assert (here / "breakout.onnx").stat().st_size > 1_000_000
