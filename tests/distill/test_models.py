@@ -229,15 +229,16 @@ def test_a_damaged_header_is_refused_or_read_whole(data: st.DataObject) -> None:
     assert network.actions == card.actions == ACTIONS
 
 
-@pytest.mark.parametrize(("game", "actions"), [("pong", 6), ("breakout", 4)])
-def test_the_committed_teachers(game: str, actions: int) -> None:
+@pytest.mark.parametrize(("game", "actions", "least"), [("pong", 6, 15.0), ("breakout", 4, 10.0)])
+def test_the_committed_teachers(game: str, actions: int, least: float) -> None:
     path = TEACHERS / f"{game}.safetensors"
     network, card = load_model(path)
     assert path.stat().st_size <= 3.5e6
     assert (card.kind, card.actions, card.architecture) == ("teacher", {game: actions}, ARCHITECTURES["teacher"])
     score = card.scores[game]
-    assert score["episodes"] == len(score["scores"])
+    assert score["episodes"] == len(score["scores"]) >= 200
+    assert score["mean"] >= least
     assert score["mean"] == pytest.approx(np.mean(score["scores"]))
     assert score["epsilon"] == 0.05
-    assert card.training["algorithm"]
+    assert card.training.get("method") or card.training["algorithm"]
     assert network.architecture == Architecture("teacher", (32, 64, 64), 512)
