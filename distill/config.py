@@ -208,14 +208,14 @@ class LearnerConfig(Section):
     def optimization(self) -> Optimization:
         """How the student's gradients become updates."""
         return Optimization(
-            self.batch_size,
-            self.optimizer,
-            self.learning_rate,
-            self.schedule,
-            self.warmup_updates,
-            self.weight_decay,
-            self.max_gradient_norm,
-            self.average,
+            batch_size=self.batch_size,
+            optimizer=self.optimizer,
+            learning_rate=self.learning_rate,
+            schedule=self.schedule,
+            warmup_updates=self.warmup_updates,
+            weight_decay=self.weight_decay,
+            max_gradient_norm=self.max_gradient_norm,
+            average=self.average,
         )
 
     @property
