@@ -156,6 +156,7 @@ class Optimization:
         schedule: after the warm-up, constant or cosine decay to 0 at the end of the budget.
         warmup_updates: updates over which the rate rises linearly from 0.
         weight_decay: decoupled weight decay of AdamW.
+        epsilon: what the optimizer adds to the root of a squared gradient's average before it divides by it.
         max_gradient_norm: gradients are scaled down to this norm.
         average: share of the weights' running average that an update keeps; 0 for no average.
     """
@@ -166,6 +167,7 @@ class Optimization:
     schedule: Literal["constant", "cosine"]
     warmup_updates: int
     weight_decay: float
+    epsilon: float
     max_gradient_norm: float
     average: float
 
@@ -214,6 +216,7 @@ class LearnerConfig(Section):
             schedule=self.schedule,
             warmup_updates=self.warmup_updates,
             weight_decay=self.weight_decay,
+            epsilon=1e-6,
             max_gradient_norm=self.max_gradient_norm,
             average=self.average,
         )

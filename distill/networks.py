@@ -47,7 +47,11 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 
 class QNetwork(nn.Module):
-    """A trunk shared by all games and one controller per game, initialised as PyTorch does by default.
+    """A trunk shared by all games and one controller per game.
+
+    Layers before a ReLU begin with He's weights (He et al. 2015) and no bias, the last one as PyTorch does by default.
+    PyTorch's weights shrink a signal to 0.4 of its size per layer. Steps then move the constant background of a game
+    further than what happens before it, and most ReLUs of the first layer die: docs/online.md, "Networks that die".
 
     Args:
         architecture: sizes of the layers.
@@ -64,6 +68,11 @@ class QNetwork(nn.Module):
         self.conv3 = nn.Conv2d(second, third, 3)
         self.fc = nn.Linear(third * FEATURE_CELLS, architecture.hidden)
         self.heads = nn.ModuleDict({game: _controller(architecture, count) for game, count in actions.items()})
+        for layer in (self.conv1, self.conv2, self.conv3, self.fc):
+            _initialise_before_relu(layer)
+        for game in actions:
+            for layer in self.controller(game)[:-1]:
+                _initialise_before_relu(layer)
 
     def forward(self, observations: Tensor, game: str) -> Tensor:
         """Return the q-values of a minibatch of one game.
@@ -117,3 +126,8 @@ def _controller(architecture: Architecture, actions: int) -> nn.ModuleList:
     else:
         sizes = [architecture.hidden, architecture.controller_hidden, actions]
     return nn.ModuleList(nn.Linear(size, following) for size, following in itertools.pairwise(sizes))
+
+
+def _initialise_before_relu(layer: nn.Conv2d | nn.Linear) -> None:
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    nn.init.zeros_(layer.bias)

@@ -35,6 +35,8 @@ PRESETS: dict[Preset, dict[str, Any]] = {
         "q_sample_to_insert": 8.0,
         "q_optimizer": "rmsprop",
         "q_learning_rate": 2.5e-4,
+        # Published: 0.01 added to the mean square of gradients that are sums over the 32 transitions, here means.
+        "q_epsilon": 0.01**0.5 / 32,
         "q_average": 0.0,
         "target_every": 10_000,
         "replay_capacity": 1_000_000,
@@ -106,6 +108,8 @@ class QLearnerConfig(Section):
     """RMSProp, or AdamW, which without weight decay is Adam."""
     q_learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 2.5e-4
     """Learning rate."""
+    q_epsilon: Annotated[float, Field(gt=0.0, le=1.0)] = 1.5e-4
+    """Damps the steps of small gradients, which kill ReLUs while there are no rewards (Hessel et al. 2018, table 1)."""
     q_max_gradient_norm: Annotated[float, Field(gt=0.0)] = 10.0
     """Gradients are scaled down to this norm."""
     q_average: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9998
@@ -125,6 +129,7 @@ class QLearnerConfig(Section):
             schedule="constant",
             warmup_updates=0,
             weight_decay=0.0,
+            epsilon=self.q_epsilon,
             max_gradient_norm=self.q_max_gradient_norm,
             average=self.q_average,
         )

@@ -72,12 +72,11 @@ def autocast_dtype(device: torch.device, precision: str) -> torch.dtype | None:
 
 
 def make_optimizer(network: QNetwork, settings: Optimization) -> torch.optim.Optimizer:
-    """Make the optimizer; the paper names RMSProp without its constants, these are those of the DQN that it distils."""
+    """Make the optimizer; the paper names RMSProp without constants, its decay is that of the DQN that it distils."""
+    parameters, rate, epsilon = network.parameters(), settings.learning_rate, settings.epsilon
     if settings.optimizer == "rmsprop":
-        return torch.optim.RMSprop(network.parameters(), lr=settings.learning_rate, alpha=0.95, eps=1e-6, foreach=True)
-    return torch.optim.AdamW(
-        network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, eps=1e-6, fused=True
-    )
+        return torch.optim.RMSprop(parameters, lr=rate, alpha=0.95, eps=epsilon, foreach=True)
+    return torch.optim.AdamW(parameters, lr=rate, weight_decay=settings.weight_decay, eps=epsilon, fused=True)
 
 
 def learning_rate(settings: Optimization, updates: int, progress: float) -> float:
