@@ -52,7 +52,7 @@ def agreement(learner: StudentLearner) -> float:
 @pytest.mark.parametrize("loss", ["kl", "nll", "mse"])
 @pytest.mark.parametrize("optimizer", ["adamw", "rmsprop"])
 def test_it_learns_which_action_the_teacher_likes_best(loss: str, optimizer: str) -> None:
-    learner = learner_on({"loss": loss, "optimizer": optimizer})
+    learner = learner_on({"loss": loss, "optimizer": optimizer, "warmup_updates": 100})
     assert agreement(learner) < 0.5
     for _ in range(300):
         assert learner.update(0.0).finite
