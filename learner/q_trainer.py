@@ -22,6 +22,9 @@ from learner.trainer import PUBLISH_RETRY_SECONDS, Trainer, choose_device
 
 log = logging.getLogger(__name__)
 
+OUTPUT_SCALE = 0.1
+"""Of a new network's last layer: what q-values begin with has to be unlearned, and that costs ReLUs their lives."""
+
 
 @dataclass(frozen=True)
 class QPlan:
@@ -155,7 +158,12 @@ class QTrainer(Trainer):
 def _initial_network(plan: QPlan, actions: Mapping[str, int]) -> QNetwork:
     architecture = ARCHITECTURES[plan.learner.network]
     if plan.initial is None:
-        return QNetwork(architecture, dict(actions))
+        network = QNetwork(architecture, dict(actions))
+        with torch.no_grad():
+            for game in actions:
+                network.controller(game)[-1].weight.mul_(OUTPUT_SCALE)
+                network.controller(game)[-1].bias.mul_(OUTPUT_SCALE)
+        return network
     network, card = load_model(plan.initial)
     require_initial(card, plan.learner, actions)
     return network

@@ -11,7 +11,7 @@ from cluster.buffer.server import PrivateRedis
 from cluster.services import RedisServices
 from distill.errors import RunError
 from distill.models import load_model, model_bytes
-from distill.networks import ARCHITECTURES
+from distill.networks import ARCHITECTURES, QNetwork
 from distill.protocols import explorers_line
 from distill.teach_config import TeachConfig
 from learner.q_trainer import QPlan, QTrainer
@@ -104,6 +104,16 @@ def test_it_goes_on_as_if_it_had_not_been_killed(
         assert all(torch.equal(mine, other) for mine, other in pairs), name
     whole.close()
     second.close()
+
+
+def test_q_values_begin_near_zero(trainer_in: Callable[[Path], QTrainer], tmp_path: Path):
+    network = trainer_in(tmp_path).learner.network
+    torch.manual_seed(1)
+    like = QNetwork(network.architecture, network.actions)
+    (last,), (expected,) = network.controller(GAME), like.controller(GAME)
+    assert torch.equal(last.weight, 0.1 * expected.weight)
+    assert torch.equal(last.bias, 0.1 * expected.bias)
+    assert torch.equal(network.conv1.weight, like.conv1.weight)
 
 
 def test_it_begins_with_the_initial_model(services: RedisServices, tmp_path: Path):
