@@ -130,4 +130,4 @@ def _controller(architecture: Architecture, actions: int) -> nn.ModuleList:
 
 def _initialise_before_relu(layer: nn.Conv2d | nn.Linear) -> None:
     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-    nn.init.zeros_(layer.bias)
+    nn.init.zeros_(layer.get_parameter("bias"))
