@@ -161,8 +161,8 @@ def _initial_network(plan: QPlan, actions: Mapping[str, int]) -> QNetwork:
         network = QNetwork(architecture, dict(actions))
         with torch.no_grad():
             for game in actions:
-                network.controller(game)[-1].weight.mul_(OUTPUT_SCALE)
-                network.controller(game)[-1].bias.mul_(OUTPUT_SCALE)
+                for parameter in network.controller(game)[-1].parameters():
+                    parameter.mul_(OUTPUT_SCALE)
         return network
     network, card = load_model(plan.initial)
     require_initial(card, plan.learner, actions)
