@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from actors.chunk_builder import ChunkBuilder
-from actors.policy import Policy, epsilon_greedy
+from actors.exploration import Exploration
+from actors.policy import Policy
 from distill.config import PlayConfig
 from distill.games import action_count, make_environment, reset_seed
 from distill.histograms import BOUNDS, Histogram
@@ -52,10 +53,11 @@ class Collector:
         teacher: labels every observation, and drives unless the student does.
         writer: the buffer service's producer side.
         config: lanes, threads and chunk length.
-        epsilon: share of uniformly random actions; `set_epsilon` changes it.
+        epsilon: share of steps whose action is uniformly random; `set_epsilon` changes it.
         seed: the run's seed.
         producer: name of this actor, unique in the run.
         incarnation: how often this actor was started before, so that a replacement plays other episodes.
+        epsilon_repeat: most steps that a random action lasts.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Collector:
         seed: int,
         producer: str = "collector",
         incarnation: int = 0,
+        epsilon_repeat: int = 1,
     ) -> None:
         self.game = game
         self.life = secrets.token_hex(8)
@@ -77,11 +80,10 @@ class Collector:
         self._student_share = 0.0
         self._writer = writer
         self._config = config
-        self._epsilon = epsilon
-        self._actions = action_count(game)
         stream = (*producer.encode(), incarnation)
         self._random = np.random.default_rng([seed, *stream])
-        self._builder = ChunkBuilder(game, producer, self.life, config.lanes, config.chunk_steps, self._actions)
+        self._exploration = Exploration(config.lanes, epsilon, epsilon_repeat, self._random)
+        self._builder = ChunkBuilder(game, producer, self.life, config.lanes, config.chunk_steps, action_count(game))
         self._environment = make_environment(game, config.lanes, threads=config.env_threads)
         self._observations, info = self._environment.reset(seed=reset_seed(seed, *stream))
         self._lives = info["lives"]
@@ -109,7 +111,7 @@ class Collector:
 
     def set_epsilon(self, epsilon: float) -> None:
         """Act at random with this probability from the next step on."""
-        self._epsilon = epsilon
+        self._exploration.epsilon = epsilon
 
     def set_student_share(self, share: float) -> None:
         """Let the student drive this share of the episodes that begin from now on, once there is one."""
@@ -184,7 +186,7 @@ class Collector:
         if self._student is not None and len(driven):
             driving = labels.copy()
             driving[driven] = self._student(observations[driven])
-        taken = epsilon_greedy(driving, self._epsilon, self._random)
+        taken = self._exploration.choose(driving)
         inferred = time.perf_counter()
         self._observations, rewards, terminated, truncated, info = self._environment.step(taken)
         stepped = time.perf_counter()
@@ -202,7 +204,9 @@ class Collector:
         self._ages = np.where(self._ended, 0, self._ages + 1)
         self._lives = info["lives"]
         self._ended = (terminated | truncated) & ~self._ended
-        for lane in np.flatnonzero(self._ended):
+        ended = np.flatnonzero(self._ended)
+        self._exploration.end(ended)
+        for lane in ended:
             counters.episodes += 1
             if not self._student_drives[lane]:
                 counters.episode_scores.append(float(self._returns[lane]))

@@ -73,6 +73,7 @@ class ExploringActor:
             spec.seed,
             spec.producer,
             spec.incarnation,
+            spec.config.epsilon_repeat,
         )
         self._on_acting(first)
 

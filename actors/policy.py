@@ -21,16 +21,26 @@ def warm_policy(network: QNetwork, game: str) -> Policy:
     return lambda observations: q_function(observations, game)
 
 
-def epsilon_greedy(
-    q_values: npt.NDArray[np.float32], epsilon: float, generator: np.random.Generator
-) -> npt.NDArray[np.int64]:
-    """Return [B] int64 actions for [B, A] q-values: the best, or with probability `epsilon` a uniformly random one.
+def greedy(q_values: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """Return the best of [B, A] q-values as [B] int64 actions.
 
     Raises:
         RunError: if a q-value is not finite, because a best action does not exist then.
     """
     if not np.isfinite(q_values).all():
         raise RunError("policy: expected finite q-values, found NaN or infinity; the network's weights are damaged")
+    return q_values.argmax(axis=1)
+
+
+def epsilon_greedy(
+    q_values: npt.NDArray[np.float32], epsilon: float, generator: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """Return [B] int64 actions for [B, A] q-values: the best, or with probability `epsilon` a uniformly random one.
+
+    Raises:
+        RunError: if a q-value is not finite.
+    """
+    best = greedy(q_values)
     rows, actions = q_values.shape
     explore = generator.random(rows) < epsilon
-    return np.where(explore, generator.integers(0, actions, rows), q_values.argmax(axis=1))
+    return np.where(explore, generator.integers(0, actions, rows), best)
