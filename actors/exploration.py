@@ -6,7 +6,7 @@ import numpy.typing as npt
 from actors.policy import greedy
 
 ZETA_POWER = 2.0
-"""A random action lasts n steps with a probability proportional to `n ** -2` (Dabney et al. 2021, section 5)."""
+"""A random action lasts n steps with a probability proportional to `n ** -2`: their mu (arXiv 2006.01782)."""
 
 
 class Exploration:
