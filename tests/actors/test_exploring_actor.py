@@ -35,8 +35,8 @@ def model(seed: int) -> bytes:
     return model_bytes(network, ModelCard("teacher", ARCHITECTURE, {GAME: ACTIONS}))
 
 
-def spec(labels: str = "acting") -> ExplorerSpec:
-    return ExplorerSpec(GAME, "breakout", CONFIG, 1, "explorer-0", 0, 0, labels)
+def spec(labels: str = "acting", config: ExploreConfig = CONFIG) -> ExplorerSpec:
+    return ExplorerSpec(GAME, "breakout", config, 1, "explorer-0", 0, 0, labels)
 
 
 def chunks(services: RedisServices) -> list[Chunk]:
@@ -94,6 +94,20 @@ def test_the_best_labels_while_the_acting_network_drives(services: RedisServices
         np.testing.assert_allclose(labels(observations), chunk.q_values, atol=1e-6)
         assert np.array_equal(drives(observations).argmax(1), chunk.taken)
         assert chunk.header.driver_version == 1
+
+
+@pytest.mark.parametrize(("longest", "least", "most"), [(1, 0.15, 0.35), (128, 0.6, 1.0)])
+def test_random_actions_last_as_long_as_the_configuration_lets_them(
+    longest: int, least: float, most: float, services: RedisServices
+):
+    services.registry(explorers_line("breakout")).publish(model(1), {})
+    config = ExploreConfig(lanes=2, chunk_steps=16, epsilon_start=1.0, epsilon_final=1.0, epsilon_repeat=longest)
+    explorer = ExploringActor(spec(config=config), services)
+    while explorer.explore(0.1, 0).steps < 1_000:
+        pass
+    explorer.finish(5.0)
+    repeated = np.concatenate([chunk.taken[1:] == chunk.taken[:-1] for chunk in chunks(services)])
+    assert least < repeated.mean() < most, "one of 4 actions repeats itself by chance in a quarter of the steps"
 
 
 def test_epsilon_falls_by_the_games_steps_and_is_spread_over_explorers():

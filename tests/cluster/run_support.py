@@ -30,8 +30,8 @@ START_SECONDS = 90.0
 END_SECONDS = 60.0
 
 TINY = (
-    "--teachers", str(TEACHERS), "--student", "one_percent", "--lanes", "4", "--chunk-steps", "16",
-    "--min-replay", "256", "--learner-threads", "1", "--eval-episodes", "1", "--eval-lanes", "1",
+    "--teachers", str(TEACHERS), "--games", "breakout", "pong", "--student", "one_percent", "--lanes", "4",
+    "--chunk-steps", "16", "--min-replay", "256", "--learner-threads", "1", "--eval-episodes", "1", "--eval-lanes", "1",
     "--final-episodes", "0", "--no-video",
 )  # fmt: skip
 """A run of seconds. Its first 1,000 updates need no more than 6,000 transitions."""

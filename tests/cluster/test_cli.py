@@ -141,7 +141,7 @@ def test_a_configuration_and_a_run_to_resume_are_one_too_many(here: Path, capsys
 
 def test_flags_win_over_yaml_and_yaml_over_defaults(here: Path):
     (here / "run.yaml").write_text(
-        yaml.safe_dump({"tau": 0.1, "updates": 3, "seed": 5, "games": ["breakout"], "name": "mixed", "video": True})
+        yaml.safe_dump({"tau": 0.1, "updates": 3, "seed": 5, "name": "mixed", "video": True})
     )
     assert cli.run(["run", "--config", "run.yaml", *TINY, "--serial", "--seed", "6", "--min-replay", "64"]) == 0
     _, config = open_run(RunConfig, here / "runs" / "mixed")

@@ -27,7 +27,7 @@ def session(one_redis_server: PrivateRedis, run_name: str, tmp_path: Path) -> Se
     registry = RedisModelRegistry(connect(one_redis_server.url), run_name, "student", tmp_path)
     for model in (b"first", b"second", b"third"):
         registry.publish(model, {})
-    session = Session(RunFolder(tmp_path), CONFIG, choose_teachers([TEACHERS], []), registry)
+    session = Session(RunFolder(tmp_path), CONFIG, choose_teachers([TEACHERS], ["breakout", "pong"]), registry)
     for version in (1, 2, 3):
         session.on_published(version, 100 * version)
     return session

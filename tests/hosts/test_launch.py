@@ -16,7 +16,8 @@ pytestmark = [pytest.mark.root, pytest.mark.timeout(900)]
 
 UPDATES = 300
 TINY = (
-    "--student", "one_percent", "--lanes", "4", "--chunk-steps", "16", "--min-replay", "256", "--learner-threads", "1",
+    "--games", "breakout", "pong", "--student", "one_percent", "--lanes", "4", "--chunk-steps", "16",
+    "--min-replay", "256", "--learner-threads", "1",
     "--eval-every", "1000000", "--eval-episodes", "1", "--eval-lanes", "1", "--final-episodes", "0", "--no-video",
 )  # fmt: skip
 IDLE = {"bash", "sshd", "ps", "sleep"}
