@@ -196,7 +196,7 @@ def test_two_teachers_of_a_game_are_one_too_many(teachers: Path, capsys: Capture
     [
         ("pongg", "game 'pongg': not one of the"),
         ("Pong", "did you mean pong"),
-        ("enduro", f"no teacher for enduro; {TEACHERS} has breakout, freeway, pong"),
+        ("enduro", f"no teacher for enduro; {TEACHERS} has breakout, freeway, ms_pacman, pong"),
     ],
 )
 def test_a_game_that_nobody_teaches(game: str, expected: str, capsys: Capture):

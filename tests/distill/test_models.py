@@ -231,7 +231,12 @@ def test_a_damaged_header_is_refused_or_read_whole(data: st.DataObject) -> None:
 
 @pytest.mark.parametrize(
     ("game", "actions", "least", "how"),
-    [("pong", 6, 15.0, "method"), ("freeway", 3, 20.0, "method"), ("breakout", 4, 10.0, "algorithm")],
+    [
+        ("pong", 6, 15.0, "method"),
+        ("freeway", 3, 20.0, "method"),
+        ("ms_pacman", 9, 1_200.0, "method"),
+        ("breakout", 4, 10.0, "algorithm"),
+    ],
 )
 def test_the_committed_teachers(game: str, actions: int, least: float, how: str) -> None:
     path = TEACHERS / f"{game}.safetensors"
