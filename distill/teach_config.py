@@ -43,7 +43,6 @@ PRESETS: dict[Preset, dict[str, Any]] = {
         "capacity": 1_000_000,
         "min_replay": 50_000,
         "epsilon_final": 0.1,
-        "epsilon_repeat": 1,
         "epsilon_steps": 1_000_000,
     },
 }
@@ -78,8 +77,8 @@ class ExploreConfig(PlayConfig):
     """Share of uniformly random actions at last: that of the first explorer, the others' are spread below it."""
     epsilon_steps: Annotated[int, Field(ge=1)] = 100_000
     """Steps of a game over which its explorers' epsilon falls."""
-    epsilon_repeat: Annotated[int, Field(ge=1, le=10_000)] = 128
-    """Most steps that a random action lasts; how many is drawn from a zeta distribution, and 1 gives single steps."""
+    epsilon_repeat: Annotated[int, Field(ge=1, le=10_000)] = 1
+    """Most steps that a random action lasts; how many is drawn from a zeta distribution. 128 helps in Freeway."""
 
 
 class QLearnerConfig(Section):
