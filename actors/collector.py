@@ -110,7 +110,7 @@ class Collector:
         self._builder.teacher_version = version
 
     def set_epsilon(self, epsilon: float) -> None:
-        """Act at random with this probability from the next step on."""
+        """Act at random in this share of the steps from the next one on."""
         self._exploration.epsilon = epsilon
 
     def set_student_share(self, share: float) -> None:

@@ -13,8 +13,8 @@ class Exploration:
     """Chooses the actions of N lanes: the best ones, but random ones in a share of the steps.
 
     A random action is repeated, as many steps as a zeta distribution says: most for one step, some for long. Single
-    random steps cancel one another out, and a game like Freeway, where only a whole way across is rewarded, would show
-    no reward at all.
+    random steps cancel one another out: in a game like Freeway, where only a whole way across is rewarded, they show
+    no reward.
 
     Args:
         lanes: how many play side by side.
