@@ -1,6 +1,8 @@
 """One private server per directory: a lock that lives as long as run or server do, and the end of a server left behind.
 
-The server inherits the lock's file descriptor. So the lock is free only when both the run and its server are gone.
+The server inherits the lock's file descriptor. So the lock is free only when both the run and its server are gone. Who
+holds it stands in a file of its own, which is replaced whole: a file that is locked cannot be, and whoever reads it
+while it is written would find half a record, or none.
 """
 
 import fcntl
@@ -13,8 +15,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from distill.errors import RunError
+from distill.files import write_atomically
 
-_FILE = "server.lock"
+_LOCK = "server.lock"
+OWNER = "server.json"
+"""Who uses the directory, an `Ownership` as JSON; there while a run does, and after one that was killed."""
 SOCKET = "redis.sock"
 """The server's socket, in its private directory."""
 _ENDING_SECONDS = 15.0
@@ -41,12 +46,8 @@ class Ownership:
 
 def running_server(directory: Path) -> str | None:
     """Return the URL of the redis-server that a living run has in a directory, or None."""
-    try:
-        found = Ownership(**json.loads((directory / _FILE).read_bytes()))
-    except (OSError, ValueError, TypeError):
-        return None
-    living = found.owner_started and _started(found.owner) == found.owner_started
-    return f"unix://{Path(found.sockets) / SOCKET}" if living else None
+    found = _recorded(directory)
+    return f"unix://{Path(found.sockets) / SOCKET}" if found is not None and _lives(found) else None
 
 
 def claim(directory: Path) -> int:
@@ -55,14 +56,14 @@ def claim(directory: Path) -> int:
     Raises:
         RunError: if a living run uses the directory.
     """
-    lock = os.open(directory / _FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         deadline = time.monotonic() + _ENDING_SECONDS
         while not _try_lock(lock):
-            found = _recorded(lock)
+            found = _recorded(directory)
             if found is None:
                 raise RunError(f"{directory}: expected no other run here, found one that is starting; stop it first")
-            if _started(found.owner) == found.owner_started:
+            if _lives(found):
                 raise RunError(
                     f"{directory}: expected no other run here, found process {found.owner} and its redis-server"
                     f" {found.server}; stop it first"
@@ -74,26 +75,26 @@ def claim(directory: Path) -> int:
                     f" {_ENDING_SECONDS:g} s; end it by hand"
                 )
             time.sleep(0.05)
-        left = _recorded(lock)
-        if left is not None:
+        left = _recorded(directory)
+        # In a copy of a living run's folder the record speaks of that run, which needs its sockets.
+        if left is not None and not _lives(left):
             shutil.rmtree(left.sockets, ignore_errors=True)
-        os.ftruncate(lock, 0)
+        (directory / OWNER).unlink(missing_ok=True)
     except BaseException:
         os.close(lock)
         raise
     return lock
 
 
-def record(lock: int, server: int, sockets: Path) -> None:
-    """Write down who holds the lock."""
-    text = json.dumps(asdict(Ownership(os.getpid(), _started(os.getpid()), server, _started(server), str(sockets))))
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, text.encode(), 0)
+def record(directory: Path, server: int, sockets: Path) -> None:
+    """Write down who uses a directory that this process has claimed."""
+    owner = Ownership(os.getpid(), _started(os.getpid()), server, _started(server), str(sockets))
+    write_atomically(directory / OWNER, json.dumps(asdict(owner)).encode())
 
 
-def release(lock: int) -> None:
+def release(directory: Path, lock: int) -> None:
     """Give a directory back; the server must have ended."""
-    os.ftruncate(lock, 0)
+    (directory / OWNER).unlink(missing_ok=True)
     os.close(lock)
 
 
@@ -105,11 +106,16 @@ def _try_lock(lock: int) -> bool:
     return True
 
 
-def _recorded(lock: int) -> Ownership | None:
+def _recorded(directory: Path) -> Ownership | None:
     try:
-        return Ownership(**json.loads(os.pread(lock, 4096, 0)))
-    except (ValueError, TypeError):
+        return Ownership(**json.loads((directory / OWNER).read_bytes()))
+    except (OSError, ValueError, TypeError):
         return None
+
+
+def _lives(found: Ownership) -> bool:
+    """Return whether the run that a record names is running; yes where the system does not say."""
+    return _started(found.owner) == found.owner_started
 
 
 def _started(process: int) -> int:

@@ -87,7 +87,7 @@ class PrivateRedis:
             log = self._directory / _LOG
             log_start = log.stat().st_size if log.exists() else 0
             self._child = self._spawn(binary, self._lock)
-            ownership.record(self._lock, self._child.pid, self._sockets)
+            ownership.record(self._directory, self._child.pid, self._sockets)
             self._wait_until_ready(self._child, log, log_start)
         except BaseException:
             self.stop()
@@ -107,7 +107,7 @@ class PrivateRedis:
             shutil.rmtree(self._sockets, ignore_errors=True)
             self._sockets = None
         if self._lock is not None:
-            ownership.release(self._lock)
+            ownership.release(self._directory, self._lock)
             self._lock = None
 
     def __enter__(self) -> Self:

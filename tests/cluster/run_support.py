@@ -20,6 +20,7 @@ import pytest
 from matplotlib import get_cachedir
 from rich.console import Console
 
+from cluster.buffer.ownership import OWNER
 from cluster.commands.run import command
 
 T = TypeVar("T")
@@ -111,7 +112,7 @@ class Sandbox:
 
     def redis_server(self, name: str) -> int:
         """Return the process of a run's own Redis."""
-        return json.loads((self.run(name) / "redis" / "server.lock").read_text())["server"]
+        return json.loads((self.run(name) / "redis" / OWNER).read_text())["server"]
 
     def leftovers(self) -> list[str]:
         """Return what should not be there when no `distill` runs: processes, temporary files, files in HOME."""

@@ -31,7 +31,7 @@ def kill(server: PrivateRedis) -> None:
 
 
 def save_data(directory: Path, to: Path) -> None:
-    shutil.copytree(directory, to, ignore=shutil.ignore_patterns("server.lock", "redis.log"))
+    shutil.copytree(directory, to, ignore=shutil.ignore_patterns("server.*", "redis.log"))
 
 
 def restore_data(directory: Path, saved: Path | None) -> None:

@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
 import sys
+import threading
 from dataclasses import asdict
 from pathlib import Path
 
@@ -122,15 +124,39 @@ def test_a_foreign_process_is_never_ended(tmp_path: Path) -> None:
     holder = ownership.claim(tmp_path)
     try:
         forged = ownership.Ownership(2**22 + 1, 5, stranger.pid, 5, "none")
-        os.pwrite(holder, json.dumps(asdict(forged)).encode(), 0)
+        (tmp_path / ownership.OWNER).write_text(json.dumps(asdict(forged)))
         with pytest.MonkeyPatch.context() as patch, pytest.raises(RunError, match="end it by hand"):
             patch.setattr(ownership, "_ENDING_SECONDS", 0.2)
             ownership.claim(tmp_path)
         assert is_running(stranger.pid)
     finally:
-        ownership.release(holder)
+        ownership.release(tmp_path, holder)
         stranger.kill()
         stranger.wait()
+
+
+def test_its_record_is_whole_whenever_it_is_read(tmp_path: Path) -> None:
+    """`distill models` and a second run read it while the run starts its server again."""
+    holder = ownership.claim(tmp_path)
+    writer = threading.Thread(target=lambda: [ownership.record(tmp_path, n, tmp_path) for n in range(1, 300)])
+    try:
+        ownership.record(tmp_path, 0, tmp_path)
+        writer.start()
+        found: set[int] = set()
+        while writer.is_alive():
+            found.add(json.loads((tmp_path / ownership.OWNER).read_bytes())["server"])
+        assert len(found) > 2, "some were read between the first and the last"
+    finally:
+        writer.join()
+        ownership.release(tmp_path, holder)
+    assert ownership.running_server(tmp_path) is None
+
+
+def test_a_copy_of_a_running_folder_leaves_its_sockets_alone(own_redis: PrivateRedis, tmp_path: Path) -> None:
+    shutil.copytree(tmp_path / "redis", tmp_path / "copy")
+    with PrivateRedis(tmp_path / "copy") as server:
+        assert server.url != own_redis.url
+    assert connect(own_redis.url).ping()
 
 
 def test_an_older_server_is_not_started_on_data_of_redis_7(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
