@@ -2,13 +2,14 @@
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 
+from cluster.coordinator import FRESH
 from cluster.ledger import Promotion
 from distill.scores import score_ratio
 from learner.student_trainer import LINE as STUDENT_LINE
@@ -79,27 +80,57 @@ def spread(points: Sequence[Point]) -> float | None:
     return float(np.sqrt((residuals**2).sum() / (len(half) - 2)))
 
 
+@dataclass(frozen=True)
+class Timeline:
+    """When a learner had trained for how long, from lines of metrics; empty before the first.
+
+    Attributes:
+        times: seconds since 1970, rising.
+        minutes: of training by then.
+    """
+
+    times: Sequence[float]
+    minutes: Sequence[float]
+
+    @classmethod
+    def of(cls, metrics: Rows, line: str) -> "Timeline":
+        """Read it from lines of `metrics.jsonl`.
+
+        Args:
+            metrics: oldest first.
+            line: of the learner.
+        """
+        rows = [row for row in metrics if line in row.get("learners", {})]
+        return cls([row["time"] for row in rows], [row["learners"][line]["seconds"] / 60.0 for row in rows])
+
+    def at(self, time: float) -> float | None:
+        """Return the minutes of training at a time, None if nothing is known of any."""
+        return float(np.interp(time, self.times, self.minutes)) if self.times else None
+
+
 def teacher_steps(
-    evaluations: Rows, promotions: Sequence[Promotion], line: str, game: str
+    blocks: Iterable[tuple[int, int, Sequence[float]]], promotions: Sequence[Promotion], timeline: Timeline
 ) -> list[tuple[float, float]]:
-    """Return minutes and mean score of every best model of a line, by time.
+    """Return minutes and mean score of every best model of a line at one game, from when on it was the best, by time.
 
     The mean is that of the fresh episodes that it played once it was the best, since those that promoted it flatter it;
-    of the latter only until there are fresh ones.
+    of the latter only until there are fresh ones. A roll-back is a step like any other.
+
+    Args:
+        blocks: version, number of the block and raw scores of everything that the line's models have played.
+        promotions: of the line, roll-backs among them.
+        timeline: of the line's learner.
     """
-    minutes = {point.version: point.minutes for point in points_of(evaluations, line, game)}
-    fresh: dict[int, list[float]] = defaultdict(list)
-    for row in evaluations:
-        if (row["line"], row["game"]) == (line, game) and row["fresh"]:
-            fresh[row["version"]].extend(row["scores"])
-    return sorted(
-        (
-            minutes[promotion.version],
-            fmean(fresh[promotion.version]) if promotion.version in fresh else float(promotion.scores[game]["mean"]),
-        )
-        for promotion in promotions
-        if promotion.version in minutes and game in promotion.scores
-    )
+    fresh, others = defaultdict[int, list[float]](list), defaultdict[int, list[float]](list)
+    for version, block, scores in blocks:
+        (fresh if block >= FRESH else others)[version].extend(scores)
+    steps: list[tuple[float, float]] = []
+    for promotion in promotions:
+        minutes = timeline.at(promotion.time)
+        scores = fresh.get(promotion.version) or others.get(promotion.version)
+        if minutes is not None and scores:
+            steps.append((minutes, fmean(scores)))
+    return sorted(steps, key=lambda step: step[0])
 
 
 def ratio_then(game: str, point: Point, teacher: Steps) -> float | None:
@@ -123,16 +154,24 @@ class GameCurves:
     teacher: Steps
 
     @classmethod
-    def of(cls, evaluations: Rows, promotions: Sequence[Promotion], line: str, game: str) -> "GameCurves":
+    def of(
+        cls, evaluations: Rows, promotions: Sequence[Promotion], metrics: Rows, line: str, game: str
+    ) -> "GameCurves":
         """Sort a run's evaluations into curves.
 
         Args:
             evaluations: lines of `evaluations.jsonl`.
-            promotions: of `line`.
+            promotions: of `line`, roll-backs among them.
+            metrics: lines of `metrics.jsonl`, which say when a promotion was.
             line: the line of the game's Q-learner.
             game: ROM name.
         """
-        steps = teacher_steps(evaluations, promotions, line, game)
+        blocks = [
+            (row["version"], row["block"], row["scores"])
+            for row in evaluations
+            if (row["line"], row["game"]) == (line, game)
+        ]
+        steps = teacher_steps(blocks, promotions, Timeline.of(metrics, line))
         return cls(points_of(evaluations, line, game), points_of(evaluations, STUDENT_LINE, game), steps)
 
 

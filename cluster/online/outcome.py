@@ -94,5 +94,6 @@ def _write_scores(session: OnlineSession, played: dict[tuple[str, str], Evaluati
 def _last_half(session: OnlineSession, game: str) -> LastHalf:
     folder = session.folder
     line = next(line.name for line in session.lines if line.name != LINE and game in line.games)
-    curves = GameCurves.of(folder.rows(EVALUATIONS), read_promotions(folder.path, line), line, game)
-    return LastHalf.of(game, line, curves, folder.rows(METRICS))
+    metrics = folder.rows(METRICS)
+    curves = GameCurves.of(folder.rows(EVALUATIONS), read_promotions(folder.path, line), metrics, line, game)
+    return LastHalf.of(game, line, curves, metrics)

@@ -32,7 +32,7 @@ def draw_run(folder: RunFolder) -> None:
     figure = Figure(figsize=size, dpi=110, layout="constrained")
     for column, (line, game) in enumerate(lines):
         axis = figure.add_subplot(rows, len(lines), column + 1)
-        curves = GameCurves.of(evaluations, read_promotions(folder.path, line), line, game)
+        curves = GameCurves.of(evaluations, read_promotions(folder.path, line), metrics, line, game)
         _draw_scores(axis, game, curves)
         if has_student:
             below = figure.add_subplot(rows, len(lines), len(lines) + column + 1)

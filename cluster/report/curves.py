@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from cluster.online.curves import teacher_steps
 from cluster.report.chart import Level, Points, Series, line_chart
 from cluster.report.html import Html
 from cluster.report.records import CollectorPoint, LearnerPoint, Look, Player
@@ -103,13 +104,11 @@ def _scores_of(run: RunData, number: int, game: str, *, by_updates: bool) -> lis
         style = "markers" if run.command == "online" else "marked"
         points = [(x, float(np.mean(look.scores))) for x, look in candidates]
         series.append(Series(f"{run.name}, Q-learner's candidate", number, points, style=style))
-    at = {(look.line, look.version): x for x, look in candidates}
     for line, promotions in run.promotions.items():
-        steps = [
-            (at[line, promotion.version], float(promotion.scores[game]["mean"]))
-            for promotion in promotions
-            if (line, promotion.version) in at and game in promotion.scores
+        blocks = [
+            (look.version, look.block, look.scores) for look in run.looks if (look.line, look.game) == (line, game)
         ]
+        steps = [] if line == LINE else teacher_steps(blocks, promotions, run.timeline(line))
         if steps:
             series.append(Series(f"{run.name}, best Q-learner so far", number, steps, style="steps"))
     if students:

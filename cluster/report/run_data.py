@@ -11,6 +11,7 @@ import numpy as np
 
 from cluster.ledger import Promotion, read_promotions
 from cluster.model_mirror import ModelMirror, mirrored_lines
+from cluster.online.curves import Timeline
 from cluster.report.records import (
     CollectorPoint,
     LearnerPoint,
@@ -95,6 +96,11 @@ class RunData:
         """Return student against teacher at the end of the run, None if one of them was not evaluated."""
         student, teacher = self.final.get(("student", game)), self.final.get(("teacher", game))
         return compare(student, teacher) if student and teacher else None
+
+    def timeline(self, line: str) -> Timeline:
+        """Return when a learner had trained for how long."""
+        points = [(point.time, point.learners[line]) for point in self.metrics if line in point.learners]
+        return Timeline([time for time, _ in points], [learner.seconds / 60.0 for _, learner in points])
 
     def seconds_at(self, look: Look) -> float | None:
         """Return the seconds of training after which a version was published, from the metrics if need be."""

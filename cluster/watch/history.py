@@ -68,12 +68,18 @@ class History:
 
     def minutes_at(self, line: str) -> tuple[list[int], list[float]]:
         """Return updates of a learner and minutes of training, to find the one from the other."""
-        rows = [learners_of(row)[line] for row in self._curve() if line in learners_of(row)]
+        rows = [learners_of(row)[line] for row in self.thinned() if line in learners_of(row)]
         return [row["updates"] for row in rows], [row["seconds"] / 60.0 for row in rows]
+
+    def thinned(self) -> list[Row]:
+        """Return some of all lines, spread evenly, with the newest of all at the end."""
+        if self.newest is None or self._samples[-1] is self.newest:
+            return self._samples
+        return [*self._samples, self.newest]
 
     def curves(self, line: str) -> dict[str, Any]:
         """Return a learner's curves: `minutes`, and in step with it rates per second and losses by game."""
-        rows = [learners_of(row)[line] for row in self._curve() if line in learners_of(row)]
+        rows = [learners_of(row)[line] for row in self.thinned() if line in learners_of(row)]
         seconds = [row["seconds"] for row in rows]
         return {
             "minutes": [round(second / 60.0, 3) for second in seconds],
@@ -115,12 +121,6 @@ class History:
         if len(known) < 2 or known[-1][1] < known[0][1]:
             return None
         return (known[-1][1] - known[0][1]) / max(1e-9, known[-1][0] - known[0][0])
-
-    def _curve(self) -> list[Row]:
-        """Return the thinned lines, with the newest of all at the end."""
-        if self.newest is None or self._samples[-1] is self.newest:
-            return self._samples
-        return [*self._samples, self.newest]
 
 
 def learners_of(row: Row) -> Mapping[str, Row]:

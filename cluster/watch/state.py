@@ -138,7 +138,8 @@ class StateReader:
             scores = score_document(game, students, [], steps)
         else:
             line = game if isinstance(self.config, OnlineConfig) else "-".join(self.games)
-            curves = GameCurves.of(self._rows, self._promotions(line, problems), line, game)
+            promotions = self._promotions(line, problems)
+            curves = GameCurves.of(self._rows, promotions, self._history.thinned(), line, game)
             scores = score_document(game, curves.students, curves.candidates, curves.teacher)
         return {"actions": list(action_meanings(game)), "scores": scores, **self._filled(game)}
 

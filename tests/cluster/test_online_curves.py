@@ -1,11 +1,27 @@
 """Curves of an online run: which scores count, what the teacher was when, how ratio and spread are measured."""
 
+from typing import Any, Literal
+
 import numpy as np
 import pytest
 from online_support import row
 
 from cluster.ledger import Promotion
-from cluster.online.curves import GameCurves, LastHalf, Point, last_half, points_of, score_curve, spread, teacher_steps
+from cluster.online.curves import (
+    GameCurves,
+    LastHalf,
+    Point,
+    Timeline,
+    last_half,
+    points_of,
+    score_curve,
+    spread,
+    teacher_steps,
+)
+
+START = 1e9
+SPEEDS = {"pong": 100, "student": 1}
+"""Updates a minute."""
 
 
 def test_only_the_first_look_at_a_version_is_a_point():
@@ -35,33 +51,45 @@ def test_spread_is_that_around_the_trend_of_the_last_half():
     assert spread(points[:5]) is None, "three points of a last half say nothing"
 
 
-def promotion(version: int, mean: float) -> Promotion:
-    return Promotion(version, None, ("best",), {"pong": {"mean": mean}}, 0.0, "")
+def promotion(version: int, minutes: float, kind: Literal["promotion", "roll-back"] = "promotion") -> Promotion:
+    return Promotion(version, None, ("best",), {}, START + 60.0 * minutes, "", kind)
+
+
+def metrics(*minutes: float, pause: float = 0.0) -> list[dict[str, Any]]:
+    """Return lines of metrics of minutes of training; the run paused for `pause` minutes after the first five."""
+    return [
+        {
+            "time": START + 60.0 * (minute + (pause if minute > 5.0 else 0.0)),
+            "learners": {name: {"seconds": 60.0 * minute, "updates": speed * minute} for name, speed in SPEEDS.items()},
+        }
+        for minute in minutes
+    ]
 
 
 def test_a_teacher_counts_with_the_episodes_that_did_not_promote_it():
-    rows = [
-        row("pong", 1, 0, 60.0, 2.0),
-        row("pong", 2, 0, 300.0, 9.0),
-        row("pong", 2, 1_000_000, 300.0, 3.0, 5.0),
-        row("pong", 2, 1_000_001, 300.0, 7.0),
-    ]
-    promotions = [promotion(1, 2.0), promotion(2, 9.0), promotion(7, 99.0)]
-    steps = teacher_steps(rows, promotions, "pong", "pong")
-    assert steps == [(1.0, 2.0), (5.0, 5.0)], "a version without an evaluation has no place on the axis"
+    blocks = [(1, 0, (2.0,)), (2, 0, (9.0,)), (2, 1_000_000, (3.0, 5.0)), (2, 1_000_001, (7.0,))]
+    promotions = [promotion(1, 1.5), promotion(2, 7.0), promotion(7, 8.0)]
+    steps = teacher_steps(blocks, promotions, Timeline.of(metrics(0.0, 10.0), "pong"))
+    assert steps == [(1.5, 2.0), (7.0, 5.0)], "a version without an evaluation has no score"
+    assert teacher_steps(blocks, promotions, Timeline.of([], "pong")) == []
+
+
+def test_a_roll_back_is_a_step_at_its_own_time():
+    blocks = [(1, 0, (1.0,)), (2, 0, (2.0,))]
+    promotions = [promotion(1, 1.5), promotion(2, 3.0), promotion(1, 9.0, "roll-back")]
+    timeline = Timeline.of(metrics(0.0, 5.0, 5.001, 6.0, 20.0, pause=2.0), "pong")
+    steps = teacher_steps(blocks, promotions, timeline)
+    assert [score for _, score in steps] == [1.0, 2.0, 1.0]
+    assert [minutes for minutes, _ in steps] == pytest.approx([1.5, 3.0, 7.0]), "a pause is no training"
 
 
 def test_the_last_half_compares_the_student_with_what_its_teacher_was_then():
     # Random play has -20.7: a student of -0.7 beside a teacher of 4.3 has a ratio of 0.8, beside one of -0.7 of 1.
     rows = [row("pong", v, 0, 60.0 * v, -0.7 if v < 8 else 4.3) for v in range(1, 11)]
     rows += [row("student", v, 0, 60.0 * v, -20.7 if v < 5 else -0.7) for v in range(1, 11)]
-    speeds = {"pong": 100, "student": 1}
-    curves = GameCurves.of(rows, [promotion(1, -0.7), promotion(8, 4.3)], "pong", "pong")
-    metrics = [
-        {"learners": {name: {"seconds": 60.0 * v, "updates": speed * v} for name, speed in speeds.items()}}
-        for v in range(11)
-    ]
-    last = LastHalf.of("pong", "pong", curves, metrics)
+    lines = metrics(*map(float, range(11)))
+    curves = GameCurves.of(rows, [promotion(1, 1.0), promotion(8, 8.0)], lines, "pong", "pong")
+    last = LastHalf.of("pong", "pong", curves, lines)
     assert last.ratio == pytest.approx((3 * 1.0 + 3 * 0.8) / 6), "minutes 5 to 7, and 8 to 10"
     assert (last.student_updates, last.q_learner_updates) == (5, 500)
     assert last.student_spread == pytest.approx(0.0, abs=1e-9)

@@ -18,21 +18,22 @@ def test_a_run_is_drawn_whole_and_one_without_scores_is_not(tmp_path: Path):
     generator = np.random.default_rng(1)
     promotions = []
     for index in range(1, 17):
-        minutes = 60.0 * 4 * index
-        folder.append("evaluations.jsonl", row("pong", index, 0, minutes, *generator.normal(index - 8.0, 4.0, 8)))
+        seconds = 60.0 * 4 * index
+        folder.append("evaluations.jsonl", row("pong", index, 0, seconds, *generator.normal(index - 8.0, 4.0, 8)))
         folder.append(
-            "evaluations.jsonl", row("student", index, 0, minutes + 60, *generator.normal(index - 8.0, 2.0, 8))
+            "evaluations.jsonl", row("student", index, 0, seconds + 60, *generator.normal(index - 8.0, 2.0, 8))
         )
         if index % 4 == 0:
             promotions.append({
-                "version": index, "parent": None, "names": ["best"], "why": "better", "time": 1.0, "kind": "promotion",
+                "version": index, "parent": None, "names": ["best"], "why": "better", "kind": "promotion",
+                "time": seconds + 120.0,
                 "scores": {"pong": {"mean": index - 7.0, "interval": None, "episodes": 8}},
             })  # fmt: skip
         learners = {
-            name: {"seconds": minutes, "updates": speed * index, "lag": {"pong": float(index % 3 == 0)}}
+            name: {"seconds": seconds, "updates": speed * index, "lag": {"pong": float(index % 3 == 0)}}
             for name, speed in (("pong", 900), ("student", 1300))
         }
-        folder.append("metrics.jsonl", {"learners": learners})
+        folder.append("metrics.jsonl", {"time": seconds, "learners": learners})
     models = tmp_path / "models" / "pong"
     models.mkdir(parents=True)
     (models / "ledger.json").write_text(json.dumps({"promotions": promotions, "verdicts": {}, "scores": {}}))
