@@ -1,7 +1,8 @@
 """Decides which version of each line is the best: hands out episodes to play, takes their scores, promotes.
 
 All its state is in the lines' ledgers, so a coordinator that is killed at any point goes on where it was: scores are
-noted by block, a verdict is given once, and what is to be played follows from both.
+noted by block, a verdict is given once, and what is to be played follows from both. Only whose turn it is among several
+lines begins anew.
 """
 
 import logging
@@ -134,21 +135,26 @@ class Coordinator:
         ledgers = {line.name: ledger for line, ledger in self._lines}
         for task, evaluation in results:
             ledgers[task.line].add_scores(task.version, task.game, task.block, evaluation.scores)
-        candidates: list[EvaluationTask] = []
-        fresh: list[EvaluationTask] = []
+            # The line that was played last comes last: one whose candidates never end must not keep out the others.
+            self._lines.sort(key=lambda pair, played=task.line: pair[0].name == played)
+        urgent: list[EvaluationTask] = []
+        rest: list[EvaluationTask] = []
         states: list[LineState] = []
         for line, ledger in self._lines:
             scores = ledger.scores()
             current = self._decide(line, ledger, scores, playing)
             best = ledger.resolve("best")
-            if current is not None:
-                candidates += self._tasks(line, current, scores.get(current, {}), 0, self._config.most_episodes)
             if best is not None:
-                fresh += self._tasks(line, best, scores.get(best, {}), FRESH, self._config.best_episodes)
+                fresh = self._tasks(line, best, scores.get(best, {}), FRESH, self._config.best_episodes)
+                # Until the best model has its first fresh episodes, candidates are compared with those that flatter
+                # it. More of them make later decisions better; a candidate's make one now.
+                urgent += [task for task in fresh if task.block == FRESH]
+                rest += [task for task in fresh if task.block != FRESH]
+            if current is not None:
+                urgent += self._tasks(line, current, scores.get(current, {}), 0, self._config.most_episodes)
             states.append(_state(line, ledger, current, best, scores))
         news, self._news = tuple(self._news), []
-        # A best model's own episodes make later decisions better; a candidate's make one now.
-        return Orders((*candidates, *fresh), tuple(states), news)
+        return Orders((*urgent, *rest), tuple(states), news)
 
     def _decide(
         self, line: Line, ledger: Ledger, scores: dict[int, dict[str, Blocks]], playing: EvaluationTask | None

@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,25 @@ def test_waiting_candidates_give_way_to_the_newest(services: RedisServices):
     coordinator.advance([play(first)])
     assert services.ledger("pong").resolve("best") == 3
     assert services.ledger("pong").verdicts()[4] == "superseded"
+
+
+def test_a_line_whose_candidates_never_end_does_not_keep_out_the_others(services: RedisServices):
+    other = Line("student", ("pong",), "student", ("best",))
+    registries = [services.registry(line.name) for line in (LINE, other)]
+    coordinator = Coordinator([LINE, other], services, CONFIG, 1)
+    orders = coordinator.advance([])
+    played: list[tuple[str, int]] = []
+    for _ in range(8):
+        for registry in registries:
+            registry.publish(b"weights", {})
+        task = coordinator.advance([]).tasks[0]
+        played.append((task.line, task.block))
+        orders = coordinator.advance([(task, play(replace(task, version=1))[1])])  # all as good as version 1
+    assert {line for line, _ in played[:2]} == {"pong", "student"}
+    assert [line for line, _ in played[:6]] == [line for line, _ in played[:2]] * 3
+    assert [block for _, block in played[2:4]] == [FRESH, FRESH], "what candidates are compared with comes first"
+    assert [block for _, block in played[4:6]] == [0, 0], "more of it comes after the candidates"
+    assert orders.tasks[-1].block == FRESH + 1
 
 
 def test_students_of_several_games_get_production_too(services: RedisServices):
