@@ -47,7 +47,10 @@ class Ownership:
 def running_server(directory: Path) -> str | None:
     """Return the URL of the redis-server that a living run has in a directory, or None."""
     found = _recorded(directory)
-    return f"unix://{Path(found.sockets) / SOCKET}" if found is not None and _lives(found) else None
+    # Where the system does not say whether a run lives, nobody should wait for its server.
+    if found is None or not found.owner_started or not _lives(found):
+        return None
+    return f"unix://{Path(found.sockets) / SOCKET}"
 
 
 def claim(directory: Path) -> int:
