@@ -192,7 +192,7 @@ class LearnerConfig(Section):
     learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 2.5e-4
     """Peak learning rate."""
     schedule: Literal["constant", "cosine"] = "constant"
-    """Learning rate after the warm-up: constant, or cosine decay to 0 at the end of the budget."""
+    """Learning rate after the warm-up: constant, or cosine decay to 0; online, a late teacher needs a constant one."""
     warmup_updates: Annotated[int, Field(ge=0)] = 500
     """Updates over which the learning rate rises linearly from 0; large first steps can kill a network's ReLUs."""
     weight_decay: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
