@@ -216,8 +216,8 @@ class GradientLearner(ABC, Generic[Batch]):
             since = (self._blind_in_a_row - 1) * LIFE_CHECK_EVERY
             raise RunError(
                 f"learner of {game}: the network is dead, for {since} updates it has given the same outputs for all"
-                " observations of a minibatch. No more training mends that: begin anew with a lower learning rate or a"
-                " longer warm-up."
+                " observations of a minibatch. No more training mends that: begin anew with a lower learning rate; a"
+                " student also with a longer warm-up, a Q-learner with a larger epsilon of its optimizer."
             )
 
     def _forward(self, network: QNetwork, observations: torch.Tensor, game: str) -> torch.Tensor:

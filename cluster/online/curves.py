@@ -80,6 +80,17 @@ def spread(points: Sequence[Point]) -> float | None:
     return float(np.sqrt((residuals**2).sum() / (len(half) - 2)))
 
 
+def standard_error(points: Sequence[Point]) -> float | None:
+    """Return the root mean square of the standard errors of the last half's means; None for under 4 points.
+
+    It is the spread that the luck of the episodes alone makes, if the versions are all equally good.
+    """
+    half = last_half(points)
+    if len(half) < 4 or any(len(point.scores) < 2 for point in half):
+        return None
+    return float(np.sqrt(fmean(np.var(point.scores, ddof=1) / len(point.scores) for point in half)))
+
+
 @dataclass(frozen=True)
 class Timeline:
     """When a learner had trained for how long, from lines of metrics; empty before the first.
@@ -183,6 +194,8 @@ class LastHalf:
         ratio: mean of the student's ratios to what the best teacher was then; None without any.
         student_spread: see `spread`, of the student's versions.
         candidates_spread: of the Q-learner's candidates.
+        student_error: see `standard_error`: the part of the student's spread that is luck.
+        candidates_error: of the candidates' spread.
         student_updates: updates of the student's learner in the last half of its time.
         q_learner_updates: of the Q-learner, likewise.
     """
@@ -190,6 +203,8 @@ class LastHalf:
     ratio: float | None
     student_spread: float | None
     candidates_spread: float | None
+    student_error: float | None
+    candidates_error: float | None
     student_updates: int
     q_learner_updates: int
 
@@ -209,6 +224,8 @@ class LastHalf:
             fmean(known) if known else None,
             spread(curves.students),
             spread(curves.candidates),
+            standard_error(curves.students),
+            standard_error(curves.candidates),
             _updates_of_last_half(metrics, STUDENT_LINE),
             _updates_of_last_half(metrics, line),
         )

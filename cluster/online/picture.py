@@ -93,8 +93,9 @@ def _draw_steadiness(axis: Axes, line: str, game: str, curves: GameCurves, metri
     lag.legend(loc="lower right", fontsize="small", frameon=False)
     last = LastHalf.of(game, line, curves, metrics)
     axis.set_title(
-        f"last half: student / teacher {_shown(last.ratio)}; spread, trend removed:"
-        f" candidates {_shown(last.candidates_spread)}, student {_shown(last.student_spread)}",
+        f"last half: student / teacher {_shown(last.ratio)}; spread, trend removed (by luck alone):\n"
+        f"candidates {_shown(last.candidates_spread)} ({_shown(last.candidates_error)}),"
+        f" student {_shown(last.student_spread)} ({_shown(last.student_error)})",
         fontsize="medium",
     )
 

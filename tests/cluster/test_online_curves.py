@@ -16,6 +16,7 @@ from cluster.online.curves import (
     points_of,
     score_curve,
     spread,
+    standard_error,
     teacher_steps,
 )
 
@@ -49,6 +50,19 @@ def test_spread_is_that_around_the_trend_of_the_last_half():
     assert spread(points) == pytest.approx(1.0, abs=0.15)
     assert spread(points[:7]) is not None
     assert spread(points[:5]) is None, "three points of a last half say nothing"
+
+
+def test_equal_versions_spread_by_their_standard_error():
+    generator = np.random.default_rng(0)
+    points = [
+        # The first half is worse and more varied, which must not count.
+        Point(index, float(index), tuple(generator.normal(0.0, 30.0 if index < 300 else 3.0, 25)))
+        for index in range(600)
+    ]
+    assert standard_error(points) == pytest.approx(3.0 / 25**0.5, rel=0.03)
+    assert spread(points) == pytest.approx(3.0 / 25**0.5, rel=0.1)
+    assert standard_error(points[:5]) is None
+    assert standard_error([Point(index, float(index), (1.0,)) for index in range(9)]) is None, "one episode tells none"
 
 
 def promotion(version: int, minutes: float, kind: Literal["promotion", "roll-back"] = "promotion") -> Promotion:
@@ -95,4 +109,4 @@ def test_the_last_half_compares_the_student_with_what_its_teacher_was_then():
     assert last.student_spread == pytest.approx(0.0, abs=1e-9)
     assert last.candidates_spread is not None and last.candidates_spread > 0.5
     nothing = LastHalf.of("pong", "pong", GameCurves([], [], []), [])
-    assert nothing == LastHalf(None, None, None, 0, 0)
+    assert nothing == LastHalf(None, None, None, None, None, 0, 0)
