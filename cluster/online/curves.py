@@ -14,6 +14,9 @@ from cluster.ledger import Promotion
 from distill.scores import score_ratio
 from learner.student_trainer import LINE as STUDENT_LINE
 
+FEWEST_POINTS = 4
+"""Versions in a last half below which nothing is said of how far they spread."""
+
 Rows = Sequence[Mapping[str, Any]]
 Steps = Sequence[tuple[float, float]]
 """Minutes and mean score of a teacher from then on, by time."""
@@ -70,9 +73,9 @@ def last_half(points: Sequence[Point]) -> list[Point]:
 
 
 def spread(points: Sequence[Point]) -> float | None:
-    """Return the standard deviation of the scores of the last half, without their linear trend; None for under 4."""
+    """Return the standard deviation of the scores of the last half, without their linear trend; None for under four."""
     half = last_half(points)
-    if len(half) < 4:
+    if len(half) < FEWEST_POINTS:
         return None
     times, scores = np.array([point.minutes for point in half]), np.array([point.mean for point in half])
     residuals = scores - np.polyval(np.polyfit(times, scores, 1), times)
@@ -81,12 +84,13 @@ def spread(points: Sequence[Point]) -> float | None:
 
 
 def standard_error(points: Sequence[Point]) -> float | None:
-    """Return the root mean square of the standard errors of the last half's means; None for under 4 points.
+    """Return the root mean square of the standard errors of the last half's means; None as for `spread`, or unknown.
 
-    It is the spread that the luck of the episodes alone makes, if the versions are all equally good.
+    It is the spread that the luck of the episodes alone makes, if the versions are all equally good. One episode has
+    no standard error.
     """
     half = last_half(points)
-    if len(half) < 4 or any(len(point.scores) < 2 for point in half):
+    if len(half) < FEWEST_POINTS or any(len(point.scores) < 2 for point in half):
         return None
     return float(np.sqrt(fmean(np.var(point.scores, ddof=1) / len(point.scores) for point in half)))
 
@@ -221,13 +225,13 @@ class LastHalf:
         ratios = [ratio_then(game, point, curves.teacher) for point in last_half(curves.students)]
         known = [ratio for ratio in ratios if ratio is not None]
         return cls(
-            fmean(known) if known else None,
-            spread(curves.students),
-            spread(curves.candidates),
-            standard_error(curves.students),
-            standard_error(curves.candidates),
-            _updates_of_last_half(metrics, STUDENT_LINE),
-            _updates_of_last_half(metrics, line),
+            ratio=fmean(known) if known else None,
+            student_spread=spread(curves.students),
+            candidates_spread=spread(curves.candidates),
+            student_error=standard_error(curves.students),
+            candidates_error=standard_error(curves.candidates),
+            student_updates=_updates_of_last_half(metrics, STUDENT_LINE),
+            q_learner_updates=_updates_of_last_half(metrics, line),
         )
 
 

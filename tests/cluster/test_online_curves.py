@@ -55,7 +55,7 @@ def test_spread_is_that_around_the_trend_of_the_last_half():
 def test_equal_versions_spread_by_their_standard_error():
     generator = np.random.default_rng(0)
     points = [
-        # The first half is worse and more varied, which must not count.
+        # The first half is more varied, which must not count.
         Point(index, float(index), tuple(generator.normal(0.0, 30.0 if index < 300 else 3.0, 25)))
         for index in range(600)
     ]
