@@ -172,8 +172,8 @@ class Coordinator:
             for version in waiting[:-1]:
                 # The queue stays bounded: whatever was not begun gives way to the newest.
                 if version != current:
-                    ledger.turn_down(version, "superseded", "a newer one was there")
-            if _pin(ledger, current) and not self._judge(line, ledger, current, scores):
+                    self._supersede(ledger, version, "a newer one was there")
+            if self._pin(ledger, current) and not self._judge(line, ledger, current, scores):
                 return current
 
     def _judge(self, line: Line, ledger: Ledger, version: int, scores: dict[int, dict[str, Blocks]]) -> bool:
@@ -211,34 +211,69 @@ class Coordinator:
             mine = [len(scores) for block, scores in blocks.get(game, {}).items() if (block >= FRESH) == (first > 0)]
             left = most - sum(mine)
             if left > 0:
-                block = first + len(mine)
                 episodes = min(config.look_episodes, left)
-                seed = reset_seed(self._seed, EVALUATION_SEEDS, block)
-                tasks.append(
-                    EvaluationTask(
-                        line.who, game, version, None, episodes, episodes, config.eval_epsilon, seed, line.name, block
-                    )
-                )
+                tasks.append(look_task(line, version, game, first + len(mine), episodes, config, self._seed))
         return sorted(tasks, key=lambda task: task.block)
+
+    def _pin(self, ledger: Ledger, version: int) -> bool:
+        """Keep the weights of a version that is to be played; return False, and give it up, if they are gone already.
+
+        The registry drops all but the newest versions, and a learner can publish faster than evaluators play.
+        """
+        if ledger.resolve(CANDIDATE) == version:
+            return True
+        try:
+            ledger.assign(CANDIDATE, version)
+        except RunError:
+            self._supersede(ledger, version, "its weights were dropped before it could be played")
+            return False
+        return True
+
+    def _supersede(self, ledger: Ledger, version: int, why: str) -> None:
+        if self._config.play_superseded:
+            # Before the verdict: whoever is killed in between comes here again.
+            ledger.set_aside(version)
+        ledger.turn_down(version, "superseded", why)
 
     def _tell(self, news: str) -> None:
         log.info(news)
         self._news.append(news)
 
 
-def _pin(ledger: Ledger, version: int) -> bool:
-    """Keep the weights of a version that is to be played; return False, and give it up, if they are gone already.
+def look_task(
+    line: Line,
+    version: int,
+    game: str,
+    block: int,
+    episodes: int,
+    config: PromotionConfig,
+    seed: int,
+    model: bytes | None = None,
+) -> EvaluationTask:
+    """Return a block of episodes of one version at one game.
 
-    The registry drops all but the newest versions, and a learner can publish faster than evaluators play.
+    Args:
+        line: of the version.
+        version: which.
+        game: ROM name.
+        block: number of the block, which with `seed` decides on emulators and random actions.
+        episodes: how many, one per lane.
+        config: of the evaluation.
+        seed: the run's.
+        model: the version's bytes, or None to fetch them from the registry.
     """
-    if ledger.resolve(CANDIDATE) == version:
-        return True
-    try:
-        ledger.assign(CANDIDATE, version)
-    except RunError:
-        ledger.turn_down(version, "superseded", "its weights were dropped before it could be played")
-        return False
-    return True
+    return EvaluationTask(
+        who=line.who,
+        game=game,
+        version=version,
+        model=model,
+        episodes=episodes,
+        lanes=episodes,
+        epsilon=config.eval_epsilon,
+        seed=reset_seed(seed, EVALUATION_SEEDS, block),
+        line=line.name,
+        block=block,
+    )
 
 
 def _played(line: Line, blocks: dict[str, Blocks], *, fresh: bool) -> dict[str, list[float]]:

@@ -16,7 +16,7 @@ from redis.client import Pipeline
 from cluster.buffer.connection import reaching
 from cluster.buffer.keys import model_keys
 from cluster.model_mirror import ModelMirror
-from cluster.registry import RedisModelRegistry
+from cluster.registry import LATEST, RedisModelRegistry
 from distill.errors import RunError
 
 Verdict = Literal["promoted", "rejected", "superseded"]
@@ -100,6 +100,23 @@ class Ledger(RedisModelRegistry):
             decided = bool(self._client.hsetnx(self._verdicts, str(version), text))
         self._mirror_now()
         return decided
+
+    def set_aside(self, version: int) -> None:
+        """Keep a copy of a version's weights in the run's folder, until the line has trained twice as long.
+
+        Weights that were dropped already, or a registry without a folder, leave nothing to keep.
+
+        Raises:
+            RunError: if there is no such version.
+        """
+        if self._mirror is None:
+            return
+        newest = self.describe(self.resolve(LATEST) or version)
+        with self._mirror.locked():
+            self._mirror.set_aside(version)
+            for other in self._mirror.aside():
+                if not in_last_half(self.describe(other), newest):
+                    self._mirror.drop_aside(other)
 
     def promote(self, promotion: Promotion) -> bool:
         """Point the names at a version and note why, all at once; return False if it has a verdict already.
@@ -187,6 +204,16 @@ class Ledger(RedisModelRegistry):
             raise RunError(
                 f"ledger of {self._line}: expected promotions, verdicts and scores, found {error}"
             ) from error
+
+
+def in_last_half(version: Mapping[str, Any], newest: Mapping[str, Any]) -> bool:
+    """Return whether a version was published in the last half of the training time up to the newest one.
+
+    Args:
+        version: its metadata.
+        newest: metadata of the newest version of its line.
+    """
+    return version["seconds"] >= newest["seconds"] / 2.0
 
 
 def read_promotions(directory: Path, line: str) -> list[Promotion]:

@@ -4,7 +4,7 @@ import fcntl
 import json
 import re
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ def mirrored_lines(directory: Path) -> list[str]:
 class ModelMirror:
     """Files in `<directory>/models/<line>`: a version's weights and metadata, all names, and what was decided.
 
-    They are `<version>.safetensors`, `<version>.json`, `names.json` and `ledger.json`.
+    They are `<version>.safetensors`, `<version>.json`, `names.json` and `ledger.json`. The weights of a version that
+    was set aside are also in `<version>.aside.safetensors`, which stays when the registry drops its own.
 
     Every file is written under another name, brought to the disk and renamed. A version is there once its metadata is.
     """
@@ -49,9 +50,16 @@ class ModelMirror:
         return self._read_json(f"{version}.json")
 
     def data(self, version: int) -> bytes | None:
-        """Return a version's bytes, or None if they were dropped."""
-        path = self._directory / f"{version}.safetensors"
-        return path.read_bytes() if path.exists() else None
+        """Return a version's bytes, set aside or not, or None if they were dropped."""
+        for path in (self._weights(version), self._aside(version)):
+            # Looking first and reading then would fail where another process drops the file in between.
+            with suppress(FileNotFoundError):
+                return path.read_bytes()
+        return None
+
+    def holds(self, version: int) -> bool:
+        """Return whether a version's bytes are there as the registry's, and not only set aside."""
+        return self._weights(version).exists()
 
     def names(self) -> dict[str, int]:
         """Return which version each name points at. Raises RunError if the file is damaged."""
@@ -59,8 +67,22 @@ class ModelMirror:
 
     def store(self, version: int, data: bytes, metadata: str) -> None:
         """Write a version, its metadata as JSON last."""
-        self._write(f"{version}.safetensors", data)
+        self._write(self._weights(version).name, data)
         self._write(f"{version}.json", metadata.encode())
+
+    def set_aside(self, version: int) -> None:
+        """Copy a version's bytes to where `keep_only` does not drop them; nothing is done if they were dropped."""
+        data = self.data(version)
+        if data is not None and not self._aside(version).exists():
+            self._write(self._aside(version).name, data)
+
+    def aside(self) -> list[int]:
+        """Return the versions that were set aside, oldest first."""
+        return sorted(int(path.name.split(".")[0]) for path in self._directory.glob("*.aside.safetensors"))
+
+    def drop_aside(self, version: int) -> None:
+        """Drop what `set_aside` copied."""
+        self._aside(version).unlink(missing_ok=True)
 
     def store_names(self, names: Mapping[str, int]) -> None:
         """Write which version each name points at."""
@@ -79,6 +101,12 @@ class ModelMirror:
         for path in self._directory.glob("*.safetensors"):
             if path.stem.isdigit() and int(path.stem) not in versions:
                 path.unlink()
+
+    def _weights(self, version: int) -> Path:
+        return self._directory / f"{version}.safetensors"
+
+    def _aside(self, version: int) -> Path:
+        return self._directory / f"{version}.aside.safetensors"
 
     def _read_json(self, name: str) -> Any:
         path = self._directory / name

@@ -189,7 +189,8 @@ class RedisModelRegistry:
             pipeline = self._client.pipeline(transaction=True)
             for version in lost:
                 pipeline.hset(self._metadata, str(version), json.dumps(mirror.metadata(version), sort_keys=True))
-                data = mirror.data(version)
+                # What was only set aside is not worth Redis' memory.
+                data = mirror.data(version) if mirror.holds(version) else None
                 if data is not None:
                     pipeline.set(f"{self._model}{version}", data)
                     pipeline.sadd(self._held, version)

@@ -157,6 +157,8 @@ class PromotionConfig(Section):
     """Probability of being better above which a candidate is promoted."""
     reject_below: Share = 0.3
     """Probability of being better below which a candidate is given up."""
+    play_superseded: bool = False
+    """After the training, play the versions of its last half that gave way to newer ones; their weights are kept."""
     eval_epsilon: Share = 0.05
     """Share of uniformly random actions in an evaluation."""
     final_episodes: Annotated[int, Field(ge=0, le=100_000)] = 200

@@ -90,19 +90,21 @@ class OnlineSession(RunSession):
             self.note(news)
 
     def on_evaluation(self, task: EvaluationTask, evaluation: Evaluation) -> None:
-        """Write down a block of episodes."""
-        fresh = task.block >= FRESH
+        """Take a block of episodes of a version of late, and write it down."""
         self.evaluated[task.game] += 1
-        mean = evaluation.score().mean
-        if not fresh:
-            self.scores[task.line, task.game] = mean
+        if task.block < FRESH:
+            self.scores[task.line, task.game] = evaluation.score().mean
+        self.write_evaluation(task, evaluation)
+
+    def write_evaluation(self, task: EvaluationTask, evaluation: Evaluation) -> None:
+        """Write down a block of episodes."""
         self.folder.append(EVALUATIONS, {
             "time": time.time(),
             "line": task.line,
             "version": task.version,
             "game": task.game,
             "block": task.block,
-            "fresh": fresh,
+            "fresh": task.block >= FRESH,
             **self._described(task),
             "scores": list(evaluation.scores),
             "lengths": list(evaluation.lengths),

@@ -44,7 +44,7 @@ class RunData:
         settings: as they were recorded.
         environment: versions, commit, start.
         metrics: lines of metrics.
-        looks: evaluations during the run.
+        looks: evaluations of versions, oldest version first.
         final: scores of the evaluation that ended the run, by player and game.
         evaluation_seconds: that the evaluation at the end took, by player and game.
         promotions: by line, oldest first.
@@ -151,7 +151,8 @@ def read_run(path: Path) -> RunData:
         settings=settings,
         environment=_environment(folder.path, notes),
         metrics=metrics,
-        looks=[look for row in rows for look in row],
+        # What gave way to newer versions was played last.
+        looks=sorted((look for row in rows for look in row), key=lambda look: look.version),
         final=final,
         evaluation_seconds=seconds,
         promotions=promotions,

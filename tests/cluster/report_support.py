@@ -85,7 +85,8 @@ def made_online_run(root: Path, name: str, game: str = "pong") -> RunFolder:
             session.progress[line] = progress([game], 100 * step, 10.0 * step, line)
         session.on_report(report(game, 500 * step, 10.0 * step))
         folder.append(METRICS, session.metrics() | {"time": START + 10.0 * step})
-    for line, version, block in ((game, 1, 0), (game, 2, 0), (game, 2, 1), ("student", 1, 0)):
+    # Version 1 of the Q-learner had given way to version 2 and was played after the training.
+    for line, version, block in ((game, 2, 0), (game, 2, 1), ("student", 1, 0), (game, 1, 0)):
         folder.append(EVALUATIONS, {
             "time": START, "line": line, "version": version, "game": game, "block": block, "fresh": False,
             "updates": 100 * version, "seconds": 60.0 * version, "transitions": {game: 500},
@@ -95,7 +96,7 @@ def made_online_run(root: Path, name: str, game: str = "pong") -> RunFolder:
         "version": 2, "parent": 1, "names": ["best"], "time": START + 90.0, "kind": "promotion", "why": "better",
         "scores": {game: {"mean": -18.5, "interval": [-19.0, -18.0], "episodes": 4}},
     }  # fmt: skip
-    verdicts = {"1": {"verdict": "rejected", "why": ""}, "2": {"verdict": "promoted", "why": "better"}}
+    verdicts = {"1": {"verdict": "superseded", "why": ""}, "2": {"verdict": "promoted", "why": "better"}}
     mirror = ModelMirror(folder.path, game)
     mirror.store_ledger({"promotions": [promotion], "verdicts": verdicts, "scores": {}})
     return folder

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from cluster.buffer.server import PrivateRedis
 from cluster.buffer.stats import delete_run
 from cluster.coordinator import FRESH, Coordinator, Line, Orders
 from cluster.ledger import Promotion, read_promotions
+from cluster.model_mirror import ModelMirror
 from cluster.services import RedisServices
 from distill.errors import RunError
 from distill.teach_config import PromotionConfig
@@ -26,6 +28,7 @@ from distill.teach_config import PromotionConfig
 LINE = Line("pong", ("pong",), "candidate", ("best",))
 STUDENT = Line("student", ("pong", "breakout"), "student", ("best", "production"))
 CONFIG = PromotionConfig(look_episodes=4, most_episodes=12, best_episodes=8)
+ASIDE = PromotionConfig(play_superseded=True)
 MEANS = {1: 0.0, 2: 6.0, 3: 6.5, 4: 2.0, 5: 20.0}
 """How good each version is; one that is a little better than the best takes several looks."""
 WRITES = (b"HSET", b"HSETNX", b"RPUSH", b"EXEC")
@@ -197,13 +200,13 @@ class Killer:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def coordinate_in_a_child(services: RedisServices, at: int) -> bool:
-    """Coordinate in a process that dies before its write number `at`; return whether it lived to the end."""
+def in_a_child(work: Callable[[], object], at: int) -> bool:
+    """Work in a process that dies before its write number `at`; return whether it lived to the end."""
     child = os.fork()
     if child == 0:
         try:
             Killer(at).install()
-            coordinate(services)
+            work()
         except BaseException as error:  # noqa: BLE001 - a test's own process must not go on as pytest
             os.write(2, f"{error!r}\n".encode())
             os._exit(1)
@@ -221,10 +224,48 @@ def test_a_kill_between_any_two_writes_changes_nothing(services: RedisServices, 
         at += 1
         address = BufferAddress(services.address.urls, f"{services.address.run}-{at}", ("pong",), Limits(1_000, 1_000))
         killed = RedisServices(address, tmp_path / f"killed-{at}")
-        lived = coordinate_in_a_child(killed, at)
+        lived = in_a_child(lambda killed=killed: coordinate(killed), at)
         coordinate(killed)
         assert state_of(killed) == expected, f"after a kill before write {at}"
     assert at > 50, "a coordinator writes often"
+
+
+def superseded(services: RedisServices) -> dict[str, Any]:
+    """Let a coordinator find three versions at once; return what became of those that gave way."""
+    (task,) = Coordinator([LINE], services, ASIDE, 1).advance([]).tasks
+    mirror = ModelMirror(services.mirror or Path(), "pong")
+    return {
+        "played": task.version,
+        "verdicts": services.ledger("pong").verdicts(),
+        "aside": {version: mirror.data(version) for version in mirror.aside()},
+    }
+
+
+def test_a_kill_between_any_two_writes_sets_all_aside_that_gives_way(services: RedisServices, tmp_path: Path):
+    at, lived = 0, False
+    while not lived:
+        at += 1
+        address = BufferAddress(services.address.urls, f"{services.address.run}-{at}", ("pong",), Limits(1_000, 1_000))
+        killed = RedisServices(address, tmp_path / f"killed-{at}")
+        for version in (1, 2, 3):
+            killed.registry("pong").publish(b"%d" % version, {"seconds": version})
+        lived = in_a_child(lambda killed=killed: superseded(killed), at)
+        assert superseded(killed) == {
+            "played": 3,
+            "verdicts": {1: "superseded", 2: "superseded"},
+            # Version 1 is older than half of the training time.
+            "aside": {2: b"2"},
+        }, f"after a kill before write {at}"
+    assert at > 8, "it writes weights, verdicts and their copies"
+
+
+def test_what_gave_way_is_only_set_aside_where_that_is_wanted(services: RedisServices):
+    registry = services.registry("pong")
+    for _ in range(2):
+        registry.publish(b"weights", {"seconds": 1.0})
+    Coordinator([LINE], services, CONFIG, 1).advance([])
+    assert services.ledger("pong").verdicts() == {1: "superseded"}
+    assert ModelMirror(services.mirror or Path(), "pong").aside() == []
 
 
 @pytest.mark.parametrize("survivors", ["nothing", "versions"])

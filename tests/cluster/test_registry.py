@@ -9,6 +9,7 @@ import pytest
 from cluster.buffer.connection import connect
 from cluster.buffer.server import PrivateRedis
 from cluster.buffer.stats import delete_run
+from cluster.model_mirror import ModelMirror
 from cluster.registry import RedisModelRegistry
 from distill.errors import BufferUnavailable, RunError
 from distill.protocols import ModelRegistry
@@ -64,6 +65,27 @@ def test_only_the_newest_and_the_named_are_kept(redis_server: PrivateRedis, run_
     assert len(list(models.glob("[0-9]*.json"))) == 8
     assert json.loads((models / "names.json").read_text()) == {"best": 7, "candidate": 4, "latest": 8}
     assert not list(models.glob("*.tmp"))
+
+
+def test_what_was_set_aside_stays_in_the_mirror_alone(own_redis: PrivateRedis, tmp_path: Path) -> None:
+    client, mirror = connect(own_redis.url), ModelMirror(tmp_path, "student")
+    registry = RedisModelRegistry(client, "run", "student", tmp_path, keep=2)
+    for version in range(1, 6):
+        registry.publish(b"%d" % version, {})
+        if version < 4:
+            mirror.set_aside(version)
+    assert [mirror.data(version) for version in range(1, 6)] == [b"1", b"2", b"3", b"4", b"5"]
+    assert [mirror.holds(version) for version in range(1, 6)] == [False, False, False, True, True]
+    assert mirror.versions() == [1, 2, 3, 4, 5]
+    mirror.drop_aside(2)
+    mirror.drop_aside(2)
+    mirror.set_aside(2)
+    assert mirror.aside() == [1, 3], "of what was dropped there is nothing left to set aside"
+    delete_run(client, "run")
+    again = RedisModelRegistry(client, "run", "student", tmp_path, keep=2)
+    assert again.fetch(4) == b"4"
+    with pytest.raises(RunError, match=r"holds \[4, 5\]"):
+        again.fetch(3)
 
 
 @pytest.mark.parametrize("lost", ["everything", "tail"])

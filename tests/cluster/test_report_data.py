@@ -42,10 +42,10 @@ def test_a_run_with_q_learners_is_read_in_the_same_form(tmp_path: Path):
     assert run.lines == ["pong", "student"]
     assert run.learner("pong")[-1].lag == {"pong": 2.0}
     assert [promotion.version for promotion in run.promotions["pong"]] == [2]
-    assert run.verdicts["pong"] == {"rejected": 1, "promoted": 1}
+    assert run.verdicts["pong"] == {"superseded": 1, "promoted": 1}
     assert [(look.player, look.version, look.block) for look in run.looks] == [
-        ("candidate", 1, 0), ("candidate", 2, 0), ("candidate", 2, 1), ("student", 1, 0),
-    ]  # fmt: skip
+        ("student", 1, 0), ("candidate", 1, 0), ("candidate", 2, 0), ("candidate", 2, 1),
+    ], "the newest version last, whenever it was played"  # fmt: skip
 
 
 def test_an_unfinished_run_says_so(tmp_path: Path):

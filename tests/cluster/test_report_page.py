@@ -155,7 +155,7 @@ def test_a_run_without_anything_is_still_reported(tmp_path: Path):
 
 def test_promotions_of_a_run_with_q_learners_are_told(tmp_path: Path):
     parsed = page(made_online_run(tmp_path, "online").path)
-    assert "Q-learner of pong: versions decided on: 1 promoted, 1 rejected" in parsed.text
+    assert "Q-learner of pong: versions decided on: 1 promoted, 1 superseded" in parsed.text
     assert "pong -18.5 [-19.0, -18.0] of 4 episodes" in parsed.text
     told = [str(svg.get("aria-label")) for svg in parsed.all("svg")]
     curve = next(each for each in told if each.startswith("pong: raw"))
