@@ -26,6 +26,8 @@ CANDIDATE = "candidate"
 """Name of the version that is being played."""
 FRESH = 1_000_000
 """First block of the episodes that a model plays once it is the best; they have seeds of their own."""
+CURVE = 2_000_000
+"""Block of the episodes that all versions of a run's last half play after the training, with the same seeds."""
 EVALUATION_SEEDS = 4
 
 Blocks = dict[int, list[float]]
@@ -165,6 +167,9 @@ class Coordinator:
             waiting = [v for v in range(1, (ledger.resolve("latest") or 0) + 1) if v not in verdicts]
             if not waiting:
                 return None
+            if self._config.curve_episodes:
+                for version in waiting:
+                    ledger.set_aside(version)
             begun = [
                 v for v in waiting if v in scores or (playing and (playing.line, playing.version) == (line.name, v))
             ]
@@ -172,8 +177,8 @@ class Coordinator:
             for version in waiting[:-1]:
                 # The queue stays bounded: whatever was not begun gives way to the newest.
                 if version != current:
-                    self._supersede(ledger, version, "a newer one was there")
-            if self._pin(ledger, current) and not self._judge(line, ledger, current, scores):
+                    ledger.turn_down(version, "superseded", "a newer one was there")
+            if _pin(ledger, current) and not self._judge(line, ledger, current, scores):
                 return current
 
     def _judge(self, line: Line, ledger: Ledger, version: int, scores: dict[int, dict[str, Blocks]]) -> bool:
@@ -211,69 +216,34 @@ class Coordinator:
             mine = [len(scores) for block, scores in blocks.get(game, {}).items() if (block >= FRESH) == (first > 0)]
             left = most - sum(mine)
             if left > 0:
+                block = first + len(mine)
                 episodes = min(config.look_episodes, left)
-                tasks.append(look_task(line, version, game, first + len(mine), episodes, config, self._seed))
+                seed = reset_seed(self._seed, EVALUATION_SEEDS, block)
+                tasks.append(
+                    EvaluationTask(
+                        line.who, game, version, None, episodes, episodes, config.eval_epsilon, seed, line.name, block
+                    )
+                )
         return sorted(tasks, key=lambda task: task.block)
-
-    def _pin(self, ledger: Ledger, version: int) -> bool:
-        """Keep the weights of a version that is to be played; return False, and give it up, if they are gone already.
-
-        The registry drops all but the newest versions, and a learner can publish faster than evaluators play.
-        """
-        if ledger.resolve(CANDIDATE) == version:
-            return True
-        try:
-            ledger.assign(CANDIDATE, version)
-        except RunError:
-            self._supersede(ledger, version, "its weights were dropped before it could be played")
-            return False
-        return True
-
-    def _supersede(self, ledger: Ledger, version: int, why: str) -> None:
-        if self._config.play_superseded:
-            # Before the verdict: whoever is killed in between comes here again.
-            ledger.set_aside(version)
-        ledger.turn_down(version, "superseded", why)
 
     def _tell(self, news: str) -> None:
         log.info(news)
         self._news.append(news)
 
 
-def look_task(
-    line: Line,
-    version: int,
-    game: str,
-    block: int,
-    episodes: int,
-    config: PromotionConfig,
-    seed: int,
-    model: bytes | None = None,
-) -> EvaluationTask:
-    """Return a block of episodes of one version at one game.
+def _pin(ledger: Ledger, version: int) -> bool:
+    """Keep the weights of a version that is to be played; return False, and give it up, if they are gone already.
 
-    Args:
-        line: of the version.
-        version: which.
-        game: ROM name.
-        block: number of the block, which with `seed` decides on emulators and random actions.
-        episodes: how many, one per lane.
-        config: of the evaluation.
-        seed: the run's.
-        model: the version's bytes, or None to fetch them from the registry.
+    The registry drops all but the newest versions, and a learner can publish faster than evaluators play.
     """
-    return EvaluationTask(
-        who=line.who,
-        game=game,
-        version=version,
-        model=model,
-        episodes=episodes,
-        lanes=episodes,
-        epsilon=config.eval_epsilon,
-        seed=reset_seed(seed, EVALUATION_SEEDS, block),
-        line=line.name,
-        block=block,
-    )
+    if ledger.resolve(CANDIDATE) == version:
+        return True
+    try:
+        ledger.assign(CANDIDATE, version)
+    except RunError:
+        ledger.turn_down(version, "superseded", "its weights were dropped before it could be played")
+        return False
+    return True
 
 
 def _played(line: Line, blocks: dict[str, Blocks], *, fresh: bool) -> dict[str, list[float]]:

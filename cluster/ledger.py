@@ -109,7 +109,7 @@ class Ledger(RedisModelRegistry):
         Raises:
             RunError: if there is no such version.
         """
-        if self._mirror is None:
+        if self._mirror is None or version in self._mirror.aside():
             return
         newest = self.describe(self.resolve(LATEST) or version)
         with self._mirror.locked():

@@ -157,14 +157,14 @@ class PromotionConfig(Section):
     """Probability of being better above which a candidate is promoted."""
     reject_below: Share = 0.3
     """Probability of being better below which a candidate is given up."""
-    play_superseded: bool = False
-    """After the training, play the versions of its last half that gave way to newer ones; their weights are kept."""
+    curve_episodes: Annotated[int, Field(ge=0, le=100_000)] = 0
+    """Fresh episodes per game that all versions of the last half play after the training, for curves and spreads."""
     eval_epsilon: Share = 0.05
     """Share of uniformly random actions in an evaluation."""
     final_episodes: Annotated[int, Field(ge=0, le=100_000)] = 200
     """Episodes per game of the evaluation of the best model that ends the run; 0 leaves it out."""
     eval_lanes: Annotated[int, Field(ge=1, le=1024)] = 16
-    """Emulators of that last evaluation; each plays the same number of episodes."""
+    """Emulators of an evaluation after the training; each plays the same number of episodes."""
 
     @model_validator(mode="after")
     def _settings_agree(self) -> "PromotionConfig":

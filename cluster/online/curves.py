@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cluster.coordinator import FRESH
+from cluster.coordinator import CURVE, FRESH
 from cluster.ledger import Promotion
 from distill.scores import score_ratio
 from learner.student_trainer import LINE as STUDENT_LINE
@@ -24,7 +24,7 @@ Steps = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Point:
-    """The first look at one version.
+    """Episodes of one version: those that it played for the curves, or else its first look.
 
     Attributes:
         version: which.
@@ -42,15 +42,22 @@ class Point:
         return float(np.mean(self.scores))
 
 
-def points_of(evaluations: Rows, line: str, game: str) -> list[Point]:
-    """Return the first look at every version of a line, by time.
+def drawn(evaluations: Rows) -> list[Mapping[str, Any]]:
+    """Return a line of `evaluations.jsonl` for every version at a game: of its look for the curves, or its first one.
 
     Later looks are left out: they are only given to versions that are nearly as good as the best, and points of
     different size cannot be compared in how far they spread.
     """
-    rows = [
-        row for row in evaluations if (row["line"], row["game"], row["block"]) == (line, game, 0) and "seconds" in row
-    ]
+    found: dict[tuple[str, str, int], Mapping[str, Any]] = {}
+    for row in sorted(evaluations, key=lambda row: row["block"]):
+        if row["block"] in (0, CURVE):
+            found[row["line"], row["game"], row["version"]] = row
+    return list(found.values())
+
+
+def points_of(evaluations: Rows, line: str, game: str) -> list[Point]:
+    """Return the point of every version of a line, by time."""
+    rows = [row for row in drawn(evaluations) if (row["line"], row["game"]) == (line, game) and "seconds" in row]
     return [
         Point(row["version"], row["seconds"] / 60.0, tuple(row["scores"]))
         for row in sorted(rows, key=lambda row: row["seconds"])
@@ -58,10 +65,10 @@ def points_of(evaluations: Rows, line: str, game: str) -> list[Point]:
 
 
 def score_curve(evaluations: Rows) -> dict[str, list[list[float]]]:
-    """Return by game `[environment steps of the game, mean of the first look]` of every version of one line."""
+    """Return by game `[environment steps of the game, mean]` of every version of one line."""
     curve: dict[str, list[list[float]]] = defaultdict(list)
-    for row in evaluations:
-        if row["block"] == 0 and "transitions" in row:
+    for row in drawn(evaluations):
+        if "transitions" in row:
             curve[row["game"]].append([row["transitions"].get(row["game"], 0), round(float(np.mean(row["scores"])), 2)])
     return {game: sorted(points) for game, points in curve.items()}
 

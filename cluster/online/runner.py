@@ -9,9 +9,9 @@ from actors.evaluating_actor import EvaluationTask
 from actors.evaluator import Evaluation
 from cluster.actor_counts import ActorCounts
 from cluster.online.backend import OnlineBackend
+from cluster.online.last_half import play_last_half
 from cluster.online.outcome import write_outcome
 from cluster.online.session import OnlineSession
-from cluster.online.superseded import play_superseded
 from cluster.online.view import OnlineView
 from cluster.placement import place
 from cluster.run_folder import ENVIRONMENT, RunFolder, new_run, open_run
@@ -90,8 +90,7 @@ def _see_through(session: OnlineSession, backend: OnlineBackend, sitting: Sittin
     view, monitoring = OnlineView(session), session.config.monitoring
     with trained(session, backend, view, sitting, monitoring, ROLES, console):
         if session.done and not sitting.stop.requested:
-            if session.config.promotion.play_superseded:
-                play_superseded(session, backend, sitting)
+            play_last_half(session, backend, sitting)
             evaluations = _final_evaluation(session, backend, sitting)
     if sitting.stop.requested:
         command = session.config.command

@@ -96,8 +96,8 @@ def transitions_gained(before: CollectorPoint | None, after: CollectorPoint) -> 
 
 
 def _scores_of(run: RunData, number: int, game: str, *, by_updates: bool) -> list[Series]:
-    students = _first_looks(run, game, "student", by_updates=by_updates)
-    candidates = _first_looks(run, game, "candidate", by_updates=by_updates)
+    students = _drawn(run, game, "student", by_updates=by_updates)
+    candidates = _drawn(run, game, "candidate", by_updates=by_updates)
     series: list[Series] = []
     if candidates:
         # With a student in the figure the candidates are only where its teachers come from.
@@ -120,11 +120,11 @@ def _scores_of(run: RunData, number: int, game: str, *, by_updates: bool) -> lis
     return series
 
 
-def _first_looks(run: RunData, game: str, player: Player, *, by_updates: bool) -> list[tuple[float, Look]]:
-    """Return x and look of every version; only versions that are nearly the best get later looks, of another size."""
+def _drawn(run: RunData, game: str, player: Player, *, by_updates: bool) -> list[tuple[float, Look]]:
+    """Return x and evaluation of every version."""
     found: list[tuple[float, Look]] = []
-    for look in run.looks:
-        if (look.player, look.game, look.block) == (player, game, 0):
+    for look in run.drawn():
+        if (look.player, look.game) == (player, game):
             seconds = run.seconds_at(look)
             x = look.updates if by_updates else None if seconds is None else seconds / 60.0
             if x is not None:

@@ -123,13 +123,14 @@ def _promoted_score(score: dict[str, object]) -> str:
 
 
 def _evaluated(run: RunData) -> Html:
-    versions = dict.fromkeys(look.version for look in run.looks if look.player == "student")
+    students = [look for look in run.drawn() if look.player == "student"]
+    versions = dict.fromkeys(look.version for look in students)
     if not versions:
         return element("p", "No version was evaluated.")
     best = {score.version for (who, _), score in run.final.items() if who == "student"}
     rows: list[list[Content]] = []
     for version in versions:
-        looks = {look.game: look for look in run.looks if look.version == version and look.player == "student"}
+        looks = {look.game: look for look in students if look.version == version}
         first = next(iter(looks.values()))
         seconds = run.seconds_at(first)
         rows.append([

@@ -88,7 +88,7 @@ class Look:
         line: of its models.
         game: that was played.
         version: which.
-        block: number of the block of episodes; 0 is the first look.
+        block: number of the block of episodes; 0 is the first look, `CURVE` what was played after the training.
         updates: that the version had made; None if not recorded.
         seconds: of training until it was published; None if not recorded.
         scores: raw.

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from cluster.coordinator import CURVE
 from cluster.ledger import Promotion, read_promotions
 from cluster.model_mirror import ModelMirror, mirrored_lines
 from cluster.online.curves import Timeline
@@ -92,6 +93,18 @@ class RunData:
                 found.setdefault(name, []).append(collector)
         return found
 
+    def drawn(self) -> list[Look]:
+        """Return one evaluation of every version at a game: what it played for the curves, or its first look.
+
+        Only versions that are nearly the best get later looks, of another size.
+        """
+        found: dict[tuple[str, str, int], Look] = {}
+        for look in self.looks:
+            key = look.line, look.game, look.version
+            if look.block == CURVE or (look.block == 0 and key not in found):
+                found[key] = look
+        return list(found.values())
+
     def comparison(self, game: str) -> Comparison | None:
         """Return student against teacher at the end of the run, None if one of them was not evaluated."""
         student, teacher = self.final.get(("student", game)), self.final.get(("teacher", game))
@@ -151,7 +164,7 @@ def read_run(path: Path) -> RunData:
         settings=settings,
         environment=_environment(folder.path, notes),
         metrics=metrics,
-        # What gave way to newer versions was played last.
+        # What is played after the training is not in the order of the versions.
         looks=sorted((look for row in rows for look in row), key=lambda look: look.version),
         final=final,
         evaluation_seconds=seconds,

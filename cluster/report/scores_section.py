@@ -126,7 +126,7 @@ def _mean_row(run: RunData) -> tuple[Content, ...] | None:
 def _newest_rows(run: RunData) -> list[tuple[Content, ...]]:
     rows: list[tuple[Content, ...]] = []
     for key in dict.fromkeys((look.game, look.line) for look in run.looks):
-        newest = [look for look in run.looks if (look.game, look.line) == key and look.block == 0][-1:]
+        newest = [look for look in run.drawn() if (look.game, look.line) == key][-1:]
         for look in newest:
             mean = sum(look.scores) / len(look.scores)
             normalised = human_normalised(look.game, mean)

@@ -7,6 +7,7 @@ import numpy as np
 
 from actors.collecting_actor import CollectorReport
 from actors.evaluator import Evaluation
+from cluster.coordinator import CURVE
 from cluster.model_mirror import ModelMirror
 from cluster.online.session import OnlineSession
 from cluster.run_folder import RunFolder, new_run
@@ -85,12 +86,12 @@ def made_online_run(root: Path, name: str, game: str = "pong") -> RunFolder:
             session.progress[line] = progress([game], 100 * step, 10.0 * step, line)
         session.on_report(report(game, 500 * step, 10.0 * step))
         folder.append(METRICS, session.metrics() | {"time": START + 10.0 * step})
-    # Version 1 of the Q-learner had given way to version 2 and was played after the training.
-    for line, version, block in ((game, 2, 0), (game, 2, 1), ("student", 1, 0), (game, 1, 0)):
+    # Version 1 of the Q-learner had given way to version 2 and was played only after the training.
+    for line, version, block in ((game, 2, 0), (game, 2, 1), ("student", 1, 0), (game, 1, CURVE), (game, 2, CURVE)):
         folder.append(EVALUATIONS, {
-            "time": START, "line": line, "version": version, "game": game, "block": block, "fresh": False,
+            "time": START, "line": line, "version": version, "game": game, "block": block, "fresh": block == CURVE,
             "updates": 100 * version, "seconds": 60.0 * version, "transitions": {game: 500},
-            "scores": [-20.0 + version + block, -19.0], "lengths": [10, 10],
+            "scores": [-20.0 + version + block % CURVE, -19.0], "lengths": [10, 10],
         })  # fmt: skip
     promotion = {
         "version": 2, "parent": 1, "names": ["best"], "time": START + 90.0, "kind": "promotion", "why": "better",

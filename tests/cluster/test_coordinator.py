@@ -28,7 +28,7 @@ from distill.teach_config import PromotionConfig
 LINE = Line("pong", ("pong",), "candidate", ("best",))
 STUDENT = Line("student", ("pong", "breakout"), "student", ("best", "production"))
 CONFIG = PromotionConfig(look_episodes=4, most_episodes=12, best_episodes=8)
-ASIDE = PromotionConfig(play_superseded=True)
+ASIDE = PromotionConfig(curve_episodes=4)
 MEANS = {1: 0.0, 2: 6.0, 3: 6.5, 4: 2.0, 5: 20.0}
 """How good each version is; one that is a little better than the best takes several looks."""
 WRITES = (b"HSET", b"HSETNX", b"RPUSH", b"EXEC")
@@ -230,8 +230,8 @@ def test_a_kill_between_any_two_writes_changes_nothing(services: RedisServices, 
     assert at > 50, "a coordinator writes often"
 
 
-def superseded(services: RedisServices) -> dict[str, Any]:
-    """Let a coordinator find three versions at once; return what became of those that gave way."""
+def set_aside(services: RedisServices) -> dict[str, Any]:
+    """Let a coordinator find three versions at once; return what was decided and whose weights were set aside."""
     (task,) = Coordinator([LINE], services, ASIDE, 1).advance([]).tasks
     mirror = ModelMirror(services.mirror or Path(), "pong")
     return {
@@ -241,7 +241,7 @@ def superseded(services: RedisServices) -> dict[str, Any]:
     }
 
 
-def test_a_kill_between_any_two_writes_sets_all_aside_that_gives_way(services: RedisServices, tmp_path: Path):
+def test_a_kill_between_any_two_writes_sets_aside_the_last_half(services: RedisServices, tmp_path: Path):
     at, lived = 0, False
     while not lived:
         at += 1
@@ -249,17 +249,17 @@ def test_a_kill_between_any_two_writes_sets_all_aside_that_gives_way(services: R
         killed = RedisServices(address, tmp_path / f"killed-{at}")
         for version in (1, 2, 3):
             killed.registry("pong").publish(b"%d" % version, {"seconds": version})
-        lived = in_a_child(lambda killed=killed: superseded(killed), at)
-        assert superseded(killed) == {
+        lived = in_a_child(lambda killed=killed: set_aside(killed), at)
+        assert set_aside(killed) == {
             "played": 3,
             "verdicts": {1: "superseded", 2: "superseded"},
             # Version 1 is older than half of the training time.
-            "aside": {2: b"2"},
+            "aside": {2: b"2", 3: b"3"},
         }, f"after a kill before write {at}"
     assert at > 8, "it writes weights, verdicts and their copies"
 
 
-def test_what_gave_way_is_only_set_aside_where_that_is_wanted(services: RedisServices):
+def test_weights_are_set_aside_only_for_curves(services: RedisServices):
     registry = services.registry("pong")
     for _ in range(2):
         registry.publish(b"weights", {"seconds": 1.0})

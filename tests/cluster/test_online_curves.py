@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from online_support import row
 
+from cluster.coordinator import CURVE
 from cluster.ledger import Promotion
 from cluster.online.curves import (
     GameCurves,
@@ -36,6 +37,24 @@ def test_only_the_first_look_at_a_version_is_a_point():
     assert points_of(rows, "pong", "pong") == [Point(1, 1.0, (1.0,)), Point(2, 2.0, (3.0, 5.0))]
     assert [point.mean for point in points_of(rows, "pong", "pong")] == [1.0, 4.0]
     assert score_curve([r for r in rows if r["line"] == "pong"]) == {"pong": [[1000, 1.0], [2000, 4.0]]}
+
+
+def test_what_was_played_for_the_curves_takes_the_place_of_the_first_look():
+    rows = [
+        row("pong", 3, CURVE, 180.0, 4.0, 6.0),  # it had given way and had no look
+        row("pong", 2, CURVE, 120.0, 2.0, 2.0),
+        row("pong", 1, 0, 60.0, 9.0),  # of the first half
+        row("pong", 2, 0, 120.0, 9.0),
+    ]
+    points = points_of(rows, "pong", "pong")
+    assert points == [Point(1, 1.0, (9.0,)), Point(2, 2.0, (2.0, 2.0)), Point(3, 3.0, (4.0, 6.0))]
+    assert score_curve(rows) == {"pong": [[1000, 9.0], [2000, 2.0], [3000, 5.0]]}
+    steps = teacher_steps(
+        [(r["version"], r["block"], r["scores"]) for r in rows],
+        [promotion(2, 5.0)],
+        Timeline.of(metrics(0.0, 10.0), "pong"),
+    )
+    assert steps == [(5.0, 2.0)], "they did not promote it"
 
 
 def test_spread_is_that_around_the_trend_of_the_last_half():

@@ -10,6 +10,7 @@ import pytest
 from run_support import START_SECONDS, Sandbox, checkpointed, new_sandbox, processes, rows, until
 from safetensors import safe_open
 
+from cluster.coordinator import CURVE
 from cluster.ledger import read_promotions
 from cluster.model_mirror import ModelMirror
 from distill.models import load_model, read_card
@@ -44,16 +45,17 @@ def state(folder: Path, line: str) -> dict:
 
 
 def unplayed(folder: Path, line: str) -> list[int]:
-    """Return the versions of a line's last half that nobody has played; some must have given way to others."""
+    """Return the versions of a line's last half that were not played for the curves; some must have given way."""
     mirror = ModelMirror(folder, line)
     verdicts = mirror.ledger()["verdicts"]
     seconds = {version: mirror.metadata(version)["seconds"] for version in mirror.versions()}
     half = [version for version in seconds if seconds[version] >= max(seconds.values()) / 2]
     assert any(verdicts[str(version)]["verdict"] == "superseded" for version in half)
-    looks = [row for row in rows(folder, "evaluations.jsonl") if (row["line"], row["block"]) == (line, 0)]
-    played = {row["version"] for row in looks}
-    assert len(looks) == len(played), "once each"
-    assert {f"{version}/{GAME}/0" for version in half} <= mirror.ledger()["scores"].keys()
+    curve = [row for row in rows(folder, "evaluations.jsonl") if (row["line"], row["block"]) == (line, CURVE)]
+    played = {row["version"] for row in curve}
+    assert len(curve) == len(played), "once each"
+    assert all(len(row["scores"]) == 3 for row in curve)
+    assert {f"{version}/{GAME}/{CURVE}" for version in half} <= mirror.ledger()["scores"].keys()
     return [version for version in half if version not in played]
 
 
@@ -79,7 +81,7 @@ def test_teach_leaves_a_teacher_with_its_card(sandbox: Sandbox):
 
 
 def test_online_bears_the_death_of_each_process_and_of_all(sandbox: Sandbox):
-    run = start(sandbox, "online", *STUDENT, "--steps", "1000000", "--final-episodes", "0", "--play-superseded")
+    run = start(sandbox, "online", *STUDENT, "--steps", "1000000", "--final-episodes", "0", "--curve-episodes", "3")
     folder = sandbox.run("run")
     run.until(lambda: len(rows(folder, "evaluations.jsonl")) >= 3, "evaluations", 2 * START_SECONDS)
     run.until(lambda: checkpointed(folder) > 20 and checkpointed(folder, GAME) > 20, "checkpoints")
@@ -117,7 +119,7 @@ def test_online_bears_the_death_of_each_process_and_of_all(sandbox: Sandbox):
     versions = [promotion.version for promotion in read_promotions(folder, GAME)]
     assert versions == sorted(set(versions))
     for line in (GAME, "student"):
-        assert unplayed(folder, line) == [], "what gave way in the last half is played after the training"
+        assert unplayed(folder, line) == [], "all of the last half is played after the training"
     metrics = rows(folder, "metrics.jsonl")[-1]
     assert not any(metrics["learners"][GAME]["rejected_chunks"].values())
     network, card = load_model(folder / "student.safetensors")

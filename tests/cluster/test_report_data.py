@@ -8,6 +8,7 @@ import pytest
 import yaml
 from report_support import START, evaluation, made_online_run, made_run, progress, report
 
+from cluster.coordinator import CURVE
 from cluster.report.conditions import conditions
 from cluster.report.curves import collected_per_second
 from cluster.report.run_data import RunData, read_run, read_runs
@@ -44,8 +45,11 @@ def test_a_run_with_q_learners_is_read_in_the_same_form(tmp_path: Path):
     assert [promotion.version for promotion in run.promotions["pong"]] == [2]
     assert run.verdicts["pong"] == {"superseded": 1, "promoted": 1}
     assert [(look.player, look.version, look.block) for look in run.looks] == [
-        ("student", 1, 0), ("candidate", 1, 0), ("candidate", 2, 0), ("candidate", 2, 1),
+        ("student", 1, 0), ("candidate", 1, CURVE), ("candidate", 2, 0), ("candidate", 2, 1), ("candidate", 2, CURVE),
     ], "the newest version last, whenever it was played"  # fmt: skip
+    assert [(look.player, look.version, look.block) for look in run.drawn()] == [
+        ("student", 1, 0), ("candidate", 1, CURVE), ("candidate", 2, CURVE),
+    ], "of each version the evaluation for the curves, or its first look"  # fmt: skip
 
 
 def test_an_unfinished_run_says_so(tmp_path: Path):

@@ -160,8 +160,8 @@ def test_promotions_of_a_run_with_q_learners_are_told(tmp_path: Path):
     told = [str(svg.get("aria-label")) for svg in parsed.all("svg")]
     curve = next(each for each in told if each.startswith("pong: raw"))
     assert "minutes of training" in curve
-    assert "best Q-learner so far -18.25 at 0.5" in curve, "both looks, from the promotion on"
-    assert "candidate from -19 at 1 to -18.5 at 2" in curve, "first looks only"
+    assert "best Q-learner so far -18.5 at 0.5" in curve, "what did not promote it, from the promotion on"
+    assert "candidate from -19 at 1 to -18.5 at 2" in curve, "what was played for the curves"
 
 
 def test_what_a_run_holds_is_escaped(tmp_path: Path):
