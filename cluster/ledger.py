@@ -112,6 +112,8 @@ class Ledger(RedisModelRegistry):
         if self._mirror is None or version in self._mirror.aside():
             return
         newest = self.describe(self.resolve(LATEST) or version)
+        if not in_last_half(self.describe(version), newest):
+            return
         with self._mirror.locked():
             self._mirror.set_aside(version)
             for other in self._mirror.aside():

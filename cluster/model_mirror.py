@@ -73,7 +73,7 @@ class ModelMirror:
     def set_aside(self, version: int) -> None:
         """Copy a version's bytes to where `keep_only` does not drop them; nothing is done if they were dropped."""
         data = self.data(version)
-        if data is not None and not self._aside(version).exists():
+        if data is not None:
             self._write(self._aside(version).name, data)
 
     def aside(self) -> list[int]:
