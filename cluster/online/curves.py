@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from learner.student_trainer import LINE as STUDENT_LINE
 FEWEST_POINTS = 4
 """Versions in a last half below which nothing is said of how far they spread."""
 
+Evaluation = TypeVar("Evaluation")
 Rows = Sequence[Mapping[str, Any]]
 Steps = Sequence[tuple[float, float]]
 """Minutes and mean score of a teacher from then on, by time."""
@@ -42,22 +43,29 @@ class Point:
         return float(np.mean(self.scores))
 
 
-def drawn(evaluations: Rows) -> list[Mapping[str, Any]]:
-    """Return a line of `evaluations.jsonl` for every version at a game: of its look for the curves, or its first one.
+def drawn(evaluations: Iterable[tuple[tuple[str, str, int], int, Evaluation]]) -> list[Evaluation]:
+    """Return one evaluation of every version at a game: what it played for the curves, or else its first look.
 
     Later looks are left out: they are only given to versions that are nearly as good as the best, and points of
     different size cannot be compared in how far they spread.
+
+    Args:
+        evaluations: line, game and version, number of the block, and the evaluation; in any order.
     """
-    found: dict[tuple[str, str, int], Mapping[str, Any]] = {}
-    for row in sorted(evaluations, key=lambda row: row["block"]):
-        if row["block"] in (0, CURVE):
-            found[row["line"], row["game"], row["version"]] = row
+    found: dict[tuple[str, str, int], Evaluation] = {}
+    for version, block, evaluation in evaluations:
+        if block == CURVE or (block == 0 and version not in found):
+            found[version] = evaluation
     return list(found.values())
+
+
+def _drawn_rows(evaluations: Rows) -> list[Mapping[str, Any]]:
+    return drawn(((row["line"], row["game"], row["version"]), row["block"], row) for row in evaluations)
 
 
 def points_of(evaluations: Rows, line: str, game: str) -> list[Point]:
     """Return the point of every version of a line, by time."""
-    rows = [row for row in drawn(evaluations) if (row["line"], row["game"]) == (line, game) and "seconds" in row]
+    rows = [row for row in _drawn_rows(evaluations) if (row["line"], row["game"]) == (line, game) and "seconds" in row]
     return [
         Point(row["version"], row["seconds"] / 60.0, tuple(row["scores"]))
         for row in sorted(rows, key=lambda row: row["seconds"])
@@ -67,7 +75,7 @@ def points_of(evaluations: Rows, line: str, game: str) -> list[Point]:
 def score_curve(evaluations: Rows) -> dict[str, list[list[float]]]:
     """Return by game `[environment steps of the game, mean]` of every version of one line."""
     curve: dict[str, list[list[float]]] = defaultdict(list)
-    for row in drawn(evaluations):
+    for row in _drawn_rows(evaluations):
         if "transitions" in row:
             curve[row["game"]].append([row["transitions"].get(row["game"], 0), round(float(np.mean(row["scores"])), 2)])
     return {game: sorted(points) for game, points in curve.items()}

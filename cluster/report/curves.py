@@ -123,7 +123,7 @@ def _scores_of(run: RunData, number: int, game: str, *, by_updates: bool) -> lis
 def _drawn(run: RunData, game: str, player: Player, *, by_updates: bool) -> list[tuple[float, Look]]:
     """Return x and evaluation of every version."""
     found: list[tuple[float, Look]] = []
-    for look in run.drawn():
+    for look in run.drawn:
         if (look.player, look.game) == (player, game):
             seconds = run.seconds_at(look)
             x = look.updates if by_updates else None if seconds is None else seconds / 60.0

@@ -123,7 +123,7 @@ def _promoted_score(score: dict[str, object]) -> str:
 
 
 def _evaluated(run: RunData) -> Html:
-    students = [look for look in run.drawn() if look.player == "student"]
+    students = [look for look in run.drawn if look.player == "student"]
     versions = dict.fromkeys(look.version for look in students)
     if not versions:
         return element("p", "No version was evaluated.")

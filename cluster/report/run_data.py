@@ -4,15 +4,15 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from cluster.coordinator import CURVE
 from cluster.ledger import Promotion, read_promotions
 from cluster.model_mirror import ModelMirror, mirrored_lines
-from cluster.online.curves import Timeline
+from cluster.online.curves import Timeline, drawn
 from cluster.report.records import (
     CollectorPoint,
     LearnerPoint,
@@ -93,17 +93,10 @@ class RunData:
                 found.setdefault(name, []).append(collector)
         return found
 
+    @cached_property
     def drawn(self) -> list[Look]:
-        """Return one evaluation of every version at a game: what it played for the curves, or its first look.
-
-        Only versions that are nearly the best get later looks, of another size.
-        """
-        found: dict[tuple[str, str, int], Look] = {}
-        for look in self.looks:
-            key = look.line, look.game, look.version
-            if look.block == CURVE or (look.block == 0 and key not in found):
-                found[key] = look
-        return list(found.values())
+        """One look of every version at a game, oldest version first; see `cluster.online.curves.drawn`."""
+        return drawn(((look.line, look.game, look.version), look.block, look) for look in self.looks)
 
     def comparison(self, game: str) -> Comparison | None:
         """Return student against teacher at the end of the run, None if one of them was not evaluated."""

@@ -125,21 +125,19 @@ def _mean_row(run: RunData) -> tuple[Content, ...] | None:
 
 def _newest_rows(run: RunData) -> list[tuple[Content, ...]]:
     rows: list[tuple[Content, ...]] = []
-    for key in dict.fromkeys((look.game, look.line) for look in run.looks):
-        newest = [look for look in run.drawn() if (look.game, look.line) == key][-1:]
-        for look in newest:
-            mean = sum(look.scores) / len(look.scores)
-            normalised = human_normalised(look.game, mean)
-            rows.append((
-                look.game,
-                run.name,
-                "student" if look.player == "student" else "Q-learner",
-                str(look.version),
-                NONE if look.updates is None else f"{look.updates:,}",
-                f"{mean:,.1f}{_bounds(mean_interval(look.scores), '.1f')}",
-                NONE if normalised is None else f"{normalised:.3f}",
-                str(len(look.scores)),
-            ))  # fmt: skip
+    for look in {(look.game, look.line): look for look in run.drawn}.values():
+        mean = sum(look.scores) / len(look.scores)
+        normalised = human_normalised(look.game, mean)
+        rows.append((
+            look.game,
+            run.name,
+            "student" if look.player == "student" else "Q-learner",
+            str(look.version),
+            NONE if look.updates is None else f"{look.updates:,}",
+            f"{mean:,.1f}{_bounds(mean_interval(look.scores), '.1f')}",
+            NONE if normalised is None else f"{normalised:.3f}",
+            str(len(look.scores)),
+        ))  # fmt: skip
     return rows
 
 

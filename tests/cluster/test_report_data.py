@@ -47,7 +47,7 @@ def test_a_run_with_q_learners_is_read_in_the_same_form(tmp_path: Path):
     assert [(look.player, look.version, look.block) for look in run.looks] == [
         ("student", 1, 0), ("candidate", 1, CURVE), ("candidate", 2, 0), ("candidate", 2, 1), ("candidate", 2, CURVE),
     ], "the newest version last, whenever it was played"  # fmt: skip
-    assert [(look.player, look.version, look.block) for look in run.drawn()] == [
+    assert [(look.player, look.version, look.block) for look in run.drawn] == [
         ("student", 1, 0), ("candidate", 1, CURVE), ("candidate", 2, CURVE),
     ], "of each version the evaluation for the curves, or its first look"  # fmt: skip
 
