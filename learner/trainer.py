@@ -170,7 +170,9 @@ class Trainer(ABC):
 
     def _may_update(self) -> bool:
         if not self._is_ready():
-            self.limiter.forfeit()
+            # Nobody knows when the first update can be made. One that was started again soon can, and makes up for it.
+            if self.learner.updates == 0:
+                self.limiter.forfeit()
             return False
         filled = all(len(replay) >= self._training.min_replay for replay in self.replays.values())
         return filled and self.limiter.may_sample(self._batch_size)

@@ -176,6 +176,22 @@ def test_without_a_teacher_it_reads_on_and_makes_no_update(services: RedisServic
     trainer.close()
 
 
+def test_what_was_due_before_a_restart_is_made_up_for(services: RedisServices, tmp_path: Path) -> None:
+    first = taught(services, tmp_path, "fresh")
+    while first.advance(0.1).inserted != dict.fromkeys(ACTIONS, 20 * STEPS):
+        pass
+    versions = {game: promote(services, game, 1)[0] for game in ACTIONS}
+    until_taught(first, versions)
+    for game, count in ACTIONS.items():
+        push(services, game, [learnable_chunk(game, count, sequence) for sequence in range(20, 24)])
+    assert first.advance(60.0, updates=10).updates == 10
+    first.close()
+    second = taught(services, tmp_path, "fresh")
+    until_taught(second, versions)
+    assert second.advance(60.0).updates == 8 * STEPS * 8 // 16
+    second.close()
+
+
 def test_fresh_labels_are_those_of_the_best_teacher(services: RedisServices, tmp_path: Path) -> None:
     trainer = taught(services, tmp_path, "fresh")
     until_taught(trainer, {game: promote(services, game, 1)[0] for game in ACTIONS})
