@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import ray
+from ray.exceptions import RayActorError
 
 from cluster.supervisor import Patience, Supervisor, Worker, finish, kill
 from distill.errors import BufferUnavailable, RunError
@@ -151,15 +152,25 @@ def test_a_bad_setting_that_an_essential_worker_finds_ends_the_run_at_once():
 
 
 def test_one_that_hangs_is_replaced():
-    # Long enough for the start of a process on a busy machine: a start that takes longer is another replacement.
-    recorder = Recorder(Patience(call_seconds=3.0, first_backoff_seconds=0.01, failures=10))
+    # They are started before: a start that takes long on a busy machine would be taken for one that hangs.
+    handles = [Unreliable.remote(incarnation) for incarnation in range(2)]
+    ray.get([handle.work.remote() for handle in handles], timeout=60.0)
+    recorder = Recorder(Patience(call_seconds=2.0, first_backoff_seconds=0.01))
+    hangs, works = handles
     recorder.supervisor.add(
-        worker(lambda handle: handle.rest.remote(3600.0) if not recorder.reasons else handle.work.remote())
+        Worker(
+            "w",
+            "tester",
+            handles.__getitem__,
+            lambda handle: handle.rest.remote(3600.0) if handle is hangs else handle.work.remote(),
+        )
     )
-    incarnation, _ = recorder.first_answer()
-    assert incarnation == len(recorder.reasons) >= 1
-    assert recorder.reasons[0].startswith("no answer for 3 s")
-    recorder.end()
+    assert recorder.first_answer()[0] == 1
+    (reason,) = recorder.reasons
+    assert reason.startswith("no answer for 2 s")
+    with pytest.raises(RayActorError):
+        ray.get(hangs.work.remote(), timeout=60.0)
+    kill(works)
 
 
 def test_one_without_work_is_left_alone_and_poll_still_takes_its_time():
