@@ -1,40 +1,10 @@
 """What one evaluating process does, made of plain parts; `actors.remote` only puts it behind Ray."""
 
-from dataclasses import dataclass
-
-from actors.evaluator import Evaluation, Evaluator
+from actors.evaluation import Evaluation, EvaluationTask
+from actors.evaluator import Evaluator
 from distill.inference import make_q_function
 from distill.models import load_model
 from distill.protocols import ModelRegistry, Services
-
-
-@dataclass(frozen=True)
-class EvaluationTask:
-    """Whole episodes to play.
-
-    Attributes:
-        who: `teacher`, `student` or `candidate`.
-        game: ROM name.
-        version: its version in the registry; 0 for a model given as bytes.
-        model: the model file as bytes, or None to fetch `version` of `line`.
-        episodes: number of episodes.
-        lanes: emulators.
-        epsilon: share of uniformly random actions.
-        seed: of emulators and random actions.
-        line: line of models that the version is of.
-        block: number of these episodes among the version's blocks of episodes.
-    """
-
-    who: str
-    game: str
-    version: int
-    model: bytes | None
-    episodes: int
-    lanes: int
-    epsilon: float
-    seed: int
-    line: str = "student"
-    block: int = 0
 
 
 class EvaluatingActor:

@@ -4,8 +4,8 @@ import ray
 import torch
 
 from actors.collecting_actor import CollectingActor, CollectorReport, CollectorSpec
-from actors.evaluating_actor import EvaluatingActor, EvaluationTask
-from actors.evaluator import Evaluation
+from actors.evaluating_actor import EvaluatingActor
+from actors.evaluation import Evaluation, EvaluationTask
 from actors.exploring_actor import ExplorerSpec, ExploringActor
 from distill.protocols import Services
 

@@ -11,8 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from actors.evaluating_actor import EvaluationTask
-from actors.evaluator import Evaluation
+from actors.evaluation import Evaluation, EvaluationTask
 from cluster.ledger import Ledger, Promotion
 from distill.errors import RunError
 from distill.games import reset_seed

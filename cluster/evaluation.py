@@ -11,8 +11,8 @@ from typing import Any
 
 import ray
 
-from actors.evaluating_actor import EvaluatingActor, EvaluationTask
-from actors.evaluator import Evaluation
+from actors.evaluating_actor import EvaluatingActor
+from actors.evaluation import Evaluation, EvaluationTask
 from actors.remote import RemoteEvaluator
 from cluster.ray_cluster import RayCluster
 from cluster.supervisor import Supervisor, Worker, kill

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 
 from rich.console import Console
 
-from actors.evaluator import Evaluation
+from actors.evaluation import Evaluation
 from actors.video import record_episode
 from cluster.results import learning_curve, result_table
 from cluster.run_session import EVALUATIONS, METRICS

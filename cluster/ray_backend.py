@@ -8,8 +8,7 @@ from typing import Any
 import ray
 
 from actors.collecting_actor import CollectorReport, CollectorSpec, student_share
-from actors.evaluating_actor import EvaluationTask
-from actors.evaluator import Evaluation
+from actors.evaluation import Evaluation, EvaluationTask
 from actors.remote import RemoteCollector, RemoteEvaluator
 from cluster.actor_counts import ActorCounts
 from cluster.crew import Crew

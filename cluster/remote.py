@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 import ray
 
-from actors.evaluating_actor import EvaluationTask
-from actors.evaluator import Evaluation
+from actors.evaluation import Evaluation, EvaluationTask
 from cluster.coordinator import Coordinator, Line, Orders
 from cluster.services import RedisServices
 from distill.teach_config import PromotionConfig

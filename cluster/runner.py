@@ -8,8 +8,7 @@ from typing import Protocol
 
 from rich.console import Console
 
-from actors.evaluating_actor import EvaluationTask
-from actors.evaluator import Evaluation
+from actors.evaluation import Evaluation, EvaluationTask
 from cluster.actor_counts import ActorCounts
 from cluster.outcome import write_outcome
 from cluster.placement import place

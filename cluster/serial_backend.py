@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from actors.collecting_actor import CollectingActor, CollectorSpec, student_share
-from actors.evaluating_actor import EvaluatingActor, EvaluationTask
-from actors.evaluator import Evaluation
+from actors.evaluating_actor import EvaluatingActor
+from actors.evaluation import Evaluation, EvaluationTask
 from cluster.evaluation import SLICE_SECONDS, evaluate_serially
 from cluster.session import Session, evaluation_tasks, student_plan
 from distill.protocols import Services

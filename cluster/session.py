@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from actors.evaluating_actor import EvaluationTask
-from actors.evaluator import Evaluation
+from actors.evaluation import Evaluation, EvaluationTask
 from cluster.run_session import EVALUATIONS, RunSession, learner_metrics
 from cluster.services import RedisServices
 from distill.config import RunConfig

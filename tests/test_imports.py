@@ -41,3 +41,9 @@ def test_a_breach_is_noticed(tmp_path: Path, file: str, line: str):
     done = lint(tmp_path)
     assert done.returncode == 1, done.stdout
     assert "1 broken" in done.stdout
+
+
+@pytest.mark.parametrize("module", ["cluster.cli", "cluster.remote"])
+def test_who_has_no_use_for_pytorch_does_not_wait_for_it(module: str):
+    source = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", source], cwd=ROOT, timeout=60, check=False).returncode == 0

@@ -11,8 +11,7 @@ from pydantic import Field
 from rich.console import Console
 from rich.table import Table
 
-from actors.evaluating_actor import EvaluationTask
-from actors.evaluator import Evaluation
+from actors.evaluation import Evaluation, EvaluationTask
 from cluster.commands.options import parse_options, require_folder
 from cluster.evaluation import evaluate_on_ray, evaluate_serially
 from cluster.private_ray import private_ray

@@ -5,8 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from actors.collecting_actor import CollectorReport
-from actors.evaluating_actor import EvaluationTask
-from actors.evaluator import Evaluation
+from actors.evaluation import Evaluation, EvaluationTask
 from actors.exploring_actor import ExplorerSpec
 from actors.remote import RemoteEvaluator, RemoteExplorer
 from cluster.actor_counts import ActorCounts

@@ -7,7 +7,7 @@ for those that gave way to a newer one. It says little of how steady a line is.
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from actors.evaluating_actor import EvaluationTask
+from actors.evaluation import EvaluationTask
 from cluster.coordinator import CURVE, EVALUATION_SEEDS, Line
 from cluster.ledger import Ledger, in_last_half
 from cluster.model_mirror import ModelMirror

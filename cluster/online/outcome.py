@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from actors.evaluator import Evaluation
+from actors.evaluation import Evaluation
 from actors.video import record_episode
 from cluster.ledger import read_promotions
 from cluster.online.curves import GameCurves, LastHalf, score_curve

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from actors.evaluating_actor import EvaluationTask
-from actors.evaluator import Evaluation
+from actors.evaluation import Evaluation, EvaluationTask
 from cluster.actor_counts import ActorCounts
 from cluster.online.backend import OnlineBackend
 from cluster.online.last_half import play_last_half

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from actors.evaluating_actor import EvaluationTask
-from actors.evaluator import Evaluation
+from actors.evaluation import Evaluation, EvaluationTask
 from cluster.coordinator import FRESH, Line, LineState, Orders
 from cluster.run_session import EVALUATIONS, RunSession, learner_metrics
 from cluster.services import RedisServices

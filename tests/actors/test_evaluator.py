@@ -4,7 +4,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from actors.evaluator import Evaluation, Evaluator
+from actors.evaluation import Evaluation
+from actors.evaluator import Evaluator
 from actors.policy import epsilon_greedy
 from distill.errors import RunError
 from distill.games import action_count, make_environment, reset_seed

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from actors.collecting_actor import CollectorReport
-from actors.evaluator import Evaluation
+from actors.evaluation import Evaluation
 from cluster.coordinator import CURVE
 from cluster.model_mirror import ModelMirror
 from cluster.online.session import OnlineSession

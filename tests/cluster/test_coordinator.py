@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from redis.connection import AbstractConnection
 
-from actors.evaluating_actor import EvaluationTask
-from actors.evaluator import Evaluation
+from actors.evaluation import Evaluation, EvaluationTask
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
 from cluster.buffer.server import PrivateRedis

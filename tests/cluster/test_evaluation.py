@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from run_support import TEACHERS, until
 
-from actors.evaluating_actor import EvaluationTask
-from actors.evaluator import Evaluation
+from actors.evaluation import Evaluation, EvaluationTask
 from cluster.evaluation import blocks, evaluate_on_ray, evaluate_serially
 from cluster.ray_cluster import RayCluster
 from cluster.supervisor import Worker

@@ -7,7 +7,7 @@ import pytest
 from run_support import TEACHERS, rows
 
 from actors.collecting_actor import CollectorReport
-from actors.evaluator import Evaluation
+from actors.evaluation import Evaluation
 from cluster.buffer.connection import connect
 from cluster.buffer.server import PrivateRedis
 from cluster.registry import RedisModelRegistry
