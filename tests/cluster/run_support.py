@@ -29,6 +29,8 @@ TEACHERS = Path(__file__).resolve().parents[2] / "teachers"
 START_SECONDS = 90.0
 """Starting Ray takes 5 s, on a busy machine many times that."""
 END_SECONDS = 60.0
+POLL_SECONDS = 0.1
+"""Looking through all processes takes milliseconds; more often would slow down what is waited for."""
 
 TINY = (
     "--teachers", str(TEACHERS), "--games", "breakout", "pong", "--student", "one_percent", "--lanes", "4",
@@ -47,7 +49,7 @@ def until(condition: Callable[[], T], what: str, seconds: float = 30.0) -> T:
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        time.sleep(0.02)
+        time.sleep(POLL_SECONDS)
     return value
 
 
@@ -181,7 +183,7 @@ class Distill:
         while not (value := condition()):
             assert self.code is None, f"distill ended with {self.code} before {what}; it printed:\n{self.output}"
             assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}; distill printed:\n{self.output}"
-            time.sleep(0.02)
+            time.sleep(POLL_SECONDS)
         return value
 
 
