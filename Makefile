@@ -9,6 +9,9 @@ BENCH ?=
 BIN := $(VENV)/bin
 RUN := $(if $(filter-out 1,$(SEED)),demo-$(SEED),demo)
 
+# A run starts half a dozen Python processes; without bytecode each of them would compile the project anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-root fuzz bench clean
 
