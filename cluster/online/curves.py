@@ -17,7 +17,7 @@ from learner.student_trainer import LINE as STUDENT_LINE
 FEWEST_POINTS = 4
 """Versions in a last half below which nothing is said of how far they spread."""
 
-Evaluation = TypeVar("Evaluation")
+T = TypeVar("T")
 Rows = Sequence[Mapping[str, Any]]
 Steps = Sequence[tuple[float, float]]
 """Minutes and mean score of a teacher from then on, by time."""
@@ -43,7 +43,7 @@ class Point:
         return float(np.mean(self.scores))
 
 
-def drawn(evaluations: Iterable[tuple[tuple[str, str, int], int, Evaluation]]) -> list[Evaluation]:
+def drawn(evaluations: Iterable[tuple[tuple[str, str, int], int, T]]) -> list[T]:
     """Return one evaluation of every version at a game: what it played for the curves, or else its first look.
 
     Later looks are left out: they are only given to versions that are nearly as good as the best, and points of
@@ -52,7 +52,7 @@ def drawn(evaluations: Iterable[tuple[tuple[str, str, int], int, Evaluation]]) -
     Args:
         evaluations: line, game and version, number of the block, and the evaluation; in any order.
     """
-    found: dict[tuple[str, str, int], Evaluation] = {}
+    found: dict[tuple[str, str, int], T] = {}
     for version, block, evaluation in evaluations:
         if block == CURVE or (block == 0 and version not in found):
             found[version] = evaluation
