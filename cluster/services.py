@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cluster.buffer.address import BufferAddress
-from cluster.buffer.connection import connect
-from cluster.ledger import Ledger
-from cluster.registry import RedisModelRegistry
+from cluster.models.ledger import Ledger
+from cluster.models.registry import RedisModelRegistry
+from cluster.redis.connection import connect
 from distill.protocols import EXPLORERS_SUFFIX, ChunkReader, ChunkWriter
 
 

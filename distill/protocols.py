@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 from distill.chunks import Chunk
 
+STUDENT = "student"
+"""The line of models that holds the student."""
 EXPLORERS_SUFFIX = ".explorers"
 
 

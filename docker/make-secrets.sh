@@ -56,6 +56,6 @@ for file in "$folder"/passwords/*-learner; do
   name=$(basename "$file")
   runs+=(--run "${name%-learner}")
 done
-acl=$(PYTHONPATH=$root "${PYTHON:-$root/.venv/bin/python}" -m cluster.buffer.acl --secrets "$folder/passwords" "${runs[@]}")
+acl=$(PYTHONPATH=$root "${PYTHON:-$root/.venv/bin/python}" -m cluster.redis.acl --secrets "$folder/passwords" "${runs[@]}")
 # Written in place: a container that has mounted this one file would not see a new file of that name.
 printf '%s\n' "$acl" >"$folder/users.acl"

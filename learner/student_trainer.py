@@ -12,7 +12,7 @@ from distill.config import LearnerConfig, StudentConfig, TrainingConfig
 from distill.following import ModelFollower
 from distill.models import ModelCard, model_bytes
 from distill.networks import ARCHITECTURES, QNetwork
-from distill.protocols import Services
+from distill.protocols import STUDENT, Services
 from learner.gradient_learner import autocast_dtype
 from learner.label_replay import LabelReplay
 from learner.memory import keep_freed_memory
@@ -20,9 +20,6 @@ from learner.student_learner import FreshLabels, StudentLearner
 from learner.trainer import Trainer, choose_device
 
 log = logging.getLogger(__name__)
-
-LINE = "student"
-"""The line of models that holds the student."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +76,13 @@ class StudentTrainer(Trainer):
         self._labels = FreshLabels(device) if plan.teachers and plan.labels == "fresh" else None
         dtype = autocast_dtype(device, training.precision)
         self._plan = plan
-        self._registry = services.registry(LINE)
+        self._registry = services.registry(STUDENT)
         self._followers = {
             game: ModelFollower(services.registry(line), "best", lambda network: network)
             for game, line in (plan.teachers or {}).items()
         }
         super().__init__(
-            LINE,
+            STUDENT,
             StudentLearner(
                 network, label_replays, plan.student, settings, device, dtype, plan.seed, labels=self._labels
             ),
@@ -95,7 +92,7 @@ class StudentTrainer(Trainer):
             training,
             settings.batch_size,
             plan.learner.pace,
-            directory / "checkpoints" / LINE,
+            directory / "checkpoints" / STUDENT,
             threaded=threaded,
         )
 

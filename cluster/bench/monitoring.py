@@ -8,11 +8,11 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cluster.dashboard import dashboard
-from cluster.run_folder import new_run
-from cluster.run_metrics import RunMetrics, serve_metrics
-from cluster.runner import ROLES, prepared
-from cluster.session import Session
+from cluster.monitor.live_page import dashboard
+from cluster.monitor.metrics.of_session import RunMetrics, serve_metrics
+from cluster.run.start import ROLES, prepared
+from cluster.state.folder import new_run
+from cluster.state.session import Session
 from distill.config import RunConfig
 from distill.errors import RunError
 from distill.teachers import choose_teachers

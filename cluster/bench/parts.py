@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 
 from actors.collecting_actor import CollectingActor, CollectorSpec
-from cluster.buffer.connection import connect
 from cluster.buffer.push import EncodedChunk, Pusher
+from cluster.redis.connection import connect
 from cluster.services import RedisServices
-from cluster.session import student_plan
+from cluster.state.session import student_plan
 from distill.chunks import Chunk, ChunkDecoder
 from distill.config import RunConfig
 from distill.errors import RunError

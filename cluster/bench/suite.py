@@ -24,8 +24,8 @@ from cluster.bench.record import record_chunks
 from cluster.bench.teach import run_explorer, run_q_trainer, single_process_loop
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
-from cluster.buffer.server import PrivateRedis
-from cluster.ray_cluster import available_cores
+from cluster.ray.cluster import available_cores
+from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices
 from distill.chunks import ChunkEncoder
 from distill.config import RunConfig, TrainingConfig, parse_settings

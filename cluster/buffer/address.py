@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, field
 
-from cluster.buffer.connection import connect
-from cluster.buffer.keys import server_of
 from cluster.buffer.push import Limits
 from cluster.buffer.reader import RedisChunkReader
 from cluster.buffer.writer import RedisChunkWriter
+from cluster.redis.connection import connect
+from cluster.redis.keys import server_of
 from distill.buffer_urls import split_urls
 from distill.errors import ConfigError
 

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import redis
 from redis.exceptions import NoScriptError
 
-from cluster.buffer.keys import stream_keys
-from cluster.buffer.scripts import script_sha
+from cluster.redis.keys import stream_keys
+from cluster.redis.scripts import script_sha
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import redis
 
-from cluster.buffer.connection import describe, reaching
-from cluster.buffer.keys import StreamKeys, server_of, stream_keys
-from cluster.buffer.scripts import call_script
+from cluster.redis.connection import describe, reaching
+from cluster.redis.keys import StreamKeys, server_of, stream_keys
+from cluster.redis.scripts import call_script
 from distill.errors import BufferUnavailable, ConfigError
 from distill.protocols import StoredChunk
 

@@ -7,9 +7,9 @@ from itertools import islice
 
 import redis
 
-from cluster.buffer.connection import reaching
-from cluster.buffer.keys import PREFIX, parse_key, run_pattern, stream_keys
-from cluster.buffer.scripts import call_script
+from cluster.redis.connection import reaching
+from cluster.redis.keys import PREFIX, parse_key, run_pattern, stream_keys
+from cluster.redis.scripts import call_script
 
 _SCAN_COUNT = 500
 

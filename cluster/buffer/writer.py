@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import redis
 
-from cluster.buffer.connection import describe
 from cluster.buffer.push import Answer, EncodedChunk, Limits, Pusher
+from cluster.redis.connection import describe
 from distill.chunks import Chunk, ChunkEncoder
 from distill.errors import BufferUnavailable, ChunkError
 from distill.protocols import WriterCounters

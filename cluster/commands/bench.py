@@ -13,8 +13,8 @@ from rich.table import Table
 
 from cluster.bench.suite import Row, Suite
 from cluster.commands.options import parse_options, require_folder
-from cluster.ray_cluster import available_cores
-from cluster.run_folder import write_json
+from cluster.ray.cluster import available_cores
+from cluster.state.folder import write_json
 from distill.config import Section
 from distill.teachers import choose_teachers
 

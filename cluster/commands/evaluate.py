@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.evaluation import Evaluation, EvaluationTask
+from cluster.analysis.table import result_table
 from cluster.commands.options import parse_options, require_folder
-from cluster.evaluation import evaluate_on_ray, evaluate_serially
-from cluster.private_ray import private_ray
-from cluster.ray_cluster import RayCluster, available_cores
-from cluster.results import result_table
-from cluster.run_folder import write_json
+from cluster.ray.cluster import RayCluster, available_cores
+from cluster.ray.private import private_ray
+from cluster.state.folder import write_json
+from cluster.workers.episodes import evaluate_on_ray, evaluate_serially
 from distill.config import Section, Share
 from distill.errors import ConfigError
 from distill.models import ModelCard, read_bounded, read_card, write_card

@@ -11,18 +11,18 @@ from rich.console import Console
 from rich.table import Table
 
 from cluster.buffer.address import BufferAddress
-from cluster.buffer.ownership import running_server
 from cluster.buffer.push import Limits
-from cluster.buffer.server import PrivateRedis
 from cluster.commands.options import parse_options, require_folder
-from cluster.ledger import Ledger, Promotion, read_promotions
-from cluster.model_mirror import ModelMirror, mirrored_lines
-from cluster.run_folder import RunFolder, open_any_run
+from cluster.models.ledger import Ledger, Promotion, read_promotions
+from cluster.models.mirror import ModelMirror, mirrored_lines
+from cluster.redis.ownership import running_server
+from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices
+from cluster.state.folder import RunFolder, open_any_run
 from distill.config import Section
 from distill.errors import ConfigError
 from distill.models import write_model_file
-from learner.student_trainer import LINE
+from distill.protocols import STUDENT
 
 
 class ModelsOptions(Section):
@@ -147,7 +147,7 @@ def _export(mirror: ModelMirror, line: str, version: int, out: Path) -> None:
 
 
 def _roll_back(ledger: Ledger, line: str, version: int | None) -> str:
-    names = ("production",) if line == LINE else ("best",)
+    names = ("production",) if line == STUDENT else ("best",)
     present = ledger.resolve(names[0])
     if present is None:
         raise ConfigError(f"{line}: nothing was promoted yet, so there is nothing to roll back")

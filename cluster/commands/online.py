@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from cluster.commands.run_options import run_or_resume
-from cluster.online.runner import resume_online, start_online
+from cluster.run.start_online import resume_online, start_online
 from distill.teach_config import OnlineConfig
 
 

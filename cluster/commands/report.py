@@ -8,9 +8,9 @@ import tyro
 from pydantic import Field
 from rich.console import Console
 
+from cluster.analysis.run_data import read_runs
 from cluster.commands.options import parse_options, require_folder
 from cluster.report.page import document
-from cluster.report.run_data import read_runs
 from distill.config import Section
 from distill.errors import ConfigError, RunError
 from distill.files import write_atomically

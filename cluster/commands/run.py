@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from cluster.commands.run_options import run_or_resume
-from cluster.runner import resume_run, start_run
+from cluster.run.start import resume_run, start_run
 from distill.config import RunConfig
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from cluster.commands.options import parse_options
-from cluster.run_folder import open_run, read_yaml
+from cluster.state.folder import open_run, read_yaml
 from distill.config import Config, Settings, parse_settings
 from distill.errors import ConfigError
 from distill.teach_config import PRESETS

@@ -8,11 +8,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from cluster.buffer.connection import connect, reaching
 from cluster.buffer.stats import RunUsage, delete_run, list_runs
 from cluster.commands.options import parse_options
-from cluster.run_folder import CONFIG, RunFolder, open_any_run
-from cluster.run_session import EVALUATIONS, METRICS
+from cluster.redis.connection import connect, reaching
+from cluster.state.folder import CONFIG, EVALUATIONS, METRICS, RunFolder, open_any_run
 from distill.buffer_urls import BufferUrls, split_urls
 from distill.config import Section
 from distill.errors import BufferUnavailable, ConfigError, DistillError

@@ -6,9 +6,9 @@ from pathlib import Path
 import tyro
 from rich.console import Console
 
-from cluster.actor_counts import ActorCounts
 from cluster.commands.options import parse_options
-from cluster.run_folder import open_any_run
+from cluster.state.folder import open_any_run
+from cluster.workers.wanted_actors import ActorCounts
 from distill.config import RunConfig, Section
 from distill.errors import ConfigError
 

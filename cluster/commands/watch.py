@@ -12,7 +12,7 @@ from pydantic import Field
 from rich.console import Console
 
 from cluster.commands.options import parse_options
-from cluster.run_folder import CONFIG
+from cluster.state.folder import CONFIG
 from cluster.watch.server import WatchServer
 from distill.config import Section
 from distill.errors import ConfigError

@@ -4,16 +4,16 @@ import time
 from collections.abc import Sequence
 from importlib.resources import files
 
-from cluster.report.conditions import conditions
-from cluster.report.curves import loss_figures, rate_figures, score_figures
-from cluster.report.html import Content, Html, element, join
-from cluster.report.legend import learners_legend, lines_legend, profiles_legend, runs_legend
-from cluster.report.overview_section import configuration, notes_list, runs_table
-from cluster.report.process_section import timing, versions
+from cluster.analysis.conditions import conditions
+from cluster.analysis.run_data import RunData
+from cluster.report.drawing.curves import loss_figures, rate_figures, score_figures
+from cluster.report.drawing.html import Content, Html, element, join
+from cluster.report.drawing.legend import learners_legend, lines_legend, profiles_legend, runs_legend
 from cluster.report.profiles import profile_figures
-from cluster.report.run_data import RunData
-from cluster.report.scores_section import aggregate_tables, game_tables, ratio_chart
-from cluster.report.videos_section import videos
+from cluster.report.sections.overview import configuration, notes_list, runs_table
+from cluster.report.sections.process import timing, versions
+from cluster.report.sections.scores import aggregate_tables, game_tables, ratio_chart
+from cluster.report.sections.videos import videos
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; media-src data:; img-src data:"
 """Lets the browser fetch nothing and run nothing, whatever names and messages of a run may contain."""

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cluster.report.chart import Points, Series, line_chart
-from cluster.report.html import Html
-from cluster.report.run_data import RunData
+from cluster.analysis.run_data import RunData
+from cluster.report.drawing.chart import Points, Series, line_chart
+from cluster.report.drawing.html import Html
 
 
 def profile_figures(runs: Sequence[RunData], games: Sequence[str]) -> list[Html]:

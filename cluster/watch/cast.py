@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Literal
 
 from actors.policy import Policy, warm_policy
-from cluster.model_mirror import ModelMirror, mirrored_lines
-from cluster.run_folder import RunFolder
+from cluster.models.mirror import ModelMirror, mirrored_lines
+from cluster.state.folder import RunFolder
 from distill.config import RunConfig, Settings
 from distill.errors import RunError
 from distill.models import load_model, read_bounded
 from distill.networks import QNetwork
+from distill.protocols import STUDENT
 from distill.teach_config import OnlineConfig
 from distill.teachers import choose_teachers
-from learner.student_trainer import LINE
 
 Who = Literal["student", "teacher"]
 ROLES: tuple[Who, ...] = ("student", "teacher")
@@ -95,7 +95,7 @@ class Cast:
             general = self._config.general
             return Player(0, path=choose_teachers(general.teachers, general.games)[game].path)
         if who == "student" and isinstance(self._config, RunConfig | OnlineConfig):
-            line, name = LINE, "latest"
+            line, name = STUDENT, "latest"
         else:
             line = game if isinstance(self._config, OnlineConfig) else "-".join(self._config.general.games)
             name = "latest" if who == "student" else "best"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from learner.student_trainer import LINE
+from distill.protocols import STUDENT
 
 MOST_SAMPLES = 300
 """Points of a curve; a chart has no room for more."""
@@ -64,7 +64,7 @@ class History:
         if self.newest is None:
             return {}
         found = learners_of(self.newest)
-        return {line: found[line] for line in sorted(found, key=lambda line: (line != LINE, line))}
+        return {line: found[line] for line in sorted(found, key=lambda line: (line != STUDENT, line))}
 
     def minutes_at(self, line: str) -> tuple[list[int], list[float]]:
         """Return updates of a learner and minutes of training, to find the one from the other."""
@@ -125,7 +125,7 @@ class History:
 
 def learners_of(row: Row) -> Mapping[str, Row]:
     """Return the learners' counts of a line of metrics by line of models; `distill run` has one, without a name."""
-    return row.get("learners", {LINE: row})
+    return row.get("learners", {STUDENT: row})
 
 
 def _share(part: float, whole: float) -> float:

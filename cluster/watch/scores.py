@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cluster.online.curves import Point, Rows, Steps, ratio_then
+from cluster.analysis.curves import Point, Rows, Steps, ratio_then
 from distill.games import reference_score
 from distill.scores import mean_interval
 

@@ -198,7 +198,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(*refusal)
         elif path in PAGES:
             name, kind = PAGES[path]
-            self._send(resources.files("cluster.watch").joinpath(name).read_bytes(), kind, with_body)
+            self._send(resources.files("cluster.watch").joinpath("page", name).read_bytes(), kind, with_body)
         elif path == "/state":
             self._send_state(with_body)
         elif path == "/live" and with_body:

@@ -7,21 +7,19 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from cluster.ledger import read_promotions
-from cluster.model_mirror import ModelMirror, mirrored_lines
-from cluster.online.curves import GameCurves
-from cluster.run_folder import open_any_run
-from cluster.run_session import EVALUATIONS, METRICS
+from cluster.analysis.curves import GameCurves
+from cluster.models.ledger import read_promotions
+from cluster.models.mirror import ModelMirror, mirrored_lines
+from cluster.state.folder import EVALUATIONS, LOG, METRICS, open_any_run
+from cluster.state.json_tail import JsonTail
 from cluster.watch.cast import teacher_scores, titles
 from cluster.watch.history import History, Row
-from cluster.watch.json_tail import JsonTail
 from cluster.watch.scores import mean_ratio, run_points, score_document
 from distill.config import RunConfig, Settings
 from distill.errors import DistillError
 from distill.games import action_meanings
-from distill.protocols import EXPLORERS_SUFFIX
+from distill.protocols import EXPLORERS_SUFFIX, STUDENT
 from distill.teach_config import OnlineConfig, TeachConfig
-from learner.student_trainer import LINE
 
 LOOK_SECONDS = 1.0
 """Viewers that ask within that time share one answer."""
@@ -31,9 +29,8 @@ MOST_EVALUATIONS = 5_000
 MOST_PROMOTIONS = 6
 LOG_LINES = 8
 _LOG_BYTES = 16_384
-_LOG = "run.log"
-_LOG_LINE = re.compile(r"^\d{4}-\d\d-\d\d (\d\d:\d\d:\d\d),\d+ (\w+) (?!cluster\.display:)\S+: (.*)$")
-"""Lines of the terminal's display are left out: the page shows the same figures."""
+_LOG_LINE = re.compile(r"^\d{4}-\d\d-\d\d (\d\d:\d\d:\d\d),\d+ (\w+) (?!\S*\.(?:display|terminal):)\S+: (.*)$")
+"""Lines of the terminal's display, as it is called now and was in 0.1.0, are left out: the page shows the same."""
 
 
 class StateReader:
@@ -94,7 +91,7 @@ class StateReader:
 
     def _run(self) -> dict[str, Any]:
         signs = [
-            file.stat().st_mtime for name in (METRICS, EVALUATIONS, _LOG) if (file := self.folder.path / name).exists()
+            file.stat().st_mtime for name in (METRICS, EVALUATIONS, LOG) if (file := self.folder.path / name).exists()
         ]
         sign = max(signs, default=None)
         ended = [p.stat().st_mtime for p in (self.folder.evaluation, self.folder.student) if p.exists()]
@@ -133,7 +130,7 @@ class StateReader:
 
     def _game(self, game: str, card: float | None, problems: list[str]) -> dict[str, Any]:
         if isinstance(self.config, RunConfig):
-            students = run_points(self._rows, game, *self._history.minutes_at(LINE))
+            students = run_points(self._rows, game, *self._history.minutes_at(STUDENT))
             steps = [] if card is None else [(0.0, card)]
             scores = score_document(game, students, [], steps)
         else:
@@ -219,7 +216,7 @@ class StateReader:
 
     def _log(self) -> list[dict[str, str]]:
         """Return the newest messages; what spans several lines, such as a traceback, stays in the file."""
-        path = self.folder.path / _LOG
+        path = self.folder.path / LOG
         if not path.exists():
             return []
         with path.open("rb") as file:
@@ -231,7 +228,7 @@ class StateReader:
 
 def _pace(config: Settings, line: str) -> float | None:
     """Return the samples per transition that a learner aims at."""
-    if line == LINE and isinstance(config, RunConfig | OnlineConfig):
+    if line == STUDENT and isinstance(config, RunConfig | OnlineConfig):
         return config.learner.sample_to_insert
     return config.q_learner.q_sample_to_insert if isinstance(config, TeachConfig) else None
 

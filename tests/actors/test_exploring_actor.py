@@ -10,7 +10,7 @@ from actors.exploring_actor import ExplorerSpec, ExploringActor, explorer_epsilo
 from actors.policy import warm_policy
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
-from cluster.buffer.server import PrivateRedis
+from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices
 from distill.chunks import Chunk, ChunkDecoder, rebuild_observations
 from distill.models import ModelCard, load_model, model_bytes

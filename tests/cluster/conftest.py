@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from run_support import new_sandbox
 
-from cluster.private_ray import private_ray
+from cluster.ray.private import private_ray
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cluster.metrics.definitions import HISTOGRAMS, LABELS, METRICS
+from cluster.monitor.metrics.definitions import HISTOGRAMS, LABELS, METRICS
 
 ROOT = Path(__file__).resolve().parents[2]
 PROMETHEUS = ROOT / "docker" / "prometheus"

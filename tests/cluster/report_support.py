@@ -7,12 +7,11 @@ import numpy as np
 
 from actors.collecting_actor import CollectorReport
 from actors.evaluation import Evaluation
-from cluster.coordinator import CURVE
-from cluster.model_mirror import ModelMirror
-from cluster.online.session import OnlineSession
-from cluster.run_folder import RunFolder, new_run
-from cluster.run_session import EVALUATIONS, METRICS
-from cluster.session import Session
+from cluster.models.coordinator import CURVE
+from cluster.models.mirror import ModelMirror
+from cluster.state.folder import EVALUATIONS, METRICS, RunFolder, new_run
+from cluster.state.online_session import OnlineSession
+from cluster.state.session import Session
 from distill.config import DistillConfig, RunConfig, StudentConfig
 from distill.protocols import WriterCounters
 from distill.teach_config import OnlineConfig, TeachGeneralConfig

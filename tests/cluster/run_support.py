@@ -20,8 +20,8 @@ import pytest
 from matplotlib import get_cachedir
 from rich.console import Console
 
-from cluster.buffer.ownership import OWNER
 from cluster.commands.run import command
+from cluster.redis.ownership import OWNER
 
 T = TypeVar("T")
 

@@ -9,15 +9,15 @@ from buffer_support import make_chunk
 from redis.exceptions import NoPermissionError
 from tls_redis import OTHER_RUN, ROOT, RUN, TlsRedis, make_secrets
 
-from cluster.buffer.acl import main as print_acl
-from cluster.buffer.acl import roles, user_line
 from cluster.buffer.address import BufferAddress
-from cluster.buffer.connection import connect, require_server
-from cluster.buffer.keys import StreamKeys, model_keys, stream_keys
 from cluster.buffer.push import Limits
-from cluster.buffer.scripts import NAMES, load_scripts, script_sha
 from cluster.buffer.stats import delete_run, game_stats, list_runs
-from cluster.registry import RedisModelRegistry
+from cluster.models.registry import RedisModelRegistry
+from cluster.redis.acl import main as print_acl
+from cluster.redis.acl import roles, user_line
+from cluster.redis.connection import connect, require_server
+from cluster.redis.keys import StreamKeys, model_keys, stream_keys
+from cluster.redis.scripts import NAMES, load_scripts, script_sha
 from distill.errors import BufferUnavailable, ConfigError, RunError
 
 ACTOR, LEARNER, OPERATOR, STRANGER = f"{RUN}-actor", f"{RUN}-learner", "operator", f"{OTHER_RUN}-learner"
@@ -203,7 +203,7 @@ def test_our_classes_work_under_their_roles(server: TlsRedis, monkeypatch: pytes
         registry.fetch(versions[1])
 
     for refused in (lambda: registry.publish(b"x", {}), lambda: address.reader().read("breakout", 1)):
-        with pytest.raises(BufferUnavailable, match=r"its user may not do this; `python -m cluster\.buffer\.acl`"):
+        with pytest.raises(BufferUnavailable, match=r"its user may not do this; `python -m cluster\.redis\.acl`"):
             refused()
 
     server.become(LEARNER, monkeypatch)

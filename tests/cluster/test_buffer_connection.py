@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from cluster.buffer.address import BufferAddress
-from cluster.buffer.connection import connect, describe, require_server
 from cluster.buffer.push import Limits
-from cluster.buffer.server import PrivateRedis
+from cluster.redis.connection import connect, describe, require_server
+from cluster.redis.private_server import PrivateRedis
 from distill.errors import BufferUnavailable, ConfigError
 
 

@@ -8,9 +8,9 @@ from run_support import TINY
 from tls_redis import RUN, UNNAMED_HOST, TlsRedis, make_secrets
 
 from cluster import cli
-from cluster.buffer.connection import connect, require_server
-from cluster.buffer.credentials import CA_FILE, PASSWORD, PASSWORD_FILE, USERNAME, Credentials, credentials_from
-from cluster.buffer.server import PrivateRedis
+from cluster.redis.connection import connect, require_server
+from cluster.redis.credentials import CA_FILE, PASSWORD, PASSWORD_FILE, USERNAME, Credentials, credentials_from
+from cluster.redis.private_server import PrivateRedis
 from distill.errors import BufferUnavailable, ConfigError
 
 LEARNER = f"{RUN}-learner"

@@ -11,10 +11,10 @@ import pytest
 from buffer_support import ids, is_running, make_chunk, read_all, until
 
 from cluster.buffer.address import BufferAddress
-from cluster.buffer.connection import connect
 from cluster.buffer.push import Limits
-from cluster.buffer.server import PrivateRedis
 from cluster.buffer.stats import game_stats
+from cluster.redis.connection import connect
+from cluster.redis.private_server import PrivateRedis
 from distill.errors import BufferUnavailable
 from distill.protocols import StoredChunk
 

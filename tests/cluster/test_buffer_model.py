@@ -7,11 +7,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from cluster.buffer.connection import connect
 from cluster.buffer.push import EncodedChunk, Limits, Pusher
 from cluster.buffer.reader import RedisChunkReader
-from cluster.buffer.server import PrivateRedis
 from cluster.buffer.stats import delete_run, game_stats
+from cluster.redis.connection import connect
+from cluster.redis.private_server import PrivateRedis
 
 CAPACITY, BACKLOG = 60, 50
 LIVES = st.sampled_from(["a", "b"])

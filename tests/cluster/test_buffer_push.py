@@ -8,11 +8,11 @@ import redis
 from buffer_support import ids, make_chunk, read_all
 
 from cluster.buffer.address import BufferAddress
-from cluster.buffer.connection import connect
-from cluster.buffer.keys import stream_keys
 from cluster.buffer.push import Answer, EncodedChunk, Limits, Pusher
-from cluster.buffer.server import PrivateRedis
 from cluster.buffer.stats import game_stats
+from cluster.redis.connection import connect
+from cluster.redis.keys import stream_keys
+from cluster.redis.private_server import PrivateRedis
 from distill.chunks import ChunkDecoder
 from distill.errors import BufferUnavailable, ChunkError, ConfigError
 from distill.protocols import ChunkReader, ChunkWriter

@@ -14,15 +14,15 @@ from pathlib import Path
 import pytest
 from buffer_support import is_running, until
 
-from cluster.buffer import ownership
-from cluster.buffer.connection import connect
-from cluster.buffer.server import PrivateRedis
+from cluster.redis import ownership
+from cluster.redis.connection import connect
+from cluster.redis.private_server import PrivateRedis
 from distill.errors import RunError
 
 RUN_THAT_HANGS = """
 import sys, time
 from pathlib import Path
-from cluster.buffer.server import PrivateRedis
+from cluster.redis.private_server import PrivateRedis
 server = PrivateRedis(Path(sys.argv[1]))
 sys.platform = sys.argv[2]
 server.start()

@@ -12,10 +12,10 @@ from run_support import TINY
 
 from cluster import cli
 from cluster.buffer.address import BufferAddress
-from cluster.buffer.connection import connect
 from cluster.buffer.push import Limits
-from cluster.buffer.server import PrivateRedis
 from cluster.buffer.stats import game_stats, list_runs
+from cluster.redis.connection import connect
+from cluster.redis.private_server import PrivateRedis
 from distill.config import BufferConfig
 from distill.errors import BufferUnavailable, ConfigError
 

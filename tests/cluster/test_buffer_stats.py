@@ -4,12 +4,12 @@ import redis
 from buffer_support import ids, make_chunk, read_all
 
 from cluster.buffer.address import BufferAddress
-from cluster.buffer.connection import connect
-from cluster.buffer.keys import model_keys, parse_key, run_pattern, stream_keys
 from cluster.buffer.push import Limits
-from cluster.buffer.server import PrivateRedis
 from cluster.buffer.stats import GameStats, RunUsage, delete_run, game_stats, list_runs
-from cluster.registry import RedisModelRegistry
+from cluster.models.registry import RedisModelRegistry
+from cluster.redis.connection import connect
+from cluster.redis.keys import model_keys, parse_key, run_pattern, stream_keys
+from cluster.redis.private_server import PrivateRedis
 
 
 def fill(client: redis.Redis, url: str, run: str, chunks: int) -> BufferAddress:

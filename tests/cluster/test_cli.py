@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 
 from cluster import cli
 from cluster.commands.run import RunOptions
-from cluster.run_folder import open_run
+from cluster.state.folder import open_run
 from distill.config import RunConfig
 from distill.models import load_model, save_model
 

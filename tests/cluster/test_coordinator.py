@@ -15,11 +15,11 @@ from redis.connection import AbstractConnection
 from actors.evaluation import Evaluation, EvaluationTask
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
-from cluster.buffer.server import PrivateRedis
 from cluster.buffer.stats import delete_run
-from cluster.coordinator import FRESH, Coordinator, Line, Orders
-from cluster.ledger import Promotion, read_promotions
-from cluster.model_mirror import ModelMirror
+from cluster.models.coordinator import FRESH, Coordinator, Line, Orders
+from cluster.models.ledger import Promotion, read_promotions
+from cluster.models.mirror import ModelMirror
+from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices
 from distill.errors import RunError
 from distill.teach_config import PromotionConfig

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from run_support import TEACHERS, until
 
 from actors.evaluation import Evaluation, EvaluationTask
-from cluster.evaluation import blocks, evaluate_on_ray, evaluate_serially
-from cluster.ray_cluster import RayCluster
-from cluster.supervisor import Worker
+from cluster.ray.cluster import RayCluster
+from cluster.workers.episodes import blocks, evaluate_on_ray, evaluate_serially
+from cluster.workers.supervisor import Worker
 
 
 def make_task(episodes: int, lanes: int, model: bytes | None = None, game: str = "breakout") -> EvaluationTask:

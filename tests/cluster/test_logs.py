@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.logs import Origin, formatter, log_file
+from cluster.monitor.logs import Origin, formatter, log_file
 
 ORIGIN = Origin(run="demo", role="learner", game="pong")
 
@@ -25,7 +25,7 @@ def root() -> Iterator[logging.Logger]:
 
 
 def record(message: str, *arguments: object, **fields: object) -> logging.LogRecord:
-    made = logging.LogRecord("cluster.session", logging.WARNING, "session.py", 7, message, arguments, None)
+    made = logging.LogRecord("cluster.state.session", logging.WARNING, "session.py", 7, message, arguments, None)
     made.__dict__.update(fields)
     return made
 
@@ -41,7 +41,7 @@ def test_a_json_line_has_all_fields():
     assert parsed(made) == {
         "time": "2026-11-22T13:38:42.689+00:00",
         "level": "WARNING",
-        "logger": "cluster.session",
+        "logger": "cluster.state.session",
         "message": "student 3: 10.5",
         "run": "demo",
         "role": "learner",
@@ -52,7 +52,7 @@ def test_a_json_line_has_all_fields():
 def test_what_is_not_known_is_left_out():
     assert not {"run", "role", "game"} & parsed(record("starting"), Origin()).keys()
     line = formatter(Origin(), as_json=False).format(record("starting"))
-    assert line.endswith(" WARNING cluster.session: starting")
+    assert line.endswith(" WARNING cluster.state.session: starting")
 
 
 def test_a_record_may_name_its_own_game():

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from cluster.metrics.definitions import COUNTERS, GAUGES, HISTOGRAMS, METRICS
-from cluster.metrics.exporter import Exporter
-from cluster.metrics.target import announced
+from cluster.monitor.metrics.definitions import COUNTERS, GAUGES, HISTOGRAMS, METRICS
+from cluster.monitor.metrics.exporter import Exporter
+from cluster.monitor.metrics.target import announced
 from distill.errors import RunError
 from distill.histograms import Histogram, HistogramTotals
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from cluster.metrics.definitions import HISTOGRAMS, LABELS, METRICS, PREFIX, Metric
-from cluster.metrics.reference import reference
+from cluster.monitor.metrics.definitions import HISTOGRAMS, LABELS, METRICS, PREFIX, Metric
+from cluster.monitor.metrics.reference import reference
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 
 
 def test_the_page_is_up_to_date():
-    assert PAGE.read_text() == reference(), "run: python -m cluster.metrics.reference > docs/metrics.md"
+    assert PAGE.read_text() == reference(), "run: python -m cluster.monitor.metrics.reference > docs/metrics.md"
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)

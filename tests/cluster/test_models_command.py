@@ -10,11 +10,11 @@ from rich.console import Console
 
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
-from cluster.buffer.server import PrivateRedis
 from cluster.commands.models import command
-from cluster.ledger import Promotion
-from cluster.run_folder import RunFolder, new_run
+from cluster.models.ledger import Promotion
+from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices
+from cluster.state.folder import RunFolder, new_run
 from distill.errors import ConfigError
 from distill.models import ModelCard, load_model, model_bytes
 from distill.networks import ARCHITECTURES, QNetwork

@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 from online_support import row
 
-from cluster.coordinator import CURVE
-from cluster.ledger import Promotion
-from cluster.online.curves import (
+from cluster.analysis.curves import (
     GameCurves,
     LastHalf,
     Point,
@@ -20,6 +18,8 @@ from cluster.online.curves import (
     standard_error,
     teacher_steps,
 )
+from cluster.models.coordinator import CURVE
+from cluster.models.ledger import Promotion
 
 START = 1e9
 SPEEDS = {"pong": 100, "student": 1}

@@ -7,12 +7,12 @@ from online_support import row
 
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
-from cluster.buffer.server import PrivateRedis
-from cluster.coordinator import CURVE, Coordinator
-from cluster.online.last_half import last_half_tasks
-from cluster.online.session import OnlineSession
-from cluster.run_folder import new_run
+from cluster.models.coordinator import CURVE, Coordinator
+from cluster.redis.private_server import PrivateRedis
+from cluster.run.after_training import last_half_tasks
 from cluster.services import RedisServices
+from cluster.state.folder import new_run
+from cluster.state.online_session import OnlineSession
 from distill.teach_config import OnlineConfig, PromotionConfig, TeachGeneralConfig
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.image import imread
 from online_support import row
 
-from cluster.online.picture import draw_run
-from cluster.run_folder import RunFolder
+from cluster.analysis.picture import draw_run
+from cluster.state.folder import RunFolder
 
 
 def test_a_run_is_drawn_whole_and_one_without_scores_is_not(tmp_path: Path):

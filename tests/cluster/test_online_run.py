@@ -10,9 +10,9 @@ import pytest
 from run_support import START_SECONDS, Sandbox, checkpointed, new_sandbox, processes, rows, until
 from safetensors import safe_open
 
-from cluster.coordinator import CURVE
-from cluster.ledger import read_promotions
-from cluster.model_mirror import ModelMirror
+from cluster.models.coordinator import CURVE
+from cluster.models.ledger import read_promotions
+from cluster.models.mirror import ModelMirror
 from distill.models import load_model, read_card
 from distill.teachers import read_teacher
 

@@ -18,11 +18,11 @@ from grafana_support import expressions, filled_in
 from prometheus_support import PROMETHEUS, binary, rules
 from run_support import Sandbox, new_sandbox, rows
 
-from cluster.buffer.connection import connect
-from cluster.buffer.ownership import running_server
 from cluster.buffer.push import EncodedChunk, Limits, Pusher
-from cluster.metrics.exporter import Exporter
-from cluster.metrics.target import announced
+from cluster.monitor.metrics.exporter import Exporter
+from cluster.monitor.metrics.target import announced
+from cluster.redis.connection import connect
+from cluster.redis.ownership import running_server
 
 GAMES = ("breakout", "pong")
 ROLES = ("collector", "learner", "evaluator")

@@ -6,8 +6,8 @@ import pytest
 import ray
 from run_support import UNTRAINED, Sandbox, new_sandbox, rows
 
-from cluster.placement import place
-from cluster.ray_cluster import RayCluster
+from cluster.ray.cluster import RayCluster
+from cluster.workers.placement import place
 from distill.config import BufferConfig, TrainingConfig
 from distill.errors import ConfigError, RunError
 

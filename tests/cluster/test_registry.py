@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from cluster.buffer.connection import connect
-from cluster.buffer.server import PrivateRedis
 from cluster.buffer.stats import delete_run
-from cluster.model_mirror import ModelMirror
-from cluster.registry import RedisModelRegistry
+from cluster.models.mirror import ModelMirror
+from cluster.models.registry import RedisModelRegistry
+from cluster.redis.connection import connect
+from cluster.redis.private_server import PrivateRedis
 from distill.errors import BufferUnavailable, RunError
 from distill.protocols import ModelRegistry
 

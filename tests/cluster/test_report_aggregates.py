@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from cluster.report.aggregates import aggregate_iqm, probability_of_improvement
+from cluster.analysis.aggregates import aggregate_iqm, probability_of_improvement
 from distill.errors import RunError
 
 SCORES = st.lists(st.lists(st.integers(-5, 5).map(float), min_size=1, max_size=6), min_size=1, max_size=4)

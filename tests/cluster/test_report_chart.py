@@ -7,9 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.report.bars import Row, interval_chart, part_chart
-from cluster.report.chart import HEIGHT, LEFT, RIGHT, WIDTH, Level, Scale, Series, line_chart, thinned, tick_label
-from cluster.report.html import Html, element, join, table
+from cluster.report.drawing.bars import Row, interval_chart, part_chart
+from cluster.report.drawing.chart import (
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    WIDTH,
+    Level,
+    Scale,
+    Series,
+    line_chart,
+    thinned,
+    tick_label,
+)
+from cluster.report.drawing.html import Html, element, join, table
 from cluster.report.profiles import profile
 
 HOSTILE = "<script>alert('1')</script>\"&"

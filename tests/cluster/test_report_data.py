@@ -8,13 +8,13 @@ import pytest
 import yaml
 from report_support import START, evaluation, made_online_run, made_run, progress, report
 
-from cluster.coordinator import CURVE
-from cluster.report.conditions import conditions
-from cluster.report.curves import collected_per_second
-from cluster.report.run_data import RunData, read_run, read_runs
-from cluster.report.timing import collected, learned
-from cluster.run_session import EVALUATIONS, METRICS
-from cluster.session import Session
+from cluster.analysis.conditions import conditions
+from cluster.analysis.run_data import RunData, read_run, read_runs
+from cluster.analysis.timing import collected, learned
+from cluster.models.coordinator import CURVE
+from cluster.report.drawing.curves import collected_per_second
+from cluster.state.folder import EVALUATIONS, METRICS
+from cluster.state.session import Session
 from distill.config import RunConfig
 from distill.errors import ConfigError, RunError
 

@@ -11,8 +11,8 @@ import pytest
 from report_support import made_online_run, made_run, noise
 
 from cluster import cli
+from cluster.analysis.run_data import read_runs
 from cluster.report.page import document
-from cluster.report.run_data import read_runs
 
 VOID = {"meta", "img", "br", "hr"}
 FINAL = {"breakout": noise(1, 10.0), "pong": noise(2, 0.0)}

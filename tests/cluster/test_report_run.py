@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from run_support import Sandbox, new_sandbox
 
+from cluster.analysis.run_data import read_runs
 from cluster.report.page import document
-from cluster.report.run_data import read_runs
 
 GAME = "breakout"
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from cluster.results import learning_curve, result_table
+from cluster.analysis.table import learning_curve, result_table
 from distill.errors import RunError
 from distill.scores import Comparison, GameScore, compare
 

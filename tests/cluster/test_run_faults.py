@@ -12,9 +12,9 @@ import pytest
 from run_support import START_SECONDS, UNTRAINED, Sandbox, checkpointed, new_sandbox, processes, rows, until
 from safetensors import safe_open
 
-from cluster.buffer.connection import connect
 from cluster.buffer.reader import RedisChunkReader
-from cluster.buffer.server import PrivateRedis
+from cluster.redis.connection import connect
+from cluster.redis.private_server import PrivateRedis
 from distill.protocols import StoredChunk
 
 GAME = "breakout"

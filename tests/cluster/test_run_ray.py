@@ -12,7 +12,7 @@ import redis
 from run_support import END_SECONDS, UNTRAINED, Distill, Sandbox, new_sandbox, processes, rows, until
 from safetensors.torch import load_file
 
-from cluster.buffer.server import PrivateRedis
+from cluster.redis.private_server import PrivateRedis
 from distill.student import load_student
 
 pytestmark = pytest.mark.timeout(300)

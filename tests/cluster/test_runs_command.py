@@ -6,11 +6,11 @@ import pytest
 import yaml
 
 from cluster import cli
-from cluster.buffer.connection import connect
-from cluster.buffer.keys import stream_keys
-from cluster.buffer.server import PrivateRedis
-from cluster.registry import RedisModelRegistry
-from cluster.run_folder import RunFolder, new_run
+from cluster.models.registry import RedisModelRegistry
+from cluster.redis.connection import connect
+from cluster.redis.keys import stream_keys
+from cluster.redis.private_server import PrivateRedis
+from cluster.state.folder import RunFolder, new_run
 from distill.config import BufferConfig, DistillConfig, RunConfig
 
 

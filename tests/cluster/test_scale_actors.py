@@ -11,13 +11,13 @@ from ray.cluster_utils import Cluster
 from run_support import UNTRAINED, Distill, Sandbox, new_sandbox, rows, until
 
 from cluster import cli, crew
-from cluster.actor_counts import FILE, ActorCounts
-from cluster.buffer.server import PrivateRedis
-from cluster.placement import place
-from cluster.ray_cluster import RayCluster
-from cluster.run_folder import RunFolder
-from cluster.run_session import RunSession
-from cluster.supervisor import Supervisor, Worker, kill
+from cluster.ray.cluster import RayCluster
+from cluster.redis.private_server import PrivateRedis
+from cluster.state.folder import RunFolder
+from cluster.state.run_session import RunSession
+from cluster.workers.placement import place
+from cluster.workers.supervisor import Supervisor, Worker, kill
+from cluster.workers.wanted_actors import FILE, ActorCounts
 from distill.config import TrainingConfig
 from distill.errors import ConfigError
 

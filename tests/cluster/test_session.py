@@ -8,11 +8,11 @@ from run_support import TEACHERS, rows
 
 from actors.collecting_actor import CollectorReport
 from actors.evaluation import Evaluation
-from cluster.buffer.connection import connect
-from cluster.buffer.server import PrivateRedis
-from cluster.registry import RedisModelRegistry
-from cluster.run_folder import RunFolder
-from cluster.session import Scored, Session, evaluation_tasks
+from cluster.models.registry import RedisModelRegistry
+from cluster.redis.connection import connect
+from cluster.redis.private_server import PrivateRedis
+from cluster.state.folder import RunFolder
+from cluster.state.session import Scored, Session, evaluation_tasks
 from distill.config import EvaluationConfig, RunConfig
 from distill.protocols import WriterCounters
 from distill.teachers import choose_teachers

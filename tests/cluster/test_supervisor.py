@@ -9,7 +9,7 @@ import pytest
 import ray
 from ray.exceptions import RayActorError
 
-from cluster.supervisor import Patience, Supervisor, Worker, finish, kill
+from cluster.workers.supervisor import Patience, Supervisor, Worker, finish, kill
 from distill.errors import BufferUnavailable, RunError
 
 pytestmark = pytest.mark.usefixtures("own_ray")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from cluster.tensorboard import TensorBoard, scalars
+from cluster.monitor.tensorboard import TensorBoard, scalars
 
 
 def test_tensorboard_reads_what_was_written(tmp_path: Path):

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from cluster.online.curves import Point
+from cluster.analysis.curves import Point
+from cluster.state.json_tail import JsonTail
 from cluster.watch.history import MOST_SAMPLES, History
-from cluster.watch.json_tail import JsonTail
 from cluster.watch.scores import mean_ratio, run_points, score_document
 
 

@@ -9,7 +9,7 @@ import pytest
 from browser import CHROMIUM, Browser, Page, browsing
 from run_support import until
 
-from cluster.run_folder import new_run
+from cluster.state.folder import new_run
 from cluster.watch.server import WatchServer
 from distill.config import DistillConfig, RunConfig
 

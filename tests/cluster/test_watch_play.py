@@ -14,8 +14,8 @@ import pytest
 import yaml
 from run_support import until
 
-from cluster.model_mirror import ModelMirror
-from cluster.run_folder import open_any_run
+from cluster.models.mirror import ModelMirror
+from cluster.state.folder import open_any_run
 from cluster.watch.cast import Cast, Player, Who
 from cluster.watch.match import AGREEMENT_STEPS, Match, png, softmax
 from cluster.watch.stage import ROUND_SECONDS, Stage

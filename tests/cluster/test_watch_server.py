@@ -40,7 +40,7 @@ def basic(token: str) -> str:
 
 
 def test_the_page_is_every_file_of_its_folder_and_no_other():
-    files = {file.name for file in resources.files("cluster.watch").iterdir() if not file.name.startswith("__")}
+    files = {file.name for file in resources.files("cluster.watch").joinpath("page").iterdir()}
     assert {name for name, _ in PAGES.values()} == {name for name in files if not name.endswith(".py")}
 
 
@@ -48,7 +48,7 @@ def test_the_page_is_served_with_strict_rules_for_browsers(server: WatchServer):
     for path, (name, kind) in PAGES.items():
         answer = ask(server, path)
         assert (answer.status, answer.headers["Content-Type"]) == (200, kind)
-        assert answer.body == resources.files("cluster.watch").joinpath(name).read_bytes()
+        assert answer.body == resources.files("cluster.watch").joinpath("page", name).read_bytes()
         assert {key: answer.headers[key] for key in SECURITY} == SECURITY
     policy = SECURITY["Content-Security-Policy"]
     assert "default-src 'none'" in policy
@@ -58,9 +58,9 @@ def test_the_page_is_served_with_strict_rules_for_browsers(server: WatchServer):
 
 def test_the_page_names_no_other_place_and_has_no_inline_script():
     for name, _ in PAGES.values():
-        text = resources.files("cluster.watch").joinpath(name).read_text()
+        text = resources.files("cluster.watch").joinpath("page", name).read_text()
         assert not re.search(r"\w+://|url\(|@import|\beval\b|innerHTML", text.replace("http://www.w3.org/2000/svg", ""))
-    page = resources.files("cluster.watch").joinpath("index.html").read_text()
+    page = resources.files("cluster.watch").joinpath("page", "index.html").read_text()
     assert page.count("<script") == page.count("<script src=") + page.count('<script type="module" src=')
     assert " style=" not in page
     assert not re.search(r"\son\w+=", page)

@@ -11,7 +11,7 @@ import pytest
 import redis
 from buffer_support import until
 
-from cluster.buffer.credentials import CA_FILE, PASSWORD, PASSWORD_FILE, USERNAME
+from cluster.redis.credentials import CA_FILE, PASSWORD, PASSWORD_FILE, USERNAME
 
 ROOT = Path(__file__).resolve().parents[2]
 BINARY = "/usr/bin/redis-server"

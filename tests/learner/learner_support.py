@@ -10,7 +10,7 @@ import torch
 
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
-from cluster.buffer.server import PrivateRedis
+from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices
 from distill.chunks import Chunk, ChunkHeader, column_shapes
 from distill.config import RunConfig, parse_settings

@@ -13,9 +13,9 @@ import pytest
 import torch
 from learner_support import STEPS, learnable_chunk, push, services_of
 
-from cluster.buffer.connection import connect
-from cluster.buffer.keys import stream_keys
-from cluster.buffer.server import PrivateRedis
+from cluster.redis.connection import connect
+from cluster.redis.keys import stream_keys
+from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices
 from distill.chunks import ChunkEncoder
 from distill.errors import BufferUnavailable

@@ -7,7 +7,7 @@ import pytest
 import torch
 from learner_support import STEPS, learnable_chunk, push, services_of
 
-from cluster.buffer.server import PrivateRedis
+from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices
 from distill.errors import RunError
 from distill.models import load_model, model_bytes

@@ -1,0 +1,263 @@
+"""What a report knows of one run: everything that its folder says, and what is missing or damaged in it."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from cluster.analysis.curves import Timeline, drawn
+from cluster.models.ledger import Promotion, read_promotions
+from cluster.models.mirror import ModelMirror, mirrored_lines
+from cluster.state.folder import (
+    CONFIG,
+    ENVIRONMENT,
+    EVALUATIONS,
+    LOCK,
+    METRICS,
+    SITTINGS,
+    RunFolder,
+    open_any_run,
+    read_yaml,
+)
+from cluster.state.rows import (
+    CollectorPoint,
+    LearnerPoint,
+    Look,
+    MetricsPoint,
+    looks,
+    metrics_point,
+    read_lines,
+    scores_of,
+    superseded_left_out,
+)
+from distill.errors import ConfigError, DistillError, RunError
+from distill.protocols import STUDENT
+from distill.scores import Comparison, GameScore, compare
+
+
+@dataclass(frozen=True)
+class RunData:
+    """One run.
+
+    Attributes:
+        name: short, and its own among the runs of a report.
+        path: the folder.
+        command: that made it: run, teach or online.
+        games: by ROM name.
+        state: finished, running or stopped.
+        settings: as they were recorded.
+        environment: versions, commit, start.
+        metrics: lines of metrics.
+        looks: evaluations of versions, oldest version first.
+        final: scores of the evaluation that ended the run, by player and game.
+        evaluation_seconds: that the evaluation at the end took, by player and game.
+        promotions: by line, oldest first.
+        verdicts: by line, how often each was given.
+        videos: MP4 files.
+        notes: what is missing, damaged or unusual, a sentence each.
+    """
+
+    name: str
+    path: Path
+    command: str
+    games: tuple[str, ...]
+    state: str
+    settings: dict[str, Any]
+    environment: dict[str, Any]
+    metrics: list[MetricsPoint]
+    looks: list[Look]
+    final: dict[tuple[str, str], GameScore]
+    evaluation_seconds: dict[tuple[str, str], float]
+    promotions: dict[str, list[Promotion]]
+    verdicts: dict[str, dict[str, int]]
+    videos: list[Path]
+    notes: list[str]
+
+    @property
+    def player(self) -> str:
+        """Whose scores the run is about: the student's, or the Q-learner's if it has no student."""
+        return "teacher" if self.command == "teach" else "student"
+
+    @property
+    def lines(self) -> list[str]:
+        """All learners' lines, the student's last."""
+        named = {line: None for point in self.metrics for line in point.learners}
+        return sorted(named, key=lambda line: (line == STUDENT, line))
+
+    def learner(self, line: str) -> list[LearnerPoint]:
+        """Return a learner's points, oldest first, without those that a resumed run did again."""
+        return superseded_left_out([point.learners[line] for point in self.metrics if line in point.learners])
+
+    def collectors(self) -> dict[str, list[CollectorPoint]]:
+        """Return every collecting actor's points, oldest first."""
+        found: dict[str, list[CollectorPoint]] = {}
+        for point in self.metrics:
+            for name, collector in point.collectors.items():
+                found.setdefault(name, []).append(collector)
+        return found
+
+    @cached_property
+    def drawn(self) -> list[Look]:
+        """One look of every version at a game, oldest version first; see `cluster.analysis.curves.drawn`."""
+        return drawn(((look.line, look.game, look.version), look.block, look) for look in self.looks)
+
+    def comparison(self, game: str) -> Comparison | None:
+        """Return student against teacher at the end of the run, None if one of them was not evaluated."""
+        student, teacher = self.final.get(("student", game)), self.final.get(("teacher", game))
+        return compare(student, teacher) if student and teacher else None
+
+    def timeline(self, line: str) -> Timeline:
+        """Return when a learner had trained for how long."""
+        points = [(point.time, point.learners[line]) for point in self.metrics if line in point.learners]
+        return Timeline([time for time, _ in points], [learner.seconds / 60.0 for _, learner in points])
+
+    def seconds_at(self, look: Look) -> float | None:
+        """Return the seconds of training after which a version was published, from the metrics if need be."""
+        points = self.learner(look.line)
+        if look.seconds is not None or look.updates is None or not points:
+            return look.seconds
+        # A version is published between two lines of metrics.
+        return float(np.interp(look.updates, [p.updates for p in points], [p.seconds for p in points]))
+
+
+def read_run(path: Path) -> RunData:
+    """Return what a run's folder says.
+
+    Raises:
+        RunError: if there is no run at `path`.
+        ConfigError: if its configuration is damaged.
+    """
+    if not (path / CONFIG).is_file():
+        raise RunError(f"report {path}: expected a run's folder with {CONFIG} in it; `distill runs` lists the runs")
+    folder, notes = RunFolder(path.resolve()), list[str]()
+    settings = {"command": "run"} | read_yaml(path / CONFIG)
+    try:
+        open_any_run(path)
+    except ConfigError as error:
+        notes.append(f"Another version of this program made the run: {error}.")
+    metrics, damaged = read_lines(path / METRICS, metrics_point)
+    _note_damage(notes, METRICS, damaged)
+    rows, damaged = read_lines(path / EVALUATIONS, looks)
+    _note_damage(notes, EVALUATIONS, damaged)
+    if not metrics:
+        notes.append("There are no metrics: no curves of the loss, and no times.")
+    if not rows:
+        notes.append("Nothing was evaluated during the run: no curves of scores.")
+    final, seconds = _final_scores(folder, notes)
+    promotions, verdicts = _decisions(folder.path, notes)
+    state = _state(folder, notes)
+    if not final:
+        notes.append("There is no evaluation at the end: the run is in no aggregate.")
+    sittings, _ = read_lines(path / SITTINGS, dict)
+    if len(sittings) > 1:
+        notes.append(f"The run was resumed {len(sittings) - 1} times.")
+    return RunData(
+        name=folder.name,
+        path=folder.path,
+        command=str(settings["command"]),
+        games=_games(settings, path),
+        state=state,
+        settings=settings,
+        environment=_environment(folder.path, notes),
+        metrics=metrics,
+        # What is played after the training is not in the order of the versions.
+        looks=sorted((look for row in rows for look in row), key=lambda look: look.version),
+        final=final,
+        evaluation_seconds=seconds,
+        promotions=promotions,
+        verdicts=verdicts,
+        videos=sorted((folder.path / "videos").glob("*.mp4")),
+        notes=notes,
+    )
+
+
+def _note_damage(notes: list[str], file: str, lines: int) -> None:
+    if lines:
+        notes.append(f"{file}: {lines} damaged line{'s' * (lines > 1)} left out.")
+
+
+def _games(settings: Mapping[str, Any], path: Path) -> tuple[str, ...]:
+    games = settings.get("games")
+    if not isinstance(games, list) or not all(isinstance(game, str) for game in games):
+        raise ConfigError(f"{path / CONFIG}: games: expected a list of names, found {games!r}; mend the file")
+    return tuple(cast(list[str], games))
+
+
+def _state(folder: RunFolder, notes: list[str]) -> str:
+    try:
+        # Asking makes the lock, and a report should leave no trace in the folder.
+        running = (folder.path / LOCK).exists() and folder.in_use()
+    except OSError:
+        running = False
+    if running:
+        notes.append(f"The run was going on when this report was made ({time.strftime('%Y-%m-%d %H:%M:%S %Z')}).")
+        return "running"
+    if folder.evaluation.exists() or any(folder.path.glob("*.safetensors")):
+        return "finished"
+    notes.append("The run was stopped before its end.")
+    return "stopped"
+
+
+def _environment(path: Path, notes: list[str]) -> dict[str, Any]:
+    try:
+        found = json.loads((path / ENVIRONMENT).read_bytes())
+    except (OSError, ValueError):
+        found = None
+    if isinstance(found, dict):
+        return cast(dict[str, Any], found)
+    notes.append(f"{ENVIRONMENT} is missing or damaged: commit and versions of packages are not known.")
+    return {}
+
+
+def _final_scores(
+    folder: RunFolder, notes: list[str]
+) -> tuple[dict[tuple[str, str], GameScore], dict[tuple[str, str], float]]:
+    final: dict[tuple[str, str], GameScore] = {}
+    seconds: dict[tuple[str, str], float] = {}
+    if not folder.evaluation.exists():
+        return final, seconds
+    try:
+        for played in json.loads(folder.evaluation.read_bytes())["evaluations"]:
+            key = str(played["who"]), str(played["game"])
+            final[key] = GameScore.of(key[1], key[0], int(played["version"]), scores_of(played))
+            seconds[key] = float(played["seconds"])
+    except (OSError, ArithmeticError, AttributeError, KeyError, TypeError, ValueError, DistillError) as error:
+        notes.append(f"{folder.evaluation.name} is damaged ({error!r}): the scores at the end are not known.")
+        return {}, {}
+    return final, seconds
+
+
+def _decisions(path: Path, notes: list[str]) -> tuple[dict[str, list[Promotion]], dict[str, dict[str, int]]]:
+    promotions: dict[str, list[Promotion]] = {}
+    verdicts: dict[str, dict[str, int]] = {}
+    for line in mirrored_lines(path):
+        try:
+            promotions[line] = read_promotions(path, line)
+            counts = verdicts.setdefault(line, {})
+            for given in ModelMirror(path, line).ledger().get("verdicts", {}).values():
+                counts[given["verdict"]] = counts.get(given["verdict"], 0) + 1
+        except (OSError, AttributeError, KeyError, TypeError, DistillError) as error:
+            notes.append(f"The decisions about {line} are left out: {error}.")
+    return promotions, verdicts
+
+
+def read_runs(paths: Sequence[Path]) -> list[RunData]:
+    """Return several runs, with names that tell them apart.
+
+    Raises:
+        RunError: if a folder is no run, or is given twice.
+        ConfigError: if a configuration is damaged.
+    """
+    resolved = [path.resolve() for path in paths]
+    if twice := [str(path) for path in resolved if resolved.count(path) > 1]:
+        raise RunError(f"report: {twice[0]} is given twice; name each run once")
+    runs = [read_run(path) for path in paths]
+    names = [run.name for run in runs]
+    return [
+        replace(run, name=f"{run.path.parent.name}/{run.name}") if names.count(run.name) > 1 else run for run in runs
+    ]

@@ -1,0 +1,235 @@
+"""What was decided about the versions of one line: scores of their episodes, verdicts, promotions and roll-backs.
+
+Every change is one atomic write to Redis; the copy in the run's folder follows it. A process that is killed between the
+two, or before either, leaves nothing half-written: the next one begins with what Redis says.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import redis
+from redis.client import Pipeline
+
+from cluster.models.mirror import ModelMirror
+from cluster.models.registry import LATEST, RedisModelRegistry
+from cluster.redis.connection import reaching
+from cluster.redis.keys import model_keys
+from distill.errors import RunError
+
+Verdict = Literal["promoted", "rejected", "superseded"]
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """A change of what a line's names point at.
+
+    Attributes:
+        version: the version that they point at now.
+        parent: the one before, or None.
+        names: the names.
+        scores: by game, `mean`, `interval`, `episodes` of the version when that was decided.
+        time: seconds since 1970.
+        why: one sentence.
+        kind: a promotion by the rule, or a roll-back by a user.
+    """
+
+    version: int
+    parent: int | None
+    names: tuple[str, ...]
+    scores: dict[str, dict[str, Any]]
+    time: float
+    why: str
+    kind: Literal["promotion", "roll-back"] = "promotion"
+
+
+class Ledger(RedisModelRegistry):
+    """The model registry of one line, with what was decided about its versions.
+
+    Every method raises BufferUnavailable if Redis cannot be reached or refuses a write for want of memory.
+
+    Args:
+        client: the connection; the caller closes it.
+        run: name of the run.
+        line: the line of models.
+        directory: the run's folder, see `RedisModelRegistry`.
+    """
+
+    def __init__(self, client: redis.Redis, run: str, line: str, directory: Path | None = None) -> None:
+        super().__init__(client, run, line, directory)
+        keys = model_keys(run, line)
+        self._scores, self._verdicts = keys.scores, keys.verdicts
+        if self._mirror is not None:
+            with self._mirror.locked():
+                self._restore_ledger(self._mirror)
+                self._mirror_ledger(self._mirror)
+
+    def add_scores(self, version: int, game: str, block: int, scores: Sequence[float]) -> None:
+        """Note the raw scores of a block of episodes; noting the same block again changes nothing."""
+        with reaching(self._client, f"note scores of version {version}"):
+            self._client.hset(self._scores, f"{version}/{game}/{block}", json.dumps(list(scores)))
+        self._mirror_now()
+
+    def scores(self) -> dict[int, dict[str, dict[int, list[float]]]]:
+        """Return all raw scores by version, game and block."""
+        with reaching(self._client, "read scores"):
+            rows = self._client.hgetall(self._scores)
+        found: dict[int, dict[str, dict[int, list[float]]]] = {}
+        for key, text in cast(dict[bytes, bytes], rows).items():
+            version, game, block = key.decode().split("/")
+            found.setdefault(int(version), {}).setdefault(game, {})[int(block)] = json.loads(text)
+        return found
+
+    def verdicts(self) -> dict[int, Verdict]:
+        """Return what became of every version that was decided on."""
+        with reaching(self._client, "read verdicts"):
+            rows = self._client.hgetall(self._verdicts)
+        return {int(version): json.loads(text)["verdict"] for version, text in rows.items()}
+
+    def promotions(self) -> list[Promotion]:
+        """Return promotions and roll-backs, oldest first."""
+        with reaching(self._client, "read promotions"):
+            return [_promotion(json.loads(row)) for row in self._client.lrange(self._promotions, 0, -1)]
+
+    def turn_down(self, version: int, verdict: Literal["rejected", "superseded"], why: str) -> bool:
+        """Decide against a version; return False if it has a verdict already."""
+        text = json.dumps({"verdict": verdict, "why": why})
+        with reaching(self._client, f"decide on version {version}"):
+            decided = bool(self._client.hsetnx(self._verdicts, str(version), text))
+        self._mirror_now()
+        return decided
+
+    def set_aside(self, version: int) -> None:
+        """Keep a copy of a version's weights in the run's folder, until the line has trained twice as long.
+
+        Weights that were dropped already, or a registry without a folder, leave nothing to keep.
+
+        Raises:
+            RunError: if there is no such version.
+        """
+        if self._mirror is None or version in self._mirror.aside():
+            return
+        newest = self.describe(self.resolve(LATEST) or version)
+        if not in_last_half(self.describe(version), newest):
+            return
+        with self._mirror.locked():
+            self._mirror.set_aside(version)
+            for other in self._mirror.aside():
+                if not in_last_half(self.describe(other), newest):
+                    self._mirror.drop_aside(other)
+
+    def promote(self, promotion: Promotion) -> bool:
+        """Point the names at a version and note why, all at once; return False if it has a verdict already.
+
+        Raises:
+            RunError: if the registry does not hold the version, or not any more.
+        """
+
+        def queue(pipeline: Pipeline) -> bool | None:
+            pipeline.watch(self._verdicts)
+            if pipeline.hexists(self._verdicts, str(promotion.version)):
+                pipeline.multi()
+                return False
+            if not self._point(pipeline, promotion):
+                return None
+            verdict = json.dumps({"verdict": "promoted", "why": promotion.why})
+            pipeline.hset(self._verdicts, str(promotion.version), verdict)
+            return True
+
+        return self._apply(promotion, queue)
+
+    def roll_back(self, promotion: Promotion) -> None:
+        """Point the names at a version that was decided on before.
+
+        Raises:
+            RunError: if the registry does not hold the version, or not any more.
+        """
+
+        def queue(pipeline: Pipeline) -> bool | None:
+            return True if self._point(pipeline, promotion) else None
+
+        self._apply(promotion, queue)
+
+    def _apply(self, promotion: Promotion, queue: Callable[[Pipeline], bool | None]) -> bool:
+        with reaching(self._client, f"promote version {promotion.version}"):
+            done = self._transact(queue)
+        if done is None:
+            raise self._missing(promotion.version)
+        self._mirror_now()
+        return done
+
+    def _point(self, pipeline: Pipeline, promotion: Promotion) -> bool:
+        held = promotion.version in self._held_in(pipeline)
+        pipeline.multi()
+        if held:
+            for name in promotion.names:
+                pipeline.hset(self._names, name, promotion.version)
+            pipeline.rpush(self._promotions, json.dumps(asdict(promotion)))
+        return held
+
+    def _mirror_now(self) -> None:
+        if self._mirror is not None:
+            with self._mirror.locked():
+                self._mirror_ledger(self._mirror)
+
+    def _mirror_ledger(self, mirror: ModelMirror) -> None:
+        with reaching(self._client, "copy its decisions"):
+            verdicts = cast(dict[bytes, bytes], self._client.hgetall(self._verdicts))
+            scores = cast(dict[bytes, bytes], self._client.hgetall(self._scores))
+        mirror.store_ledger({
+            "promotions": [asdict(promotion) for promotion in self.promotions()],
+            "verdicts": {key.decode(): json.loads(text) for key, text in verdicts.items()},
+            "scores": {key.decode(): json.loads(text) for key, text in scores.items()},
+        })  # fmt: skip
+        self._mirror_names(mirror)
+
+    def _restore_ledger(self, mirror: ModelMirror) -> None:
+        """Give Redis what it lacks, because it is empty or was killed before it had written it."""
+        known = mirror.ledger()
+        if not known:
+            return
+        try:
+            lost = [_promotion(row) for row in known["promotions"]][len(self.promotions()) :]
+            with reaching(self._client, "restore decisions"):
+                pipeline = self._client.pipeline(transaction=True)
+                for key, kind in ((self._verdicts, "verdicts"), (self._scores, "scores")):
+                    for field, value in cast(Mapping[str, Any], known[kind]).items():
+                        pipeline.hsetnx(key, field, json.dumps(value))
+                for promotion in lost:
+                    pipeline.rpush(self._promotions, json.dumps(asdict(promotion)))
+                    for name in promotion.names:
+                        pipeline.hset(self._names, name, promotion.version)
+                pipeline.execute()
+        except (KeyError, TypeError, AttributeError) as error:
+            raise RunError(
+                f"ledger of {self._line}: expected promotions, verdicts and scores, found {error}"
+            ) from error
+
+
+def in_last_half(version: Mapping[str, Any], newest: Mapping[str, Any]) -> bool:
+    """Return whether a version was published in the last half of the training time up to the newest one.
+
+    Args:
+        version: its metadata.
+        newest: metadata of the newest version of its line.
+    """
+    return version["seconds"] >= newest["seconds"] / 2.0
+
+
+def read_promotions(directory: Path, line: str) -> list[Promotion]:
+    """Return the promotions that a run's folder has a copy of; no Redis is needed.
+
+    Raises:
+        RunError: if the copy is damaged.
+    """
+    try:
+        return [_promotion(row) for row in ModelMirror(directory, line).ledger().get("promotions", [])]
+    except (KeyError, TypeError) as error:
+        raise RunError(f"ledger of {line} in {directory}: expected promotions, found {error}") from error
+
+
+def _promotion(row: dict[str, Any]) -> Promotion:
+    values: dict[str, Any] = row | {"names": tuple(row["names"])}
+    return Promotion(**values)

@@ -1,0 +1,221 @@
+"""Reports what a session knows to the exporter, once a second: the one place where a run meets its metrics."""
+
+import logging
+import time
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+
+from cluster.buffer.stats import game_stats
+from cluster.monitor.metrics.exporter import Exporter
+from cluster.monitor.metrics.target import announced
+from cluster.redis.connection import connect
+from cluster.services import RedisServices
+from cluster.state.online_session import OnlineSession
+from cluster.state.run_session import RunSession
+from cluster.state.session import Session
+from distill.config import MonitoringConfig
+from distill.errors import BufferUnavailable
+from distill.protocols import STUDENT
+from learner.progress import Progress
+
+log = logging.getLogger(__name__)
+
+REPORT_SECONDS = 1.0
+BUFFER_SECONDS = 5.0
+HISTOGRAMS = {
+    "inference": "distill_inference_seconds",
+    "environment": "distill_environment_step_seconds",
+    "push": "distill_push_seconds",
+    "update": "distill_update_seconds",
+    "gather": "distill_gather_seconds",
+}
+
+
+class RunMetrics:
+    """Hands a session's state to an exporter.
+
+    Args:
+        exporter: what serves it.
+        session: of a run of any kind.
+        services: to ask the buffer service what it holds.
+    """
+
+    def __init__(self, exporter: Exporter, session: RunSession, services: RedisServices) -> None:
+        self._exporter = exporter
+        self._session = session
+        self._address = services.address
+        self._clients = [connect(url, timeout=1.0) for url in services.address.servers]
+        self._report_at = 0.0
+        self._buffer_at = 0.0
+        self._trimmed: dict[str, int] = {}
+        self._updates: dict[str, int] = {}
+        self._checkpoints: dict[str, int] = {}
+        self._evaluations = 0
+        self._promotions = 0
+
+    @property
+    def address(self) -> str:
+        """Where they are served, `host:port`."""
+        return self._exporter.address
+
+    def update(self, *, at_once: bool = False) -> None:
+        """Report, if a second has passed since the last report or it is to be done at once."""
+        now = time.monotonic()
+        if now < self._report_at and not at_once:
+            return
+        self._report_at = now + REPORT_SECONDS
+        for name in self._session.take_replaced():
+            self._exporter.forget(name)
+        self._report_actors()
+        if isinstance(self._session, Session):
+            self._report_distillation(self._session)
+        elif isinstance(self._session, OnlineSession):
+            self._report_online(self._session)
+        if now >= self._buffer_at:
+            self._buffer_at = now + BUFFER_SECONDS
+            self._report_buffer()
+
+    def close(self) -> None:
+        """Close the connections."""
+        for client in self._clients:
+            client.close()
+
+    def _report_actors(self) -> None:
+        exporter, session = self._exporter, self._session
+        for role, (alive, desired) in session.actors.items():
+            exporter.set("distill_actors_alive", alive, role=role)
+            exporter.set("distill_actors_desired", desired, role=role)
+        for role, count in session.restarts.items():
+            exporter.set_total("distill_actor_restarts_total", count, "session", role=role)
+        for name, report in session.reports.items():
+            game = report.game
+            exporter.set_total("distill_transitions_collected_total", report.transitions, name, game=game)
+            exporter.set_total("distill_episodes_total", report.episodes, name, game=game)
+            exporter.set_total("distill_chunks_pushed_total", report.writer.chunks, name, game=game)
+            exporter.set_total("distill_buffer_wait_seconds_total", report.seconds["wait"], name, side="actor")
+            for kind, totals in report.histograms.items():
+                exporter.observe(HISTOGRAMS[kind], totals, name, game=game)
+
+    def _report_learner(self, progress: Progress, target: float | None) -> None:
+        exporter, line = self._exporter, progress.line
+        totals: list[tuple[str, float, dict[str, str]]] = [
+            ("distill_learner_updates_total", progress.updates, {}),
+            ("distill_learner_samples_total", progress.samples, {}),
+            ("distill_nonfinite_updates_total", progress.nonfinite_updates, {}),
+            ("distill_buffer_wait_seconds_total", progress.sample_wait_seconds, {"side": "learner"}),
+            ("distill_buffer_wait_seconds_total", progress.insert_wait_seconds, {"side": "feed"}),
+        ]
+        first = line not in self._updates
+        if first:
+            self._updates[line], self._checkpoints[line] = progress.updates, progress.checkpoint_updates
+        for name, total, labels in totals:
+            if first and self._session.sitting == 0:
+                # What a new run has counted before its first report counts; what an earlier sitting has does not.
+                exporter.set_total(name, 0, line, resumed=True, **labels)
+            exporter.set_total(name, total, line, resumed=True, **labels)
+        for reason, count in progress.rejected.items():
+            exporter.set_total("distill_chunks_rejected_total", count, line, reason=reason)
+        for game, count in progress.replay.items():
+            exporter.set("distill_replay_transitions", count, line, game=game)
+        for game, loss in progress.loss.items():
+            exporter.set("distill_loss", loss, line, game=game)
+        for game, lag in progress.lag.items():
+            exporter.set("distill_policy_version_lag", lag, line, game=game)
+        for kind, by_game in progress.histograms.items():
+            for game, observed in by_game.items():
+                exporter.observe(HISTOGRAMS[kind], observed, line, game=game)
+        exporter.set("distill_sample_to_insert_ratio", progress.ratio, line)
+        exporter.set("distill_sample_to_insert_target_ratio", target or 0.0, line)
+        if progress.updates > self._updates[line]:
+            exporter.set("distill_last_update_timestamp_seconds", time.time())
+        if progress.checkpoint_updates > self._checkpoints[line]:
+            exporter.set("distill_last_checkpoint_timestamp_seconds", time.time())
+        self._updates[line], self._checkpoints[line] = progress.updates, progress.checkpoint_updates
+
+    def _report_distillation(self, session: Session) -> None:
+        exporter = self._exporter
+        if session.progress.updates or session.progress.inserted:
+            self._report_learner(session.progress, session.config.learner.sample_to_insert)
+        newest = max((report.student_version for report in session.reports.values()), default=0)
+        if newest:
+            lags = {report.game: session.version - report.student_version for report in session.reports.values()}
+            for game, lag in lags.items():
+                exporter.set("distill_policy_version_lag", max(0, lag), game=game)
+        for game, teacher in session.teachers.items():
+            if teacher.scores:
+                exporter.set("distill_score", sum(teacher.scores) / len(teacher.scores), game=game, who="teacher")
+        for game, score in session.scores.items():
+            exporter.set("distill_score", score.mean, game=game, who="student")
+        for game, mean in session.best_means.items():
+            exporter.set("distill_best_score", mean, game=game, who="student")
+        for game, ratio in session.ratios.items():
+            exporter.set("distill_score_ratio", ratio, game=game)
+        self._report_decisions(session.evaluated, session.promotions, list(session.teachers))
+
+    def _report_online(self, session: OnlineSession) -> None:
+        exporter, config = self._exporter, session.config
+        for line, progress in session.progress.items():
+            target = config.q_learner.q_sample_to_insert if line != STUDENT else session.student_ratio
+            self._report_learner(progress, target)
+        for (line, game), mean in session.scores.items():
+            exporter.set("distill_score", mean, game=game, who="student" if line == STUDENT else "candidate")
+        for line, state in session.states.items():
+            for game, mean in state.best_means.items():
+                exporter.set("distill_best_score", mean, game=game, who="student" if line == STUDENT else "teacher")
+        promotions = sum(state.promotions for state in session.states.values())
+        self._report_decisions(session.evaluated, promotions, list(config.general.games))
+
+    def _report_decisions(self, evaluated: dict[str, int], promotions: int, games: Iterable[str]) -> None:
+        exporter = self._exporter
+        for game in games:
+            exporter.set_total("distill_evaluations_total", evaluated.get(game, 0), "session", game=game)
+        exporter.set_total("distill_promotions_total", promotions, "session", resumed=True)
+        if sum(evaluated.values()) > self._evaluations:
+            exporter.set("distill_last_evaluation_timestamp_seconds", time.time())
+        if promotions > self._promotions:
+            exporter.set("distill_last_promotion_timestamp_seconds", time.time())
+        self._evaluations, self._promotions = sum(evaluated.values()), promotions
+
+    def _report_buffer(self) -> None:
+        address, limits, exporter = self._address, self._address.limits, self._exporter
+        for game in address.games:
+            exporter.set("distill_buffer_capacity_transitions", limits.capacity, game=game)
+            for server, shards in address.shards_by_server(game).items():
+                try:
+                    stats = game_stats(self._clients[server], address.run, game, shards=shards, readers=limits.readers)
+                except BufferUnavailable as error:
+                    log.debug("metrics: %s", error)
+                    continue
+                who = f"buffer-{server}"
+                exporter.set("distill_buffer_transitions", stats.transitions, who, game=game)
+                exporter.set("distill_buffer_bytes", stats.bytes, who, game=game)
+                exporter.set_total("distill_chunks_trimmed_total", stats.trimmed_chunks, who, resumed=True, game=game)
+
+
+@contextmanager
+def serve_metrics(
+    config: MonitoringConfig, session: RunSession, services: RedisServices, roles: Iterable[str]
+) -> Generator[RunMetrics]:
+    """Serve a session's metrics until the end, and tell Prometheus where.
+
+    Args:
+        config: where to listen, and whom to tell.
+        session: whose metrics.
+        services: of the run.
+        roles: that the run has.
+
+    Raises:
+        RunError: if the address cannot be listened on.
+    """
+    games = services.address.games
+    with Exporter(games, (*roles, "redis"), config.metrics_host, config.metrics_port) as exporter:
+        session.note(f"metrics: http://{exporter.address}/metrics")
+        metrics = RunMetrics(exporter, session, services)
+        try:
+            if config.metrics_targets is None:
+                yield metrics
+            else:
+                with announced(config.metrics_targets, services.address.run, exporter.address):
+                    yield metrics
+        finally:
+            metrics.close()

@@ -1,1 +1,0 @@
-"""Runs with a Q-learner: `distill teach`, and `distill online` with a student beside it."""

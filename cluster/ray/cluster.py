@@ -1,0 +1,174 @@
+"""The Ray that a run uses: one of its own on this machine, or a cluster that is there already."""
+
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from ray.autoscaler.sdk import request_resources
+
+from cluster.ray.private import private_ray
+from distill.config import BufferConfig
+from distill.errors import ConfigError, RunError
+
+CONNECT_SECONDS = 10.0
+
+LEARNER_RESOURCE, ACTOR_RESOURCE = "distill_learner", "distill_actor"
+"""Custom resources of a cluster's nodes that say who runs where; a cluster may do without."""
+
+
+@dataclass(frozen=True)
+class RayCluster:
+    """What a Ray offers.
+
+    Attributes:
+        cores: CPUs of all its nodes.
+        hosts: its nodes.
+        resources: everything else, by Ray's name.
+    """
+
+    cores: int
+    hosts: int = 1
+    resources: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    def for_learner(self, device: str) -> dict[str, float]:
+        """Return what a learner asks for beside CPUs; `GPU` under that name."""
+        wanted = {LEARNER_RESOURCE: 1.0} if LEARNER_RESOURCE in self.resources else {}
+        return wanted | ({"GPU": 1.0} if device != "cpu" and self.resources.get("GPU", 0.0) >= 1.0 else {})
+
+    def for_actor(self) -> dict[str, float]:
+        """Return what an actor or an evaluator asks for beside CPUs."""
+        return {ACTOR_RESOURCE: 1.0} if ACTOR_RESOURCE in self.resources else {}
+
+    def actor_options(self, share: float) -> dict[str, Any]:
+        """Return all that an actor or an evaluator asks Ray for.
+
+        Args:
+            share: its CPUs, unless the nodes say themselves how many actors fit on them: then CPUs as well would only
+                leave places empty on a node with few of them.
+        """
+        resources = self.for_actor()
+        return {"num_cpus": 0.0 if resources else share, "resources": resources, "scheduling_strategy": "SPREAD"}
+
+    def room_for(self, options: Mapping[str, Any]) -> int:
+        """Return how many actors that ask for this still find a place; as many as you like on a run's own Ray.
+
+        Args:
+            options: of an actor, as `actor_options` returns them.
+        """
+        if not self.resources:
+            return sys.maxsize
+        free = ray.available_resources()
+        return min(
+            (int(free.get(name, 0.0) / amount) for name, amount in _bundle(options).items()), default=sys.maxsize
+        )
+
+    def request(self, actors: Sequence[Mapping[str, Any]]) -> None:
+        """Tell the autoscaler, if the cluster has one, that these actors together are to have a place.
+
+        Args:
+            actors: options of all of them, the working ones included; with none the request is taken back.
+        """
+        if self.resources:
+            request_resources(bundles=[_bundle(options) for options in actors])
+
+    def now(self) -> "RayCluster":
+        """Return what it offers by now, as nodes come and go."""
+        return offered() if self.resources else self
+
+    @property
+    def evaluators(self) -> int:
+        """Return how many evaluators can play at once when nothing else runs."""
+        return max(1, int(self.resources.get(ACTOR_RESOURCE, self.cores)))
+
+    def require_reachable(self, buffer: BufferConfig) -> None:
+        """Check that every node reaches the buffer service.
+
+        Raises:
+            ConfigError: if there are several and none is named.
+        """
+        if self.hosts > 1 and buffer.buffer is None:
+            raise ConfigError(
+                f"buffer: this Ray cluster has {self.hosts} hosts, so --buffer must name a Redis that all of them"
+                " reach; without it a run starts one on this machine alone"
+            )
+
+    def require(self, learners: int, others: int, device: str) -> None:
+        """Check that everybody will find a place, rather than wait for ever.
+
+        Raises:
+            RunError: with what is asked and what there is.
+        """
+        asked: dict[str, float] = {}
+        for count, wanted in ((learners, self.for_learner(device)), (others, self.for_actor())):
+            for name, amount in wanted.items():
+                asked[name] = asked.get(name, 0.0) + count * amount
+        short = [
+            f"{amount:g} {name}, it has {self.resources[name]:g}"
+            for name, amount in asked.items()
+            if amount > self.resources[name]
+        ]
+        if short:
+            raise RunError(f"ray: this run asks for {'; '.join(short)}; add nodes, or lower --actors")
+
+
+def available_cores() -> int:
+    """Return the cores that this process may use, which taskset or a container can make fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def ray_cluster(address: str | None, buffer: BufferConfig) -> Generator[RayCluster]:
+    """Connect to the Ray at an address, or start one of this run's own, and disconnect or stop it at the end.
+
+    Raises:
+        RunError: if Ray cannot be reached or started.
+        ConfigError: if the cluster has several hosts and no Redis that they all reach is named.
+    """
+    if address is None:
+        with private_ray(available_cores()):
+            yield RayCluster(available_cores())
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        _require_listener(address)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise RunError(
+            f"ray at {address}: cannot connect: {error}; check that it runs, and RAY_AUTH_MODE and its token"
+        ) from error
+    finally:
+        # Ray makes SIGTERM its own, where it would end this process before anything is saved.
+        signal.signal(signal.SIGTERM, handler)
+    try:
+        cluster = offered()
+        cluster.require_reachable(buffer)
+        yield cluster
+    finally:
+        ray.shutdown()
+
+
+def offered() -> RayCluster:
+    """Return what the Ray that this process is connected to offers."""
+    resources = {name: float(amount) for name, amount in ray.cluster_resources().items()}
+    hosts = sum(bool(node["Alive"]) for node in ray.nodes())
+    return RayCluster(max(1, int(resources.get("CPU", os.cpu_count() or 1))), hosts, resources)
+
+
+def _bundle(options: Mapping[str, Any]) -> dict[str, float]:
+    """Return what an actor's options ask for, as Ray's bundles say it."""
+    asked = {"CPU": float(options["num_cpus"]), "GPU": float(options.get("num_gpus", 0.0)), **options["resources"]}
+    return {name: amount for name, amount in asked.items() if amount}
+
+
+def _require_listener(address: str) -> None:
+    """Try a plain connection first: where nobody listens, Ray itself would try for minutes. Raises OSError."""
+    host, separator, port = address.rpartition(":")
+    if separator and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()

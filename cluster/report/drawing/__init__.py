@@ -1,0 +1,1 @@
+"""Charts, bars, legends and HTML of the report."""

@@ -1,0 +1,145 @@
+"""The actors that play a run's games on Ray: as many as are wanted, which may change while the run goes on."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from cluster.state.run_session import RunSession
+from cluster.workers.placement import Placement
+from cluster.workers.shutdown import STOP_SECONDS
+from cluster.workers.supervisor import Supervisor, Worker
+from cluster.workers.wanted_actors import ActorCounts
+from distill.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 2.0
+
+MakeWorker = Callable[[str, int, Mapping[str, Any]], Worker]
+"""Makes the worker of a game with that number among those of the game, and what it asks Ray for."""
+
+
+class Crew:
+    """Adds actors where there are too few and takes the last ones away where there are too many.
+
+    An actor for which a cluster has no place yet is not started, so that it cannot be taken for one that hangs. The
+    cluster's autoscaler, if it has one, is asked for the place; when a node joins, the actor is started.
+
+    Args:
+        supervisor: of the actors.
+        role: of the actors.
+        session: what they work for.
+        counts: how many are wanted.
+        placement: where they may run.
+        make: makes one; it must have a method `finish(timeout)`.
+    """
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        role: str,
+        session: RunSession,
+        counts: ActorCounts,
+        placement: Placement,
+        make: MakeWorker,
+    ) -> None:
+        self._supervisor = supervisor
+        self._role = role
+        self._session = session
+        self._counts = counts
+        self._placement = placement
+        self._make = make
+        self._working: dict[str, list[Worker]] = {}
+        self._lives: dict[str, int] = {}
+        self._wanted: dict[str, int] = {}
+        self._look_at = 0.0
+        self._short: dict[str, int] = {}
+        self._asked_autoscaler = False
+
+    def start(self) -> None:
+        """Start the actors that the placement has counted with."""
+        self._wanted = self._counts.wanted()
+        for game, count in self._wanted.items():
+            self._working[game] = []
+            for _ in range(count):
+                self._add(game, self._placement.actor)
+        self._look_at = time.monotonic() + LOOK_SECONDS
+
+    def adjust(self) -> None:
+        """Look, every few seconds, whether another number is wanted or a missing actor has found a place."""
+        if time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + LOOK_SECONDS
+        try:
+            wanted = self._counts.wanted()
+        except ConfigError as error:
+            log.warning("%s", error)
+            return
+        for game, count in wanted.items():
+            if count != self._wanted[game]:
+                self._session.note(f"{game}: {count} actors are wanted, {self._wanted[game]} were")
+        self._wanted = wanted
+        self._remove_surplus()
+        self._add_missing()
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """Return by role how many workers have an actor, and how many should, those included that have no place yet."""
+        counts = self._supervisor.counts()
+        alive, desired = counts[self._role]
+        return counts | {self._role: (alive, desired + sum(self._short.values()))}
+
+    def close(self) -> None:
+        """Want no more actors, and tell the cluster's autoscaler that its nodes are needed no more."""
+        self._short = {}
+        if self._asked_autoscaler:
+            self._placement.cluster.request([])
+
+    def _remove_surplus(self) -> None:
+        for game, count in self._wanted.items():
+            working = self._working[game]
+            while len(working) > count:
+                worker = working.pop()
+                # A later actor of that number must not repeat this one's episodes.
+                self._lives[worker.name] = worker.incarnation
+                self._supervisor.retire(
+                    worker, lambda handle: handle.finish.remote(STOP_SECONDS), partial(self._on_retired, worker.name)
+                )
+
+    def _on_retired(self, name: str, left: int | None) -> None:
+        self._session.on_retired(name)
+        if left is None:
+            self._session.note(f"{name} is retired; it ended before it had pushed what it held")
+        elif left:
+            self._session.note(f"{name} is retired; {left} of its chunks were not pushed: the buffer was full or away")
+
+    def _add_missing(self) -> None:
+        missing = {game: count - len(self._working[game]) for game, count in self._wanted.items()}
+        if any(missing.values()):
+            room = self._placement.cluster.room_for(self._placement.added)
+            for game, count in missing.items():
+                for _ in range(min(count, room)):
+                    self._add(game, self._placement.added)
+                room -= min(count, room)
+        short = {game: left for game, count in self._wanted.items() if (left := count - len(self._working[game]))}
+        if short != self._short:
+            self._on_shortage(short)
+        self._short = short
+
+    def _add(self, game: str, options: Mapping[str, Any]) -> None:
+        worker = self._make(game, len(self._working[game]), options)
+        worker.incarnation = self._lives.get(worker.name, 0)
+        self._working[game].append(worker)
+        self._supervisor.add(worker)
+
+    def _on_shortage(self, short: Mapping[str, int]) -> None:
+        for game, count in short.items():
+            self._session.note(
+                f"{game}: {self._wanted[game]} actors are wanted, {len(self._working[game])} have a place on the Ray"
+                f" cluster; {count} start when nodes join"
+            )
+        if short or self._asked_autoscaler:
+            self._asked_autoscaler = True
+            count = sum(self._wanted.values())
+            self._placement.cluster.request([self._placement.learner, *[self._placement.added] * (count + 1)])
