@@ -5,11 +5,37 @@ from pathlib import Path
 from typing import TypeVar
 
 import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from distill.config import Section
 from distill.errors import ConfigError
+from distill.setting_values import meant_whole_number
+from distill.words import shown
 
 Options = TypeVar("Options", bound=Section)
+
+_VALUES = ConstructorRegistry()
+
+
+@_VALUES.primitive_rule
+def _whole_number(kind: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[int] | None:
+    """Read whole numbers as YAML files of settings have them, also `1e6`."""
+    if kind.type is not int:
+        return None
+
+    def read(words: list[str]) -> int:
+        try:
+            return meant_whole_number(words[0])
+        except ValueError as error:
+            raise ValueError(f"{error}, found {shown(words[0])}") from error
+
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="INT",
+        instance_from_str=read,
+        is_instance=lambda value: isinstance(value, int) and not isinstance(value, bool),
+        str_from_instance=lambda value: [str(value)],
+    )
 
 
 def require_folder(out: Path | None) -> None:
@@ -45,6 +71,7 @@ def parse_options(
         description=description,
         default=default,
         config=(tyro.conf.OmitArgPrefixes,),
+        registry=_VALUES,
     )
     assert isinstance(options, kind), "tyro fills the type that it is given"
     return options

@@ -24,9 +24,10 @@ from cluster.report.records import (
     scores_of,
     superseded_left_out,
 )
-from cluster.run_folder import CONFIG, ENVIRONMENT, LOCK, RunFolder, open_any_run, read_yaml
+from cluster.run_folder import CONFIG, ENVIRONMENT, LOCK, RunFolder, open_any_run
 from cluster.run_session import EVALUATIONS, METRICS
 from cluster.sitting import SITTINGS
+from cluster.yaml_file import read_yaml
 from distill.errors import ConfigError, DistillError, RunError
 from distill.scores import Comparison, GameScore, compare
 from learner.student_trainer import LINE

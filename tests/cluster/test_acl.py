@@ -289,7 +289,7 @@ def test_passwords_are_only_there_as_hashes(server: TlsRedis) -> None:
         (("--run", "demo"), None, "password of operator: expected a file with one line"),
         (("--run", "demo"), "", "password of operator: expected one line, the password"),
         (("--run", "demo"), "secret\nsecret\n", "found 2 lines"),
-        (("--run", "demo *"), "secret", "name: String should match pattern"),
+        (("--run", "demo *"), "secret", "name: expected text that matches"),
         (("--run", "demo", "--run", "demo"), "secret", "expected every name once"),
     ],
 )
