@@ -8,6 +8,7 @@ from typing import TypeVar
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.connection import connect, require_server
 from cluster.buffer.push import Limits
+from cluster.buffer.rights import require_rights
 from cluster.buffer.server import PrivateRedis
 from cluster.logs import Origin, log_file
 from cluster.ray_cluster import RayCluster, available_cores, ray_cluster
@@ -115,9 +116,12 @@ def require_surroundings(config: Settings, games: Sequence[str]) -> None:
     buffer = config.buffer
     if buffer.buffer is not None:
         limits = Limits(buffer.capacity, buffer.backlog, buffer.shards)
-        for url in BufferAddress(buffer.buffer, "", tuple(games), limits).servers:
+        # A run that has no name yet gets one that begins so.
+        name = config.general.name or "-".join(games)
+        for url in BufferAddress(buffer.buffer, name, tuple(games), limits).servers:
             with connect(url) as client:
                 require_server(client)
+                require_rights(client, name, games[0])
     if config.monitoring.tensorboard:
         require_tensorboard()
 

@@ -36,15 +36,16 @@ def meant_value(annotation: Any, value: Any) -> Any:
     return value if meant is None else meant(value)
 
 
-def meant_path(written: str | Path) -> Path:
-    """Return a path whose beginning may be `~`, `~user` or a variable such as `$HOME`.
+def meant_path(text: str) -> Path:
+    """Return a path whose beginning may be `~`, `~user` or a variable such as `$HOME`, and never begins so itself.
 
     Raises:
         ValueError: if there is no such home or variable, or it can be no path.
     """
-    text = str(written)
     if not text or "\0" in text:
         raise ValueError("expected a path")
+    if text.startswith(("./~", "./$")):
+        return Path(text).absolute()
     if variable := _VARIABLE.match(text):
         name = variable["bare"] or variable["braced"]
         if not os.environ.get(name):
@@ -96,7 +97,7 @@ def _words(value: Any) -> Any:
 
 
 def _path(value: Any) -> Any:
-    return meant_path(value) if isinstance(value, str | Path) else value
+    return meant_path(value) if isinstance(value, str) else value
 
 
 _MEANT: dict[Any, Callable[[Any], Any]] = {int: meant_whole_number, float: _number, str: _words, Path: _path}

@@ -1,6 +1,6 @@
 """Parses a subcommand's options into a validated pydantic model, with errors that name the option."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,31 +9,38 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 
 from distill.config import Section
 from distill.errors import ConfigError
-from distill.setting_values import meant_whole_number
+from distill.setting_values import meant_path, meant_whole_number
 from distill.words import shown
 
 Options = TypeVar("Options", bound=Section)
+Value = TypeVar("Value")
 
 _VALUES = ConstructorRegistry()
+"""How words of the command line become values: as the texts of YAML files do, so `1e6` and `~/runs` mean the same."""
 
 
 @_VALUES.primitive_rule
 def _whole_number(kind: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[int] | None:
-    """Read whole numbers as YAML files of settings have them, also `1e6`."""
-    if kind.type is not int:
-        return None
+    return _read("INT", int, meant_whole_number) if kind.type is int else None
 
-    def read(words: list[str]) -> int:
+
+@_VALUES.primitive_rule
+def _path(kind: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Path] | None:
+    return _read("PATH", Path, meant_path) if kind.type is Path else None
+
+
+def _read(metavar: str, kind: type[Value], meant: Callable[[str], Value]) -> PrimitiveConstructorSpec[Value]:
+    def from_words(words: list[str]) -> Value:
         try:
-            return meant_whole_number(words[0])
+            return meant(words[0])
         except ValueError as error:
             raise ValueError(f"{error}, found {shown(words[0])}") from error
 
     return PrimitiveConstructorSpec(
         nargs=1,
-        metavar="INT",
-        instance_from_str=read,
-        is_instance=lambda value: isinstance(value, int) and not isinstance(value, bool),
+        metavar=metavar,
+        instance_from_str=from_words,
+        is_instance=lambda value: isinstance(value, kind) and not isinstance(value, bool),
         str_from_instance=lambda value: [str(value)],
     )
 

@@ -15,6 +15,7 @@ from cluster.buffer.address import BufferAddress
 from cluster.buffer.connection import connect, require_server
 from cluster.buffer.keys import StreamKeys, model_keys, stream_keys
 from cluster.buffer.push import Limits
+from cluster.buffer.rights import require_rights
 from cluster.buffer.scripts import NAMES, load_scripts, script_sha
 from cluster.buffer.stats import delete_run, game_stats, list_runs
 from cluster.registry import RedisModelRegistry
@@ -183,6 +184,9 @@ def test_our_classes_work_under_their_roles(server: TlsRedis, monkeypatch: pytes
     address = BufferAddress(server.url, RUN, ("breakout",), Limits(1_000, 1_000, shards=2))
     server.become(LEARNER, monkeypatch)
     require_server(connect(server.url))
+    require_rights(connect(server.url), RUN, "breakout")
+    with pytest.raises(ConfigError, match=f"rights of {OTHER_RUN}-learner"):
+        require_rights(connect(server.url), OTHER_RUN, "breakout")
     reader = address.reader()
     published = RedisModelRegistry(connect(server.url), RUN, "student", tmp_path)
     server.become(ACTOR, monkeypatch)
