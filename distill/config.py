@@ -3,27 +3,30 @@
 The same names are flags of the subcommand and keys of its YAML file. Inside the program values are trusted.
 """
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, cast
 
-import tyro
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
 from distill.buffer_urls import BufferUrls
 from distill.errors import ConfigError
+from distill.game_names import Games
+from distill.setting_errors import MOST_PROBLEMS, describe_problems
+from distill.setting_values import meant_value
+from distill.words import nearest, shown
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Games = Annotated[tuple[str, ...], tyro.conf.arg(aliases=("--game",))]
 
 Config = TypeVar("Config", bound="Settings")
 
@@ -34,7 +37,13 @@ MOST_ACTORS = 1024
 class Section(BaseModel):
     """A group of settings; frozen, and unknown keys are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_meant(cls, value: Any, info: ValidationInfo) -> Any:
+        """Take a value as people write it, whether it comes from a file or from a flag."""
+        return meant_value(cls.model_fields[cast(str, info.field_name)].annotation, value)
 
     @model_validator(mode="wrap")
     @classmethod
@@ -43,7 +52,7 @@ class Section(BaseModel):
         try:
             return handler(value)
         except ValidationError as error:
-            raise ConfigError(_describe(error)) from error
+            raise ConfigError(describe_problems(error)) from error
 
 
 class GeneralConfig(Section):
@@ -54,7 +63,7 @@ class GeneralConfig(Section):
     root: Path = Path("runs")
     """Folder that holds the runs."""
     games: Games = ()
-    """Games by ROM name."""
+    """Games by ROM name, such as `space_invaders`; ids such as `SpaceInvadersNoFrameskip-v4` are understood."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
     """Seed of everything random."""
     video: bool = True
@@ -67,7 +76,7 @@ class DistillConfig(GeneralConfig):
     """What to distil, and where the run is kept."""
 
     games: Games = ()
-    """Games to distil, by ROM name; all that have a teacher if empty."""
+    """Games to distil, by ROM name or Gymnasium id; all that have a teacher if empty."""
     teachers: tuple[Path, ...] = (Path("teachers"),)
     """Teacher files, or folders of them; one teacher a game."""
     serial: bool = False
@@ -348,11 +357,11 @@ def parse_settings(kind: type[Config], settings: Mapping[str, Any], source: str)
     settings = dict(settings)
     command = settings.pop("command", kind.command)
     if command != kind.command:
-        raise ConfigError(f"{source}: settings of `distill {command}`, expected those of `distill {kind.command}`")
+        raise ConfigError(f"{source}: settings of command {shown(command)}, expected those of `distill {kind.command}`")
     section_of = {key: name for name, section in _sections(kind).items() for key in section.model_fields}
     unknown = [key for key in settings if key not in section_of]
     if unknown:
-        hints = [f"{key!r}{_nearest(str(key), section_of)}" for key in unknown]
+        hints = [f"{shown(key)}{_nearest(str(key), section_of)}" for key in unknown[:MOST_PROBLEMS]]
         raise ConfigError(
             f"{source}: unknown setting {'; '.join(hints)}; `distill {kind.command} --help` lists them all"
         )
@@ -366,20 +375,10 @@ def parse_settings(kind: type[Config], settings: Mapping[str, Any], source: str)
         raise ConfigError(f"{source}: {error}") from error
 
 
-def _describe(error: ValidationError) -> str:
-    """Return every problem as `key: what is allowed, found what`."""
-    problems: list[str] = []
-    for problem in error.errors(include_url=False):
-        key = next((str(part) for part in reversed(problem["loc"]) if isinstance(part, str)), "")
-        message = problem["msg"].removeprefix("Value error, ")
-        problems.append(f"{key}: {message}, found {problem['input']!r}" if key else message)
-    return "; ".join(problems)
-
-
 def _sections(kind: type[Settings]) -> dict[str, type[Section]]:
     return {name: cast(type[Section], field.annotation) for name, field in kind.model_fields.items()}
 
 
 def _nearest(key: str, known: Mapping[str, str]) -> str:
-    near = difflib.get_close_matches(key, known, n=1)
+    near = nearest(key, known)
     return f" (did you mean {near[0]!r}?)" if near else ""

@@ -11,6 +11,7 @@ from ale_py import roms
 from ale_py.vector_env import AtariVectorEnv
 
 from distill.errors import ConfigError
+from distill.words import nearest, shown
 
 FRAME_SHAPE = (84, 84)
 FRAME_BYTES = 84 * 84
@@ -52,18 +53,22 @@ def known_games() -> tuple[str, ...]:
     return tuple(sorted(set(roms.get_all_rom_ids()) - _TWO_PLAYER_GAMES))
 
 
-def require_known(game: str) -> str:
-    """Return `game` if ale-py plays it.
+def require_known(game: str, *, like: str | None = None) -> str:
+    """Return `game` if it is the ROM name of a game that ale-py plays.
+
+    Args:
+        game: ROM name.
+        like: what to look for near names of, if that is not `game` itself.
 
     Raises:
         ConfigError: otherwise, with the nearest names.
     """
+    if game in _TWO_PLAYER_GAMES:
+        raise ConfigError(f"game {shown(game)}: it needs two players; choose a game for one")
     if game not in known_games():
-        import difflib  # noqa: PLC0415 - only on the way to an error
-
-        near = difflib.get_close_matches(game, known_games(), n=3, cutoff=0.4)
+        near = nearest(like or game, known_games(), most=3, cutoff=0.5)
         hint = f"did you mean {', '.join(near)}?" if near else "use a ROM name such as pong or space_invaders."
-        raise ConfigError(f"game {game!r}: not one of the {len(known_games())} games that ale-py plays; {hint}")
+        raise ConfigError(f"game {shown(game)}: not one of the {len(known_games())} games that ale-py plays; {hint}")
     return game
 
 

@@ -22,7 +22,6 @@ from distill.config import (
     require_room,
 )
 from distill.errors import ConfigError
-from distill.games import require_known
 
 Preset = Literal["fast", "nature"]
 PRESETS: dict[Preset, dict[str, Any]] = {
@@ -56,14 +55,6 @@ class TeachGeneralConfig(GeneralConfig):
     """Defaults of all other settings: the fastest that was measured, or DQN as it was published in 2015."""
     initial: Path | None = None
     """Teacher file whose weights the Q-learner begins with, instead of random ones."""
-
-    @model_validator(mode="after")
-    def _games_are_known(self) -> "TeachGeneralConfig":
-        for game in self.games:
-            require_known(game)
-        if len(set(self.games)) != len(self.games):
-            raise ConfigError(f"games: each game once, found {' '.join(self.games)}")
-        return self
 
 
 class ExploreConfig(PlayConfig):

@@ -22,7 +22,6 @@ from cluster.state.folder import (
     SITTINGS,
     RunFolder,
     open_any_run,
-    read_yaml,
 )
 from cluster.state.rows import (
     CollectorPoint,
@@ -35,6 +34,7 @@ from cluster.state.rows import (
     scores_of,
     superseded_left_out,
 )
+from cluster.state.yaml_file import read_yaml
 from distill.errors import ConfigError, DistillError, RunError
 from distill.protocols import STUDENT
 from distill.scores import Comparison, GameScore, compare

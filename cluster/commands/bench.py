@@ -16,6 +16,7 @@ from cluster.commands.options import parse_options, require_folder
 from cluster.ray.cluster import available_cores
 from cluster.state.folder import write_json
 from distill.config import Section
+from distill.game_names import GameName
 from distill.teachers import choose_teachers
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ class BenchOptions(Section):
 
     only: tuple[Measurement, ...] = get_args(Measurement)
     """Measurements to make."""
-    game: str = "pong"
+    game: GameName = "pong"
     """Game of the teacher to measure with."""
     teachers: tuple[Path, ...] = (Path("teachers"),)
     """Teacher files, or folders of them."""

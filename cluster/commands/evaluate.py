@@ -20,6 +20,7 @@ from cluster.state.folder import write_json
 from cluster.workers.episodes import evaluate_on_ray, evaluate_serially
 from distill.config import Section, Share
 from distill.errors import ConfigError
+from distill.game_names import Games
 from distill.models import ModelCard, read_bounded, read_card, write_card
 from distill.scores import GameScore, compare
 from distill.teachers import list_teachers
@@ -32,7 +33,7 @@ class EvaluateOptions(Section):
 
     model: tyro.conf.Positional[Path]
     """Native model file of a student or a teacher."""
-    games: tuple[str, ...] = ()
+    games: Games = ()
     """Games to play; all of the model's if empty."""
     episodes: Annotated[int, Field(ge=1, le=1_000_000)] = 200
     """Episodes per game."""

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from cluster.commands.options import parse_options
 from distill.config import Section
+from distill.game_names import Games
 from distill.models import load_model
 from distill.onnx_graph import export_onnx
 
@@ -19,7 +20,7 @@ class ExportOptions(Section):
     """Native model file, such as runs/NAME/student.safetensors."""
     out: tyro.conf.Positional[Path]
     """ONNX file to write."""
-    games: tuple[str, ...] = ()
+    games: Games = ()
     """Games to keep; all if empty."""
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from cluster.commands.options import parse_options
 from distill.config import Section
 from distill.errors import ConfigError
+from distill.game_names import GameName
 from distill.importing import import_teacher
 from distill.models import save_model
 
@@ -19,8 +20,8 @@ class ImportOptions(Section):
 
     source: tyro.conf.Positional[Path]
     """The file to read; nothing in it is executed."""
-    game: Annotated[str, tyro.conf.arg(aliases=["-g"])]
-    """ROM name of the game it plays, such as space_invaders."""
+    game: Annotated[GameName, tyro.conf.arg(aliases=["-g"])]
+    """The game it plays: ROM name such as space_invaders, or an id such as SpaceInvadersNoFrameskip-v4."""
     out: Path | None = None
     """Teacher file to write; teachers/GAME.safetensors if absent."""
     dtype: Literal["float16", "float32"] = "float32"

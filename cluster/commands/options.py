@@ -1,15 +1,48 @@
 """Parses a subcommand's options into a validated pydantic model, with errors that name the option."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from distill.config import Section
 from distill.errors import ConfigError
+from distill.setting_values import meant_path, meant_whole_number
+from distill.words import shown
 
 Options = TypeVar("Options", bound=Section)
+Value = TypeVar("Value")
+
+_VALUES = ConstructorRegistry()
+"""How words of the command line become values: as the texts of YAML files do, so `1e6` and `~/runs` mean the same."""
+
+
+@_VALUES.primitive_rule
+def _whole_number(kind: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[int] | None:
+    return _read("INT", int, meant_whole_number) if kind.type is int else None
+
+
+@_VALUES.primitive_rule
+def _path(kind: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Path] | None:
+    return _read("PATH", Path, meant_path) if kind.type is Path else None
+
+
+def _read(metavar: str, kind: type[Value], meant: Callable[[str], Value]) -> PrimitiveConstructorSpec[Value]:
+    def from_words(words: list[str]) -> Value:
+        try:
+            return meant(words[0])
+        except ValueError as error:
+            raise ValueError(f"{error}, found {shown(words[0])}") from error
+
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=metavar,
+        instance_from_str=from_words,
+        is_instance=lambda value: isinstance(value, kind) and not isinstance(value, bool),
+        str_from_instance=lambda value: [str(value)],
+    )
 
 
 def require_folder(out: Path | None) -> None:
@@ -45,6 +78,7 @@ def parse_options(
         description=description,
         default=default,
         config=(tyro.conf.OmitArgPrefixes,),
+        registry=_VALUES,
     )
     assert isinstance(options, kind), "tyro fills the type that it is given"
     return options

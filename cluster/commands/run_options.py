@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from cluster.commands.options import parse_options
-from cluster.state.folder import open_run, read_yaml
+from cluster.state.folder import open_run
+from cluster.state.yaml_file import read_yaml
 from distill.config import Config, Settings, parse_settings
 from distill.errors import ConfigError
+from distill.setting_values import meant_path
 from distill.teach_config import PRESETS
+from distill.words import shown
 
 Options = TypeVar("Options", bound=Settings)
 
@@ -28,16 +31,16 @@ def run_or_resume(kind: type[Config], options: type[Options], arguments: Sequenc
     """
     prog = f"distill {kind.command}"
     first = argparse.ArgumentParser(prog=prog, usage=argparse.SUPPRESS, add_help=False, allow_abbrev=False)
-    first.add_argument("--config", type=Path)
-    first.add_argument("--resume", type=Path)
+    first.add_argument("--config")
+    first.add_argument("--resume")
     first.add_argument("--preset")
     given, _ = first.parse_known_args(list(arguments))
     if given.config is not None and given.resume is not None:
         raise ConfigError("--config and --resume: a resumed run has its own configuration; give one of the two")
     if given.resume is not None:
-        _, settings = open_run(kind, given.resume)
+        _, settings = open_run(kind, _path("--resume", given.resume))
     else:
-        named = {} if given.config is None else read_yaml(given.config)
+        named = {} if given.config is None else read_yaml(_path("--config", given.config))
         source = "the defaults" if given.config is None else str(given.config)
         settings = parse_settings(kind, _preset(kind, given.preset or named.get("preset")) | named, source)
     sections = kind.model_fields
@@ -46,8 +49,15 @@ def run_or_resume(kind: type[Config], options: type[Options], arguments: Sequenc
     return kind(**{name: getattr(parsed, name) for name in sections}), cast(Any, parsed).resume
 
 
+def _path(option: str, written: str) -> Path:
+    try:
+        return meant_path(written)
+    except ValueError as error:
+        raise ConfigError(f"{option}: {error}, found {shown(written)}") from error
+
+
 def _preset(kind: type[Settings], name: Any) -> dict[str, Any]:
     """Return what a preset sets; nothing for one that is unknown, which validation refuses, or of a run without any."""
     if "preset" not in type(kind.model_fields["general"].default).model_fields:
         return {}
-    return PRESETS.get(name, {})
+    return next((settings for preset, settings in PRESETS.items() if preset == name), {})

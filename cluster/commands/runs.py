@@ -10,7 +10,7 @@ from rich.table import Table
 
 from cluster.buffer.stats import RunUsage, delete_run, list_runs
 from cluster.commands.options import parse_options
-from cluster.redis.connection import connect, reaching
+from cluster.redis.connection import connect, require_primary
 from cluster.state.folder import CONFIG, EVALUATIONS, METRICS, RunFolder, open_any_run
 from distill.buffer_urls import BufferUrls, split_urls
 from distill.config import Section
@@ -93,8 +93,7 @@ def _delete(options: RunsOptions, name: str, console: Console) -> None:
         try:
             # One that is away is found out before anything is deleted at another.
             for client in clients:
-                with reaching(client, "delete a run"):
-                    client.ping()
+                require_primary(client)
             keys = sum(delete_run(client, name) for client in clients)
         except BufferUnavailable as error:
             raise ConfigError(f"run {name}: nothing is deleted, because its Redis does not answer: {error}") from error

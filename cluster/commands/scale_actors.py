@@ -11,6 +11,7 @@ from cluster.state.folder import open_any_run
 from cluster.workers.wanted_actors import ActorCounts
 from distill.config import RunConfig, Section
 from distill.errors import ConfigError
+from distill.game_names import meant_game
 
 
 class ScaleActorsOptions(Section):
@@ -43,4 +44,4 @@ def _parse(text: str) -> tuple[str, int]:
     game, separator, count = text.partition("=")
     if not separator or not count.isdecimal():
         raise ConfigError(f"actors: expected GAME=NUMBER, as in pong=8, found {text!r}")
-    return game, int(count)
+    return meant_game(game), int(count)

@@ -1,5 +1,6 @@
 """Connections to the buffer service: bounded in time, and with errors that name the server but not its password."""
 
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
@@ -7,7 +8,7 @@ from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, NoPermissionError
+from redis.exceptions import AuthenticationError, BusyLoadingError, NoPermissionError, ReadOnlyError, ResponseError
 from redis.retry import Retry
 
 from cluster.redis import credentials
@@ -17,6 +18,8 @@ from distill.errors import BufferUnavailable, ConfigError
 
 LEAST_VERSION = (6, 2)
 """XTRIM MINID and exclusive ranges came with Redis 6.2."""
+_KEEPING = "noeviction"
+"""Our keys never expire, but somebody else's may; and a server at its limit should say so."""
 
 
 def connect(url: str, *, timeout: float = 5.0) -> redis.Redis:
@@ -92,27 +95,89 @@ def reaching(client: redis.Redis, action: str) -> Generator[None]:
 
 def _advice(error: Exception) -> str:
     """Return what to do about an error of Redis or of the connection."""
-    if isinstance(error, AuthenticationError):
-        return f"check user name and password: {credentials.USERNAME} and {credentials.PASSWORD_FILE} in this process"
+    text = str(error).lower()
+    return next(advice for kind, words, advice in _ADVICE if isinstance(error, kind) and words in text)
+
+
+_RIGHTS = "its user may not do this; `python -m cluster.redis.acl` prints the rights that each role needs"
+_ADVICE: tuple[tuple[type[Exception], str, str], ...] = (
+    (
+        AuthenticationError,
+        "",
+        f"check user name and password: {credentials.USERNAME} and {credentials.PASSWORD_FILE} in this process",
+    ),
+    (NoPermissionError, "", _RIGHTS),
     # What a script may not do, Redis refuses with an error of the script.
-    if isinstance(error, NoPermissionError) or "user executing the script" in str(error):
-        return "its user may not do this; `python -m cluster.redis.acl` prints the rights that each role needs"
-    if "certificate" in str(error).lower():
-        return f"check that {credentials.CA_FILE} names the CA that has signed the server's certificate"
-    return "check that the server runs, that this machine reaches it, and whether it wants TLS (rediss://)"
+    (Exception, "user executing the script", _RIGHTS),
+    (BusyLoadingError, "", "it still reads its data; try again when it has"),
+    (ReadOnlyError, "", "it is a replica; name its primary"),
+    (ResponseError, "misconf", "it cannot write its own files; make room on its disk"),
+    (ResponseError, "noreplicas", "it waits for its replicas; start them, or lower its min-replicas-to-write"),
+    (ResponseError, "db index", "take a smaller database number in the URL, or raise its `databases`"),
+    (ResponseError, "unknown command", "name a Redis that has all commands"),
+    (Exception, "certificate", f"check that {credentials.CA_FILE} names the CA that has signed its certificate"),
+    (Exception, "", "check that the server runs, that this machine reaches it, and whether it wants TLS (rediss://)"),
+)
+"""What to do: by the kind of an error and words of it, the first that fits."""
 
 
 def require_server(client: redis.Redis) -> None:
-    """Check that the server answers and is recent enough, and make it know our scripts, so that a run can begin.
+    """Check that a server can serve a run, and make it know our scripts.
 
     Raises:
-        BufferUnavailable: if it does not answer.
-        ConfigError: if it is older than Redis 6.2.
+        BufferUnavailable: if it does not answer, or still loads its data.
+        ConfigError: if it is no primary on its own, older than Redis 6.2, or may throw away what is not read.
     """
-    with reaching(client, "use it"):
-        version = str(client.info("server")["redis_version"])
-    if tuple(int(part) for part in version.split(".")[:2]) < LEAST_VERSION:
-        least = ".".join(map(str, LEAST_VERSION))
-        raise ConfigError(f"buffer service at {describe(client)}: expected Redis {least} or newer, found {version}")
+    info = _require_primary(client)
+    policy = info.get("maxmemory_policy", _KEEPING)
+    if policy != _KEEPING:
+        raise ConfigError(
+            f"buffer service at {describe(client)}: expected maxmemory-policy {_KEEPING}, found {policy}, which may"
+            f" throw away unread chunks and models; `CONFIG SET maxmemory-policy {_KEEPING}` there, and in its"
+            " redis.conf so that it lasts"
+        )
     with reaching(client, "load scripts"):
         load_scripts(client)
+
+
+def require_primary(client: redis.Redis) -> None:
+    """Check that a server keeps data and takes writes.
+
+    Raises:
+        BufferUnavailable: if it does not answer, or still loads its data.
+        ConfigError: if it is a replica, a Sentinel, a node of a Redis Cluster, or older than Redis 6.2.
+    """
+    _require_primary(client)
+
+
+def _require_primary(client: redis.Redis) -> dict[str, Any]:
+    """Check what `require_primary` does, and return what the server says of itself."""
+    with reaching(client, "use it"):
+        # INFO says it all; CONFIG GET would need a right that the role of a run does not have.
+        info = client.info()
+    mode = info.get("redis_mode", info.get("server_mode"))
+    version = re.match(r"(\d+)\.(\d+)", str(info.get("redis_version", "")))
+    least = ".".join(map(str, LEAST_VERSION))
+    expected, found = "", ""
+    if mode == "sentinel":
+        expected = "a Redis that keeps data"
+        found = "a Sentinel, which only watches others; name the primary that it watches"
+    elif mode == "cluster" or info.get("cluster_enabled"):
+        expected = "a Redis on its own"
+        found = "a node of a Redis Cluster, which keeps only a part of the keys; start one with `cluster-enabled no`"
+    elif version is None or tuple(map(int, version.groups())) < LEAST_VERSION:
+        expected = f"Redis {least} or newer"
+        found = f"{info.get('redis_version', 'a server that does not say its version')}; install a newer one"
+    elif info.get("role", "master") != "master":
+        expected = "a primary"
+        found = (
+            f"a replica, which takes no writes; name its primary, {info.get('master_host')}:{info.get('master_port')}"
+        )
+    if expected:
+        raise ConfigError(f"buffer service at {describe(client)}: expected {expected}, found {found}")
+    if info.get("loading"):
+        left = info.get("loading_eta_seconds", "some")
+        raise BufferUnavailable(
+            f"buffer service at {describe(client)}: it still reads its data, {left} seconds are left; try again then"
+        )
+    return info

@@ -12,6 +12,7 @@ from cluster.monitor.tensorboard import require_tensorboard
 from cluster.ray.cluster import RayCluster, available_cores, ray_cluster
 from cluster.redis.connection import connect, require_server
 from cluster.redis.private_server import PrivateRedis
+from cluster.redis.rights import require_rights
 from cluster.run.stop_request import StopRequest
 from cluster.services import RedisServices
 from cluster.state.folder import LOG, SITTINGS, RunFolder
@@ -113,9 +114,12 @@ def require_surroundings(config: Settings, games: Sequence[str]) -> None:
     buffer = config.buffer
     if buffer.buffer is not None:
         limits = Limits(buffer.capacity, buffer.backlog, buffer.shards)
-        for url in BufferAddress(buffer.buffer, "", tuple(games), limits).servers:
+        # A run that has no name yet gets one that begins so.
+        name = config.general.name or "-".join(games)
+        for url in BufferAddress(buffer.buffer, name, tuple(games), limits).servers:
             with connect(url) as client:
                 require_server(client)
+                require_rights(client, name, games[0])
     if config.monitoring.tensorboard:
         require_tensorboard()
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import yaml
 
+from cluster.state.yaml_file import read_yaml
 from distill.config import Config, RunConfig, Settings, flatten, parse_settings
-from distill.errors import ConfigError, RunError
+from distill.errors import RunError
 from distill.files import write_atomically
 from distill.teach_config import OnlineConfig, TeachConfig
 
@@ -173,23 +174,6 @@ def open_any_run(path: Path) -> tuple[RunFolder, RunConfig | TeachConfig]:
     kinds: tuple[type[RunConfig] | type[TeachConfig], ...] = (RunConfig, TeachConfig, OnlineConfig)
     named = read_yaml(path / CONFIG).get("command") if (path / CONFIG).is_file() else None
     return open_run(next((kind for kind in kinds if kind.command == named), RunConfig), path)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Return the settings of a YAML file.
-
-    Raises:
-        ConfigError: if it cannot be read, or is no mapping of settings.
-    """
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
-    if document is None:
-        return {}
-    if not isinstance(document, dict):
-        raise ConfigError(f"{path}: expected lines such as `batch_size: 64`, found {type(document).__name__}")
-    return document
 
 
 def _environment(seed: int) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from cluster.redis.acl import main as print_acl
 from cluster.redis.acl import roles, user_line
 from cluster.redis.connection import connect, require_server
 from cluster.redis.keys import StreamKeys, model_keys, stream_keys
+from cluster.redis.rights import require_rights
 from cluster.redis.scripts import NAMES, load_scripts, script_sha
 from distill.errors import BufferUnavailable, ConfigError, RunError
 
@@ -183,6 +184,9 @@ def test_our_classes_work_under_their_roles(server: TlsRedis, monkeypatch: pytes
     address = BufferAddress(server.url, RUN, ("breakout",), Limits(1_000, 1_000, shards=2))
     server.become(LEARNER, monkeypatch)
     require_server(connect(server.url))
+    require_rights(connect(server.url), RUN, "breakout")
+    with pytest.raises(ConfigError, match=f"rights of {OTHER_RUN}-learner"):
+        require_rights(connect(server.url), OTHER_RUN, "breakout")
     reader = address.reader()
     published = RedisModelRegistry(connect(server.url), RUN, "student", tmp_path)
     server.become(ACTOR, monkeypatch)
@@ -289,7 +293,7 @@ def test_passwords_are_only_there_as_hashes(server: TlsRedis) -> None:
         (("--run", "demo"), None, "password of operator: expected a file with one line"),
         (("--run", "demo"), "", "password of operator: expected one line, the password"),
         (("--run", "demo"), "secret\nsecret\n", "found 2 lines"),
-        (("--run", "demo *"), "secret", "name: String should match pattern"),
+        (("--run", "demo *"), "secret", "name: expected text that matches"),
         (("--run", "demo", "--run", "demo"), "secret", "expected every name once"),
     ],
 )

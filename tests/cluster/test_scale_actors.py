@@ -98,6 +98,8 @@ def test_a_damaged_file_is_named(counts: ActorCounts, tmp_path: Path, text: str)
         (("breakout=x",), "found 'breakout=x'"),
         (("breakout=-1",), "found 'breakout=-1'"),
         (("breakout=2", "breakout=3"), "each game once, found breakout=2 breakout=3"),
+        (("breakout=2", "ALE/Breakout-v5=3"), "each game once, found breakout=2 ALE/Breakout-v5=3"),
+        (("Breakout=2", "Joust-v5=2"), "game 'joust': it needs two players"),
         (("breakout=2",), "it is --serial, one process, which has no actors to add"),
     ],
 )
