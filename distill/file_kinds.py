@@ -154,7 +154,12 @@ def open_zip(data: bytes | bytearray) -> zipfile.ZipFile:
 
 def members(archive: zipfile.ZipFile, name: str) -> list[zipfile.ZipInfo]:
     """Return the members called `name` in any folder, without the shadows that macOS adds."""
-    return [info for info in archive.infolist() if not info.is_dir() and _leaf(info.filename) == name]
+    return [info for info in archive.infolist() if not _is_folder(info) and _leaf(info.filename) == name]
+
+
+def _is_folder(info: zipfile.ZipInfo) -> bool:
+    # ZipInfo.is_dir fails on an empty name.
+    return info.filename.endswith("/")
 
 
 def _leaf(member: str) -> str:
@@ -166,7 +171,7 @@ def _zip_kind(data: bytes) -> FileKind:
         archive = open_zip(data)
     except zipfile.BadZipFile:
         return DAMAGED_ZIP
-    infos = [info for info in archive.infolist() if not info.is_dir()]
+    infos = [info for info in archive.infolist() if not _is_folder(info)]
     if any(info.flag_bits & 1 for info in infos):
         return _ENCRYPTED
     names = [info.filename for info in infos if not _leaf(info.filename).startswith("._")]

@@ -122,6 +122,7 @@ OTHERS: list[tuple[Callable[[], bytes], str]] = [
     (lambda: zipped({"x/q.pth": torch_bytes(plain())}), "a zip around x/q.pth; .*unzip"),
     (lambda: zipped({"notes.txt": b"", "\n\x1b[31m": b""}), r"a zip of notes.txt, \\n\\x1b\[31m"),
     (lambda: zipped({}), "a zip of nothing"),
+    (lambda: zipped({"x": b""}).replace(b"x", b"\0"), "a zip of nothing"),
     (encrypted, "an encrypted zip"),
     (scripted, r"a TorchScript archive.*torch.jit.load\('"),
     (exported, "a program of torch.export"),
