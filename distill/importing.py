@@ -1,47 +1,32 @@
 """Teachers trained elsewhere: Stable-Baselines3 zips, CleanRL and other plain state dicts, safetensors without a card.
 
-Layers are recognised by their shapes, so keys may have any name. Nothing in a file is executed (`weights_only`), and
-nothing larger than the file itself is built.
+Nothing in a file is executed, and nothing takes more memory than a few times the file's size.
 """
 
 import hashlib
-import io
 import json
-import pickle
-import re
-import zipfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeGuard, cast
+from typing import Any
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from distill import file_kinds
 from distill.errors import ModelFileError
-from distill.games import STACK
-from distill.models import (
-    MAX_FILE_BYTES,
-    ModelCard,
-    check_actions,
-    check_finite,
-    is_safetensors,
-    read_bounded,
-    read_card,
-)
-from distill.networks import ARCHITECTURES, FEATURE_CELLS, Architecture, QNetwork
+from distill.games import MAX_ACTIONS, action_count, known_games
+from distill.models import MAX_HEADER_BYTES, ModelCard, check_actions, check_finite, read_bounded, read_card
+from distill.networks import ARCHITECTURES, Architecture, QNetwork
+from distill.state_dicts import PlainNetwork, find_network
+from distill.torch_files import TorchContent, open_bounded, printable, read_member, read_torch_file
 
-_ZIP, _PICKLE = b"PK", b"\x80"
-_FOREIGN_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
-_SB3_POLICY = "policy.pth"
 _SB3_SETTINGS = "data"
 _SB3_NETWORK = "q_net."
-_CLEANRL_LAYERS = {f"network.{index}" for index in (0, 2, 4, 7, 9)}
-_EXPECTED = "three convolutions 8x8, 4x4, 3x3 on 4 frames, then two linear layers"
-
-_Layer = dict[str, Tensor]
-"""`weight` and `bias` of one layer."""
+_SB3_QUANTILES = "quantile_net."
+_CLEANRL_LAYERS = ("0", "2", "4", "7", "9")
+_MAX_LEFT_OUT = 16
+_RESAVE = "where it was trained, torch.save(model.state_dict(), 'q.pth'), and import that"
 
 
 def import_teacher(path: Path, game: str) -> tuple[QNetwork, ModelCard]:
@@ -50,31 +35,39 @@ def import_teacher(path: Path, game: str) -> tuple[QNetwork, ModelCard]:
     It must have been trained with `distill.games.PREPROCESSING`. A foreign file does not say, so nothing checks it.
 
     Args:
-        path: a Stable-Baselines3 DQN zip (CnnPolicy), a PyTorch state dict, plain or one level deep under a key such as
-            "model", or safetensors without a card.
+        path: a Stable-Baselines3 DQN zip (CnnPolicy), a PyTorch state dict, alone or anywhere in a checkpoint, or
+            safetensors without a card.
         game: the ROM name of the game it was trained on.
 
     Returns:
-        The network in float32, and a card that says where it came from.
+        The network in float32, and a card that says where it came from: file, hash, format, the prefix of the network
+        in it and what else was in it.
 
     Raises:
-        ModelFileError: if the file is missing, damaged, already native, holds code, or is not a plain DQN of that game.
+        ModelFileError: if the file is missing, damaged, already native, of another kind, or holds no plain DQN of that
+            game or several.
     """
     data = read_bounded(path)
     name = str(path)
-    if is_safetensors(data):
-        origin, state = "safetensors", _read_safetensors(path, data)
-    elif data.startswith(_ZIP):
-        origin, state = _read_zip(name, data)
-    elif data.startswith(_PICKLE):
-        origin, state = "PyTorch state dict", _read_torch(name, data)
+    kind = file_kinds.identify(data)
+    if kind is file_kinds.SAFETENSORS:
+        origin, found = "safetensors", find_network(name, _read_safetensors(path, data))
+    elif kind is file_kinds.SB3_ZIP:
+        origin, found = "Stable-Baselines3 DQN", _read_sb3(name, data)
+    elif kind in (file_kinds.TORCH_FILE, file_kinds.PICKLE):
+        origin, found = "PyTorch state dict", _network_of(name, read_torch_file(name, data, len(data)))
+    elif kind is file_kinds.DAMAGED_ZIP:
+        raise ModelFileError(f"{name}: truncated or damaged zip; copy or download it again")
     else:
-        raise ModelFileError(f"{name}: expected a zip, a PyTorch file or safetensors, found none of these")
-    layers = _layers(name, state)
-    if layers.keys() == _CLEANRL_LAYERS:
+        raise ModelFileError(f"{name}: expected a zip, a PyTorch file or safetensors, found {kind.told(path)}")
+    if _is_cleanrl(found):
         origin = "CleanRL dqn_atari"
-    network = _build(name, layers, game)
-    source = {"file": path.name, "sha256": hashlib.sha256(data).hexdigest(), "format": origin}
+    network = _build(name, found, game)
+    source: dict[str, Any] = {"file": path.name, "sha256": hashlib.sha256(data).hexdigest(), "format": origin}
+    if found.prefix:
+        source["prefix"] = found.prefix
+    if found.left_out:
+        source["left_out"] = found.left_out[:_MAX_LEFT_OUT]
     card = ModelCard("teacher", network.architecture, dict(network.actions), training={"imported_from": source})
     return network, card
 
@@ -87,33 +80,34 @@ def _read_safetensors(path: Path, data: bytes) -> dict[str, Tensor]:
     else:
         raise ModelFileError(f"{path}: already a model file of this project; use it as it is")
     try:
-        return safetensors.torch.load(data)
+        return {printable(key): tensor for key, tensor in safetensors.torch.load(data).items()}
     except SafetensorError as error:
-        raise ModelFileError(f"{path}: damaged safetensors: {error}") from error
+        raise ModelFileError(f"{path}: truncated or damaged safetensors: {printable(str(error))}") from error
 
 
-def _read_zip(name: str, data: bytes) -> tuple[str, Mapping[str, Tensor]]:
+def _read_sb3(name: str, data: bytes) -> PlainNetwork:
+    archive = open_bounded(name, data, len(data))
+    policies = file_kinds.members(archive, file_kinds.SB3_POLICY)
+    if len(policies) != 1:
+        raise ModelFileError(f"{name}: expected one model of Stable-Baselines3, found {len(policies)}; zip one alone")
+    inner = f"{name}: {file_kinds.SB3_POLICY}"
+    content = read_torch_file(inner, read_member(name, archive, policies[0]), len(data))
+    if content.tensors and not any(key.startswith(_SB3_NETWORK) for key in content.tensors):
+        parts = sorted({key.split(".")[0] for key in content.tensors})
+        quantiles = any(key.startswith(_SB3_QUANTILES) for key in content.tensors)
+        told = "QR-DQN, which has many outputs an action: not supported" if quantiles else "it has no q-values"
+        raise ModelFileError(
+            f"{name}: expected a DQN of Stable-Baselines3, with a q_net; found a policy of"
+            f" {', '.join(parts[:8])} ({told})"
+        )
+    network = _network_of(inner, content)
+    root = policies[0].filename.removesuffix(file_kinds.SB3_POLICY)
+    settings = archive.NameToInfo.get(f"{root}{_SB3_SETTINGS}")
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-            if size > MAX_FILE_BYTES:
-                raise ModelFileError(f"{name}: its members declare {size} bytes, expected at most {MAX_FILE_BYTES}")
-            if _SB3_POLICY in archive.namelist():
-                return "Stable-Baselines3 DQN", _read_sb3(name, archive)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
-        raise ModelFileError(f"{name}: truncated or damaged zip: {error}") from error
-    return "PyTorch state dict", _read_torch(name, data)
-
-
-def _read_sb3(name: str, archive: zipfile.ZipFile) -> dict[str, Tensor]:
-    state = _read_torch(f"{name}: {_SB3_POLICY}", archive.read(_SB3_POLICY))
-    network = {key: tensor for key, tensor in state.items() if key.startswith(_SB3_NETWORK)}
-    if not network:
-        found = ", ".join(sorted({key.split(".")[0] for key in state}))
-        raise ModelFileError(f"{name}: expected a DQN of Stable-Baselines3, with a q_net; found a policy of {found}")
-    try:
-        settings: Any = json.loads(archive.read(_SB3_SETTINGS))
-        scaled = (settings["policy_kwargs"] or {}).get("normalize_images", True)
+        if settings is None or settings.file_size > MAX_HEADER_BYTES:
+            raise ValueError("it is missing or too large")
+        values: Any = json.loads(read_member(name, archive, settings))
+        scaled = (values["policy_kwargs"] or {}).get("normalize_images", True)
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ModelFileError(
             f"{name}: member {_SB3_SETTINGS}: expected the JSON of a DQN's settings: {error!r}"
@@ -123,88 +117,69 @@ def _read_sb3(name: str, archive: zipfile.ZipFile) -> dict[str, Tensor]:
     return network
 
 
-def _read_torch(name: str, data: bytes) -> Mapping[str, Tensor]:
+def _network_of(name: str, content: TorchContent) -> PlainNetwork:
     try:
-        content: Any = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        held = _FOREIGN_GLOBAL.search(str(error))
-        found = f"found {held[1]}" if held else "found none of them, or a damaged file"
+        if content.tensors:
+            return find_network(name, content.tensors)
+    except ModelFileError as error:
+        if not content.objects:
+            raise
         raise ModelFileError(
-            f"{name}: expected tensors alone, as torch.save(network.state_dict(), ...) writes them, {found};"
-            " other Python objects can run code and are refused"
+            f"{error}; it also holds {_objects(content)}, which is not read, since it can run code"
         ) from error
-    except Exception as error:  # what a damaged file raises in PyTorch's reader has no common base
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelFileError(f"{name}: not a model file, truncated or damaged: {reason}") from error
-    return _state_dict(name, content)
+    if not content.objects:
+        raise ModelFileError(f"{name}: expected one state dict, alone or in a checkpoint; found {content.summary}")
+    if all(callee.startswith("numpy") for callee in content.objects.values()):
+        raise ModelFileError(
+            f"{name}: expected tensors, found arrays of NumPy ({_objects(content)}); convert each with"
+            " torch.from_numpy, torch.save the dict of tensors, and import that"
+        )
+    raise ModelFileError(
+        f"{name}: expected tensors alone, as torch.save(network.state_dict(), ...) writes them, found"
+        f" {_objects(content)}; other Python objects can run code and are refused; {_RESAVE}"
+    )
 
 
-def _state_dict(name: str, content: object) -> Mapping[str, Tensor]:
-    if _is_state_dict(content):
-        return content
-    nested = cast(dict[Any, Any], content) if isinstance(content, dict) else {}
-    # A target network lags behind the one that it copies, which is the one to take.
-    found = [key for key, value in nested.items() if _is_state_dict(value) and "target" not in str(key)]
-    if len(found) != 1:
-        seen = f"{len(found)} of them under {found}" if found else f"{type(content).__name__} {list(nested)[:8]}"
-        raise ModelFileError(f"{name}: expected one state dict, plain or one level deep; found {seen}")
-    return nested[found[0]]
+def _objects(content: TorchContent) -> str:
+    callees = list(dict.fromkeys(content.objects.values()))
+    return ", ".join(callees[:3])
 
 
-def _is_state_dict(value: object) -> TypeGuard[Mapping[str, Tensor]]:
-    if not isinstance(value, Mapping) or not value:
-        return False
-    return all(isinstance(k, str) and isinstance(v, Tensor) for k, v in cast(Mapping[Any, Any], value).items())
+def _is_cleanrl(found: PlainNetwork) -> bool:
+    return found.prefix.split(".")[-1] == "network" and tuple(found.layers) == tuple(
+        f"{found.prefix}.{index}" for index in _CLEANRL_LAYERS
+    )
 
 
-def _layers(name: str, state: Mapping[str, Tensor]) -> dict[str, _Layer]:
-    layers: dict[str, _Layer] = {}
-    for key, tensor in state.items():
-        prefix, _, part = key.rpartition(".")
-        if tensor.layout != torch.strided or not tensor.is_floating_point():
-            raise ModelFileError(f"{name}: tensor {key}: expected plain floats, found {tensor.dtype} {tensor.layout}")
-        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-            raise ModelFileError(f"{name}: tensor {key}: declares {list(tensor.shape)}, more than its stored bytes")
-        layers.setdefault(prefix, {})[part] = tensor
-    if len(layers) != 5 or any(layer.keys() != {"weight", "bias"} for layer in layers.values()):
-        raise ModelFileError(f"{name}: expected {_EXPECTED}; found {_shapes(layers)}")
-    return layers
-
-
-def _shapes(layers: Mapping[str, _Layer]) -> str:
-    found = [f"{prefix}.{part} {list(t.shape)}" for prefix, layer in layers.items() for part, t in layer.items()]
-    return ", ".join(found[:16]) + (" ..." if len(found) > 16 else "")
-
-
-def _build(name: str, layers: Mapping[str, _Layer], game: str) -> QNetwork:
-    misfit = ModelFileError(f"{name}: expected {_EXPECTED}; found {_shapes(layers)}")
-    by_kernel = {tuple(layer["weight"].shape[2:]): layer for layer in layers.values() if layer["weight"].dim() == 4}
-    linear = [layer for layer in layers.values() if layer["weight"].dim() == 2]
-    if by_kernel.keys() != {(8, 8), (4, 4), (3, 3)} or len(linear) != 2:
-        raise misfit
-    convolutions = [by_kernel[kernel] for kernel in ((8, 8), (4, 4), (3, 3))]
-    first, second, third = (int(layer["weight"].shape[0]) for layer in convolutions)
-    if linear[0]["weight"].shape[1] != third * FEATURE_CELLS:
-        linear.reverse()
-    fc, head = linear
-    hidden, actions = (int(layer["weight"].shape[0]) for layer in (fc, head))
-    inputs = [layer["weight"].shape[1] for layer in (*convolutions, fc, head)]
-    if inputs != [STACK, first, second, third * FEATURE_CELLS, hidden]:
-        raise misfit
-    check_actions(name, game, actions)
+def _build(name: str, found: PlainNetwork, game: str) -> QNetwork:
+    first, second, third, hidden, actions = (int(layer["weight"].shape[0]) for layer in found.layers.values())
+    _check_outputs(name, game, actions)
     with torch.device("meta"):
         network = QNetwork(_architecture((first, second, third), hidden), {game: actions})
     modules = ("conv1", "conv2", "conv3", "fc", f"heads.{game}.0")
     parameters = {
         f"{module}.{part}": tensor.float().clone(memory_format=torch.contiguous_format)
-        for module, layer in zip(modules, (*convolutions, fc, head), strict=True)
+        for module, layer in zip(modules, found.layers.values(), strict=True)
         for part, tensor in layer.items()
     }
-    if any(parameters[key].shape != value.shape for key, value in network.state_dict().items()):
-        raise misfit
     check_finite(parameters, name)
     network.load_state_dict(parameters, assign=True)
     return network
+
+
+def _check_outputs(name: str, game: str, outputs: int) -> None:
+    """Check the outputs of the last layer, and explain counts that have a usual reason."""
+    try:
+        check_actions(name, game, outputs)
+    except ModelFileError as error:
+        actions = action_count(game) if game in known_games() else 0
+        if actions and outputs == MAX_ACTIONS:
+            raise ModelFileError(f"{error}, ALE's full set; train with full_action_space=False") from error
+        if actions and outputs > MAX_ACTIONS and outputs % actions == 0:
+            raise ModelFileError(
+                f"{error}: {outputs // actions} an action, as of C51 or QR-DQN: not supported; train a plain DQN"
+            ) from error
+        raise
 
 
 def _architecture(channels: tuple[int, int, int], hidden: int) -> Architecture:

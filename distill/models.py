@@ -15,6 +15,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from distill import file_kinds
 from distill.errors import ConfigError, ModelFileError
 from distill.files import write_atomically
 from distill.games import PREPROCESSING, action_count
@@ -159,7 +160,7 @@ def file_size(path: Path) -> int:
     """
     try:
         if not path.is_file():
-            found = "a directory" if path.is_dir() else "something else" if path.exists() else "nothing there"
+            found = "a directory" if path.is_dir() else "something else" if path.exists() else _absent(path)
             raise ModelFileError(f"{path}: expected a model file, found {found}")
         size = path.stat().st_size
     except OSError as error:
@@ -167,6 +168,10 @@ def file_size(path: Path) -> int:
     if size > MAX_FILE_BYTES:
         raise ModelFileError(f"{path}: expected at most {MAX_FILE_BYTES} bytes, found {size}")
     return size
+
+
+def _absent(path: Path) -> str:
+    return f"a broken link to {path.readlink()}" if path.is_symlink() else "nothing there"
 
 
 def write_model_file(path: Path, data: bytes) -> None:
@@ -181,17 +186,14 @@ def write_model_file(path: Path, data: bytes) -> None:
         raise ModelFileError(f"{path}: cannot be written: {error.strerror}") from error
 
 
-def is_safetensors(data: bytes) -> bool:
-    """Return whether a file's bytes begin as safetensors do: a length, then a JSON map."""
-    return data[_LENGTH_BYTES : _LENGTH_BYTES + 1] == b"{"
-
-
 def _read_header(name: str, file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
     """Return a safetensors file's JSON header and where its tensors begin, checked against the file's size."""
     length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
     text = file.read(length) if length <= MAX_HEADER_BYTES else b""
     if not text.startswith(b"{"):
-        raise ModelFileError(f"{name}: not a safetensors file")
+        file.seek(0)
+        kind = file_kinds.identify(file.read())
+        raise ModelFileError(f"{name}: not a safetensors file, but {kind.told(name)}")
     try:
         header: Any = json.loads(text)
         ends = [int(entry["data_offsets"][1]) for key, entry in header.items() if key != _METADATA]

@@ -1,12 +1,17 @@
 """Finds the teacher files of a run: one native model file a game."""
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from distill.errors import ConfigError, ModelFileError
 from distill.games import require_known
 from distill.models import ModelCard, read_card
+
+log = logging.getLogger(__name__)
+
+_SUFFIX = ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,24 @@ class TeacherFile:
         return [float(score) for score in self.card.scores.get(self.game, {}).get("scores", [])]
 
 
+@dataclass(frozen=True)
+class FoundTeachers:
+    """What stands in the places where teachers were looked for.
+
+    Attributes:
+        teachers: in the order of the places, those of a folder by name.
+        refused: a message that names file and reason, for each `*.safetensors` of a folder that is no teacher.
+    """
+
+    teachers: list[TeacherFile] = field(default_factory=list[TeacherFile])
+    refused: list[str] = field(default_factory=list[str])
+
+    def warn(self) -> None:
+        """Log each refused file."""
+        for message in self.refused:
+            log.warning("teachers: skipped %s", message)
+
+
 def read_teacher(path: Path) -> TeacherFile:
     """Return the teacher of a file.
 
@@ -43,41 +66,76 @@ def read_teacher(path: Path) -> TeacherFile:
     return TeacherFile(next(iter(card.actions)), path, card)
 
 
-def list_teachers(places: Sequence[Path]) -> list[TeacherFile]:
-    """Return the teachers of files and of folders' `*.safetensors`, in that order.
+def find_teachers(places: Sequence[Path]) -> FoundTeachers:
+    """Return the teachers of files and of folders' `*.safetensors`; hidden files are left alone.
 
     Raises:
-        ModelFileError: if a place does not exist or a file is not a teacher.
+        ConfigError: if a place does not exist or a folder cannot be read.
+        ModelFileError: if a file that is a place itself is not a teacher.
     """
-    found: list[TeacherFile] = []
+    found = FoundTeachers()
     for place in places:
-        if place.is_dir():
-            found.extend(read_teacher(path) for path in sorted(place.glob("*.safetensors")))
-        else:
-            found.append(read_teacher(place))
+        if not place.is_dir():
+            _require_there(place)
+            found.teachers.append(read_teacher(place))
+            continue
+        for path in _model_files(place):
+            try:
+                found.teachers.append(read_teacher(path))
+            except ModelFileError as error:
+                found.refused.append(str(error))
     return found
 
 
 def choose_teachers(places: Sequence[Path], games: Sequence[str]) -> dict[str, TeacherFile]:
     """Return one teacher per game, sorted by game; of all games found if `games` is empty.
 
+    With `games`, a folder's file that is no teacher is skipped with a warning. Without, it is an error: the user may
+    count on its game.
+
     Raises:
-        ConfigError: if a game has no teacher or two, or there is none at all.
-        ModelFileError: if a file is not a teacher.
+        ConfigError: if a place does not exist, a game has no teacher or two, or there is none at all.
+        ModelFileError: if a file is not a teacher, and `games` is empty or the file is a place itself.
     """
     for game in games:
         require_known(game)
+    found = find_teachers(places)
+    if found.refused and not games:
+        raise ModelFileError(f"{'; '.join(found.refused)}; mend it or move it away, or name games with --games")
     by_game: dict[str, TeacherFile] = {}
-    for teacher in list_teachers(places):
+    for teacher in found.teachers:
         other = by_game.setdefault(teacher.game, teacher)
         if other is not teacher and (not games or teacher.game in games):
             raise ConfigError(
                 f"teachers: two for {teacher.game}, {other.path} and {teacher.path}; name one with --teachers"
             )
     where = ", ".join(map(str, places))
-    if not by_game:
-        raise ConfigError(f"teachers: no *.safetensors in {where}; import one with `distill import-teacher`")
     missing = [game for game in games if game not in by_game]
+    if missing and found.refused:
+        raise ConfigError(f"games: no teacher for {', '.join(missing)}, perhaps because of {'; '.join(found.refused)}")
+    if not by_game:
+        raise ConfigError(f"teachers: no *{_SUFFIX} in {where}; import one with `distill import-teacher`")
     if missing:
         raise ConfigError(f"games: no teacher for {', '.join(missing)}; {where} has {', '.join(sorted(by_game))}")
+    found.warn()
     return {game: by_game[game] for game in sorted(games or by_game)}
+
+
+def _require_there(place: Path) -> None:
+    if place.is_symlink() and not place.exists():
+        raise ConfigError(f"teachers: {place} is a broken link to {place.readlink()}")
+    if not place.exists():
+        what = "file" if place.suffix == _SUFFIX else "folder"
+        raise ConfigError(
+            f"teachers: no such {what} {place}; name another with --teachers, or make a teacher with"
+            " `distill import-teacher` or `distill teach`"
+        )
+
+
+def _model_files(folder: Path) -> list[Path]:
+    """Return a folder's model files by name, without hidden ones such as macOS's `._pong.safetensors`."""
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise ConfigError(f"teachers: {folder} cannot be read: {error.strerror}") from error
+    return [path for path in entries if path.suffix == _SUFFIX and not path.name.startswith(".")]

@@ -23,7 +23,7 @@ from distill.errors import ConfigError
 from distill.game_names import Games
 from distill.models import ModelCard, read_bounded, read_card, write_card
 from distill.scores import GameScore, compare
-from distill.teachers import list_teachers
+from distill.teachers import find_teachers
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +102,9 @@ def _print(console: Console, options: EvaluateOptions, card: ModelCard, scores: 
     console.print(table)
     if card.kind == "student":
         places = [place for place in options.teachers if place.exists()]
-        cards = {teacher.game: teacher.scores for teacher in list_teachers(places) if teacher.scores}
+        found = find_teachers(places)
+        found.warn()
+        cards = {teacher.game: teacher.scores for teacher in found.teachers if teacher.scores}
         pairs = [compare(s, GameScore.of(s.game, "teacher", 0, cards[s.game])) for s in scores if s.game in cards]
         if pairs:
             console.print("against the teachers' cards:")

@@ -42,6 +42,15 @@ def command(arguments: Sequence[str], console: Console) -> None:
     except OSError as error:
         raise ConfigError(f"out: cannot make {out.parent}: {error.strerror}") from error
     save_model(out, network, card, options.dtype)
+    source = card.training["imported_from"]
+    if "left_out" in source:
+        left_out = ", ".join(source["left_out"])
+        console.print(
+            f"took {source.get('prefix') or 'the network'}, left out {left_out}",
+            soft_wrap=True,
+            markup=False,
+            highlight=False,
+        )
     console.print(
         f"{out}: {options.game}, {network.parameter_count():,} parameters. It has no score yet:"
         f" distill evaluate {out} --episodes 200 --write-card",

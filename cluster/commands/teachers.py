@@ -9,7 +9,8 @@ from rich.table import Table
 
 from cluster.commands.options import parse_options
 from distill.config import Section
-from distill.teachers import TeacherFile, list_teachers
+from distill.errors import ModelFileError
+from distill.teachers import TeacherFile, find_teachers
 
 
 class TeachersOptions(Section):
@@ -22,13 +23,16 @@ class TeachersOptions(Section):
 def command(arguments: Sequence[str], console: Console) -> None:
     """Print one line a teacher."""
     options = parse_options(TeachersOptions, arguments, "teachers", "List teacher files with their cards.")
-    found = list_teachers(options.teachers)
-    table = Table(caption="raw scores, epsilon 0.05, no-op starts" if found else "no *.safetensors here")
+    found = find_teachers(options.teachers)
+    if found.refused and not found.teachers:
+        raise ModelFileError("; ".join(found.refused))
+    table = Table(caption="raw scores, epsilon 0.05, no-op starts" if found.teachers else "no *.safetensors here")
     for column in ("game", "file", "network", "mean", "sd", "episodes", "trained how"):
         table.add_column(column, justify="right" if column in ("mean", "sd", "episodes") else "left")
-    for teacher in found:
+    for teacher in found.teachers:
         table.add_row(*_row(teacher))
     console.print(table)
+    found.warn()
 
 
 def _row(teacher: TeacherFile) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from distill.models import load_model, save_model
 PONG, BREAKOUT = TEACHERS / "pong.safetensors", TEACHERS / "breakout.safetensors"
 USUAL = ("--teachers", str(TEACHERS), "--serial")
 Capture = pytest.CaptureFixture[str]
+Logs = pytest.LogCaptureFixture
 
 
 @pytest.fixture(autouse=True)
@@ -166,7 +167,8 @@ def teachers(here: Path) -> Path:
 
 
 def test_a_missing_or_empty_folder_of_teachers(teachers: Path, capsys: Capture):
-    assert "missing: expected a model file, found nothing there" in refuse(capsys, "run", "--teachers", "missing")
+    assert "teachers: no such folder missing" in refuse(capsys, "run", "--teachers", "missing")
+    assert "teachers: no such folder missing" in refuse(capsys, "teachers", "--teachers", "missing")
     message = refuse(capsys, "run", "--teachers", str(teachers))
     assert f"no *.safetensors in {teachers}" in message and "distill import-teacher" in message
 
@@ -189,6 +191,25 @@ def test_a_damaged_teacher_is_named(spoil: Callable[[bytes], bytes], expected: s
     for command in ("run", "teachers"):
         message = refuse(capsys, command, "--teachers", str(teachers))
         assert f"{teachers}/pong.safetensors: " in message and expected in message
+
+
+def test_a_stranger_among_teachers_is_skipped_with_a_warning(teachers: Path, capsys: Capture, caplog: Logs):
+    shutil.copy(PONG, teachers)
+    (teachers / "._pong.safetensors").write_bytes(b"\x00\x05\x16\x07")
+    (teachers / "breakout.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    reason = f"{teachers}/breakout.safetensors: not a safetensors file, but a Git LFS pointer"
+    assert cli.run(["teachers", "--teachers", str(teachers)]) == 0
+    assert "pong" in capsys.readouterr().out
+    assert [record.getMessage().startswith(f"teachers: skipped {reason}") for record in caplog.records] == [True]
+
+    message = refuse(capsys, "run", "--teachers", str(teachers))
+    assert reason in message and "name games with --games" in message
+    message = refuse(capsys, "run", "--teachers", str(teachers), "--games", "breakout")
+    assert f"no teacher for breakout, perhaps because of {reason}" in message
+    caplog.clear()
+    message = refuse(capsys, "run", "--teachers", str(teachers), "--games", "pong", "--buffer", "redis://127.0.0.1:1")
+    assert "buffer service at redis://127.0.0.1:1/0: cannot use it" in message, "it comes past the teachers"
+    assert [record.getMessage().startswith(f"teachers: skipped {reason}") for record in caplog.records] == [True]
 
 
 def test_two_teachers_of_a_game_are_one_too_many(teachers: Path, capsys: Capture):
@@ -346,6 +367,12 @@ def test_what_a_run_is_made_of_cannot_be_changed(option: str, value: str, here: 
         (("import-teacher", "plain.pt", "--game", "PongNoFrameskip-v4"), "pong has 6 actions"),
         (("import-teacher", "plain.pt", "--game", "breakout", "--out", "noise"), "out: noise exists"),
         (("import-teacher", "plain.pt", "--game", "breakout", "--out", "noise/x"), "out: cannot make noise"),
+        (
+            ("import-teacher", "page.zip", "--game", "pong"),
+            "found a web page, not the file itself; the download",
+        ),
+        (("evaluate", "plain.pt"), "a PyTorch file; import it first: distill import-teacher plain.pt --game GAME"),
+        (("run", "--teachers", "plain.pt"), "a PyTorch file; import it first: distill import-teacher plain.pt"),
         (("import-teacher", str(PONG), "--game", "pong"), "already a model file of this project"),
         (("teach",), "games: name one or more, as in `distill teach --game pong`"),
         (("teach", "--game", "Joust"), "game 'joust': it needs two players"),
@@ -369,11 +396,20 @@ def test_wrong_files_and_values_of_the_other_commands(
     arguments: tuple[str, ...], expected: str, here: Path, capsys: Capture
 ):
     (here / "noise").write_bytes(b"\x00\x01" * 100)
+    (here / "page.zip").write_text("<!DOCTYPE html><title>404</title>")
     layers = {"conv1": "0", "conv2": "2", "conv3": "4", "fc": "7", "heads": "9"}
     weights = load_file(BREAKOUT)
     state = {f"net.{layers[key.split('.')[0]]}.{key.split('.')[-1]}": value for key, value in weights.items()}
     torch.save(state, here / "plain.pt")
     assert expected in refuse(capsys, *arguments)
+
+
+def test_what_was_taken_from_a_file_is_told(here: Path, capsys: Capture):
+    layers = {"conv1": "a", "conv2": "b", "conv3": "c", "fc": "d", "heads": "e"}
+    state = {f"{layers[key.split('.')[0]]}.{key.split('.')[-1]}": value for key, value in load_file(BREAKOUT).items()}
+    torch.save({"model": state, "model_old": state, "steps": torch.tensor(3)}, here / "[both].pt")
+    assert cli.run(["import-teacher", "[both].pt", "--game", "breakout"]) == 0
+    assert "took model, left out model_old, steps\n" in capsys.readouterr().out
 
 
 def test_a_teacher_is_listed_and_exported(here: Path, capsys: Capture):

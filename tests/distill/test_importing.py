@@ -5,14 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from gymnasium import spaces
+from foreign_networks import CleanRLQNetwork, Pixels, PlainNetwork, plain, saved, sb3
 from real_frames import real_frames
-from stable_baselines3 import DQN, PPO
+from stable_baselines3 import PPO
 from torch import Tensor, nn
 
 from distill.errors import ModelFileError
@@ -23,74 +22,11 @@ from distill.networks import ARCHITECTURES, Architecture, QNetwork
 TEACHERS = Path(__file__).parents[2] / "teachers"
 
 
-class CleanRLQNetwork(nn.Module):
-    """As cleanrl/dqn_atari.py defines it."""
-
-    def __init__(self, actions: int) -> None:
-        super().__init__()
-        self.network = nn.Sequential(
-            nn.Conv2d(4, 32, 8, stride=4),
-            nn.ReLU(),
-            nn.Conv2d(32, 64, 4, stride=2),
-            nn.ReLU(),
-            nn.Conv2d(64, 64, 3, stride=1),
-            nn.ReLU(),
-            nn.Flatten(),
-            nn.Linear(3136, 512),
-            nn.ReLU(),
-            nn.Linear(512, actions),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.network(x / 255.0)
-
-
-class PlainNetwork(nn.Module):
-    """Layers of other sizes under other names, registered from the last to the first."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.out, self.middle = nn.Linear(200, 4), nn.Linear(16 * 49, 200)
-        self.c, self.b, self.a = nn.Conv2d(24, 16, 3), nn.Conv2d(8, 24, 4, 2), nn.Conv2d(4, 8, 8, 4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = torch.relu(self.c(torch.relu(self.b(torch.relu(self.a(x / 255))))))
-        return self.out(torch.relu(self.middle(x.flatten(1))))
-
-
-class Pixels(gymnasium.Env[np.ndarray, Any]):
-    """Observations as VecFrameStack and VecTransposeImage give them."""
-
-    observation_space = spaces.Box(0, 255, (4, 84, 84), np.uint8)
-
-    def __init__(self, actions: int) -> None:
-        self.action_space = spaces.Discrete(actions)
-
-    def reset(self, **_: Any) -> tuple[np.ndarray, dict[str, Any]]:
-        return np.zeros((4, 84, 84), np.uint8), {}
-
-    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        return np.zeros((4, 84, 84), np.uint8), 0.0, True, False, {}
-
-
-def sb3(actions: int, **policy: Any) -> DQN:
-    return DQN("CnnPolicy", Pixels(actions), buffer_size=2, device="cpu", seed=1, policy_kwargs=policy or None)
-
-
 def assert_same(network: QNetwork, game: str, expected: Tensor) -> None:
     with torch.inference_mode():
         found = network(torch.from_numpy(real_frames(game)), game)
     assert float(expected.abs().max()) > 1e-2, "a comparison of zeros would prove nothing"
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
-
-
-def saved(path: Path, value: object, **options: Any) -> Path:
-    torch.save(value, path, **options)
-    return path
-
-
-def plain() -> dict[str, Tensor]:
-    return dict(CleanRLQNetwork(6).state_dict())
 
 
 def test_stable_baselines3(tmp_path: Path) -> None:
@@ -144,7 +80,7 @@ def test_of_a_network_and_its_target_the_network_is_taken(tmp_path: Path) -> Non
     network, target = plain(), plain()
     path = saved(tmp_path / "q.pth", {"target_network": target, "q_network": network})
     assert torch.equal(import_teacher(path, "pong")[0].conv1.weight, network["network.0.weight"])
-    with pytest.raises(ModelFileError, match=r"2 of them under \['a', 'b'\]"):
+    with pytest.raises(ModelFileError, match=r"2 of them, under a\.network, b\.network"):
         import_teacher(saved(path, {"a": network, "b": target}), "pong")
 
 
@@ -233,12 +169,8 @@ def test_truncated_missing_and_foreign_files(tmp_path: Path) -> None:
     for data in whole.values():
         for length in (9, 100, len(data) // 2, len(data) - 1):
             path.write_bytes(data[:length])
-            with pytest.raises(ModelFileError, match=r"damaged|none of these"):
+            with pytest.raises(ModelFileError, match="damaged"):
                 import_teacher(path, "pong")
-    for content in (b"", b"hello", b"GIF89a"):
-        path.write_bytes(content)
-        with pytest.raises(ModelFileError, match="expected a zip, a PyTorch file or safetensors, found none of these"):
-            import_teacher(path, "pong")
     with pytest.raises(ModelFileError, match="nothing there"):
         import_teacher(tmp_path / "absent", "pong")
     with pytest.raises(ModelFileError, match="a directory"):

@@ -1,0 +1,213 @@
+"""Finds the one plain DQN among the tensors of a file, and says what is there instead if it is none.
+
+Layers are recognised by their shapes, so keys may have any name. Names decide only between a network and its target,
+and tell kinds of networks apart that are not supported.
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from distill.errors import ModelFileError
+from distill.games import STACK
+from distill.networks import FEATURE_CELLS
+
+EXPECTED = "three convolutions 8x8, 4x4, 3x3 on 4 frames, then two linear layers"
+KERNELS = ((8, 8), (4, 4), (3, 3))
+_MAX_TENSORS = 20_000
+_MAX_SEGMENTS = 64
+_SHOWN = 16
+
+_TRAIN = "train a plain DQN with `distill teach` or Stable-Baselines3"
+_TARGET_WORDS = {"old", "tgt", "lagged"}
+_ACTOR_CRITIC = {"actor", "critic", "action", "pi", "vf"}
+_ADVANTAGE = {"advantage", "advantages", "adv"}
+_NOISY = re.compile(r"(^|_)(mu|sigma)(_|$)")
+_CHANNELS = {1: "one frame", 3: "one frame in RGB", 12: "4 frames in RGB"}
+
+Layer = dict[str, Tensor]
+"""`weight` and `bias` of one layer."""
+
+
+@dataclass(frozen=True)
+class PlainNetwork:
+    """The five layers of a DQN.
+
+    Attributes:
+        prefix: what the names of its tensors have in common, such as `q_net`; "" if nothing.
+        layers: the three convolutions and the two linear layers, in the order of computation, by name.
+        left_out: prefixes of other networks, then names of other tensors.
+    """
+
+    prefix: str
+    layers: dict[str, Layer]
+    left_out: list[str]
+
+
+def find_network(name: str, tensors: Mapping[str, Tensor]) -> PlainNetwork:
+    """Return the plain DQN among tensors; of a network and its target the network.
+
+    Raises:
+        ModelFileError: if there is none, or several of equal rank.
+    """
+    if len(tensors) > _MAX_TENSORS:
+        raise ModelFileError(f"{name}: expected {EXPECTED}; found {len(tensors)} tensors")
+    online = {key: tensor for key, tensor in tensors.items() if not is_target(key)}
+    layers = _layers(online) or _layers(tensors)
+    candidates = _candidates(layers)
+    unsupported = _unusual_tensor(tensors, layers) or _unusual_layers(layers, candidates)
+    if unsupported is not None:
+        raise ModelFileError(f"{name}: {unsupported}")
+    if len(candidates) > 1:
+        raise ModelFileError(
+            f"{name}: expected one network, found {len(candidates)} of them, under {', '.join(candidates)}; save one"
+            " alone, as in torch.save(network.state_dict(), 'q.pth')"
+        )
+    if not candidates:
+        raise _misfit(name, _counted(layers), layers)
+    prefix, names = next(iter(candidates.items()))
+    ordered = _ordered(name, {layer: layers[layer] for layer in names})
+    others = [other for other in _candidates(_layers(tensors)) if other != prefix]
+    within = tuple(f"{other}." for other in others)
+    alone = [key for key in tensors if key.rpartition(".")[0] not in names and not key.startswith(within)]
+    return PlainNetwork(prefix, ordered, others + alone)
+
+
+def is_target(key: str) -> bool:
+    """Return whether a tensor's name is one of a target network, which lags behind the network that it copies."""
+    return "targ" in key.lower() or bool(_TARGET_WORDS & _words(key))
+
+
+def _words(key: str) -> set[str]:
+    return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", key)}
+
+
+def _layers(tensors: Mapping[str, Tensor]) -> dict[str, Layer]:
+    layers: dict[str, Layer] = {}
+    for key, tensor in tensors.items():
+        layer, _, part = key.rpartition(".")
+        if part in ("weight", "bias"):
+            layers.setdefault(layer, {})[part] = tensor
+    return layers
+
+
+def _dimensions(layer: Layer) -> int:
+    return layer["weight"].dim() if "weight" in layer else 0
+
+
+def _candidates(layers: Mapping[str, Layer]) -> dict[str, tuple[str, ...]]:
+    """Return the innermost prefixes under which there are three convolutions, two linear layers and nothing else."""
+    below: dict[str, list[str]] = {}
+    for name in layers:
+        segments = name.split(".")
+        for depth in range(min(len(segments), _MAX_SEGMENTS)):
+            below.setdefault(".".join(segments[:depth]), []).append(name)
+    found: dict[tuple[str, ...], str] = {}
+    for prefix, names in below.items():
+        # Prefixes of one layer come from the outermost to the innermost, so the last one wins.
+        if len(names) == 5 and sorted(_dimensions(layers[name]) for name in names) == [2, 2, 4, 4, 4]:
+            found[tuple(names)] = prefix
+    return {prefix: names for names, prefix in found.items()}
+
+
+def _unusual_tensor(tensors: Mapping[str, Tensor], layers: Mapping[str, Layer]) -> str | None:
+    """Return what a tensor's name tells, if no plain DQN has such a tensor."""
+    for key in tensors:
+        layer, _, part = key.rpartition(".")
+        if "weight_ih" in part or "weight_hh" in part:
+            return f"a recurrent layer, {layer}: not supported, since a teacher sees four frames and remembers nothing"
+        if _NOISY.search(part):
+            return f"a noisy layer, {layer}: not supported; train without noisy layers, or {_TRAIN}"
+        if part == "running_mean" and layer in layers:
+            return f"batch normalisation, {layer}: not supported; train without it, or {_TRAIN}"
+        if part in ("weight_g", "weight_orig", "original0"):
+            return f"a reparametrised weight, {key}: not supported; remove the parametrisation before saving"
+    return None
+
+
+def _unusual_layers(layers: Mapping[str, Layer], candidates: Mapping[str, Sequence[str]]) -> str | None:
+    """Return what the layers outside of all candidates tell, if they belong to a network of another kind."""
+    # Linear layers without convolutions of their own hang on the network's.
+    inside = {name for names in candidates.values() for name in names}
+    outside = [name for name in layers if name not in inside]
+    if candidates and any(_dimensions(layers[name]) == 4 for name in outside):
+        outside = []
+    words = {name: _words(name) for name in layers}
+    if any(words[name] & _ACTOR_CRITIC for name in (*outside, *(inside if len(candidates) > 1 else ()))):
+        return f"an actor-critic, as of PPO or A2C: it has no q-values; {_TRAIN}"
+    outputs = [name for name in outside if _dimensions(layers[name]) == 2 and layers[name]["weight"].shape[0] == 1]
+    if outputs or any(words[name] & _ADVANTAGE for name in outside):
+        return f"a dueling network, with value and advantage apart: not supported; train with dueling off, or {_TRAIN}"
+    if candidates and outside:
+        return f"more layers than those under {', '.join(candidates)}: {', '.join(outside[:4])}"
+    return None
+
+
+def _counted(layers: Mapping[str, Layer]) -> str:
+    """Return how the layers of a network that is no candidate differ."""
+    if not layers:
+        return "no tensors called weight and bias"
+    kinds = [_dimensions(layer) for layer in layers.values()]
+    convolutions, linear = kinds.count(4), kinds.count(2)
+    if not convolutions:
+        return f"no convolutions and {linear} linear layers: a network that reads numbers, not frames"
+    odd = [name for name, layer in layers.items() if _dimensions(layer) not in (2, 4)]
+    if odd:
+        return f"layer {odd[0]} is neither a convolution nor linear (a normalisation, perhaps)"
+    return f"{convolutions} convolutions and {linear} linear layers"
+
+
+def _ordered(name: str, layers: Mapping[str, Layer]) -> dict[str, Layer]:
+    """Return the five layers in the order of computation, with shapes that fit each other."""
+    for key, layer in layers.items():
+        for part, tensor in layer.items():
+            _check_plain(name, f"{key}.{part}", tensor)
+    weights = {key: layer["weight"] for key, layer in layers.items()}
+    linear = [key for key in layers if weights[key].dim() == 2]
+    # Larger kernels come first. The sort is stable, so misfits are compared in the file's order.
+    convolutions = [key for key in layers if weights[key].dim() == 4]
+    convolutions.sort(key=lambda key: -math.prod(weights[key].shape[2:]))
+    cells = weights[convolutions[2]].shape[0] * FEATURE_CELLS
+    if weights[linear[0]].shape[1] != cells and (
+        weights[linear[1]].shape[1] == cells or weights[linear[1]].shape[1] > weights[linear[0]].shape[1]
+    ):
+        linear.reverse()
+    order = [*convolutions, *linear]
+    for key, kernel in zip(convolutions, KERNELS, strict=True):
+        found = tuple(weights[key].shape[2:])
+        if found != kernel:
+            sizes = f"{found[0]}x{found[1]}, not {kernel[0]}x{kernel[1]}"
+            raise _misfit(name, f"layer {key} is a convolution of {sizes}", layers)
+    channels = weights[order[0]].shape[1]
+    if channels != STACK:
+        raise _misfit(name, f"layer {order[0]} reads {_CHANNELS.get(channels, f'{channels} channels')}", layers)
+    if weights[linear[0]].shape[1] != cells:
+        reads = f"layer {linear[0]} reads {weights[linear[0]].shape[1]} values, not {cells}"
+        raise _misfit(name, f"{reads}: frames are not 84x84, or convolutions have other strides or padding", layers)
+    inputs = [STACK, *(weights[key].shape[0] for key in convolutions[:2]), cells, weights[linear[0]].shape[0]]
+    for key, expected in zip(order, inputs, strict=True):
+        if weights[key].shape[1] != expected:
+            raise _misfit(name, f"layer {key} reads {weights[key].shape[1]} inputs, not {expected}", layers)
+        if "bias" not in layers[key] or layers[key]["bias"].shape != weights[key].shape[:1] or not weights[key].numel():
+            raise _misfit(name, f"layer {key} has no bias for each of its outputs", layers)
+    return {key: layers[key] for key in order}
+
+
+def _check_plain(name: str, key: str, tensor: Tensor) -> None:
+    if tensor.layout != torch.strided or not tensor.is_floating_point():
+        raise ModelFileError(f"{name}: tensor {key}: expected plain floats, found {tensor.dtype} {tensor.layout}")
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise ModelFileError(f"{name}: tensor {key}: declares {list(tensor.shape)}, more than its stored bytes")
+
+
+def _misfit(name: str, reason: str, layers: Mapping[str, Layer]) -> ModelFileError:
+    return ModelFileError(f"{name}: {reason}; expected {EXPECTED}; found {_shapes(layers)}")
+
+
+def _shapes(layers: Mapping[str, Layer]) -> str:
+    found = [f"{prefix}.{part} {list(t.shape)}" for prefix, layer in layers.items() for part, t in layer.items()]
+    return (", ".join(found[:_SHOWN]) or "none") + (" ..." if len(found) > _SHOWN else "")

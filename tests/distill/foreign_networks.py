@@ -1,0 +1,74 @@
+"""Networks of other libraries, and the files that these write."""
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3 import DQN
+from torch import Tensor, nn
+
+
+class CleanRLQNetwork(nn.Module):
+    """As cleanrl/dqn_atari.py defines it."""
+
+    def __init__(self, actions: int) -> None:
+        super().__init__()
+        self.network = nn.Sequential(
+            nn.Conv2d(4, 32, 8, stride=4),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, 4, stride=2),
+            nn.ReLU(),
+            nn.Conv2d(64, 64, 3, stride=1),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(3136, 512),
+            nn.ReLU(),
+            nn.Linear(512, actions),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x / 255.0)
+
+
+class PlainNetwork(nn.Module):
+    """Layers of other sizes under other names, registered from the last to the first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out, self.middle = nn.Linear(200, 4), nn.Linear(16 * 49, 200)
+        self.c, self.b, self.a = nn.Conv2d(24, 16, 3), nn.Conv2d(8, 24, 4, 2), nn.Conv2d(4, 8, 8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.c(torch.relu(self.b(torch.relu(self.a(x / 255))))))
+        return self.out(torch.relu(self.middle(x.flatten(1))))
+
+
+class Pixels(gymnasium.Env[np.ndarray, Any]):
+    """Observations as VecFrameStack and VecTransposeImage give them."""
+
+    observation_space = spaces.Box(0, 255, (4, 84, 84), np.uint8)
+
+    def __init__(self, actions: int) -> None:
+        self.action_space = spaces.Discrete(actions)
+
+    def reset(self, **_: Any) -> tuple[np.ndarray, dict[str, Any]]:
+        return np.zeros((4, 84, 84), np.uint8), {}
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        return np.zeros((4, 84, 84), np.uint8), 0.0, True, False, {}
+
+
+def sb3(actions: int, **policy: Any) -> DQN:
+    return DQN("CnnPolicy", Pixels(actions), buffer_size=2, device="cpu", seed=1, policy_kwargs=policy or None)
+
+
+def saved(path: Path, value: object, **options: Any) -> Path:
+    torch.save(value, path, **options)
+    return path
+
+
+def plain() -> dict[str, Tensor]:
+    return dict(CleanRLQNetwork(6).state_dict())
