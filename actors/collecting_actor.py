@@ -1,4 +1,4 @@
-"""What one collecting process does, made of plain parts; `actors.remote` only puts it behind Ray."""
+"""What one collecting process does, made of plain parts."""
 
 import os
 from dataclasses import dataclass
@@ -94,7 +94,7 @@ class CollectingActor:
             services.registry("student"), "latest", lambda network: warm_policy(network, spec.game)
         )
 
-    def collect(self, seconds: float, student_share: float, steps: int | None = None) -> CollectorReport:
+    def advance(self, seconds: float, student_share: float, steps: int | None = None) -> CollectorReport:
         """Play for about `seconds`, or `steps` steps, with the student driving that share of episodes, and report."""
         if student_share > 0.0:
             self._collector.set_student_share(student_share)

@@ -1,4 +1,4 @@
-"""What one evaluating process does, made of plain parts; `actors.remote` only puts it behind Ray."""
+"""What one evaluating process does, made of plain parts."""
 
 from actors.evaluation import Evaluation, EvaluationTask
 from actors.evaluator import Evaluator

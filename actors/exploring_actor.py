@@ -84,8 +84,8 @@ class ExploringActor:
             self._collector.set_student_share(1.0)
             self._collector.set_student(acting.model, acting.version)
 
-    def explore(self, seconds: float, game_steps: int) -> CollectorReport:
-        """Play for about `seconds`, with the epsilon that is due after `game_steps` steps of the game, and report."""
+    def advance(self, seconds: float, game_steps: int, steps: int | None = None) -> CollectorReport:
+        """Play for about `seconds`, or `steps` steps, with the epsilon that is due after `game_steps`, and report."""
         self._collector.set_epsilon(explorer_epsilon(self._spec.config, self._spec.index, game_steps))
         acting = self._acting.poll()
         if acting is not None:
@@ -93,7 +93,7 @@ class ExploringActor:
         best = self._best.poll() if self._best is not None else None
         if best is not None:
             self._collector.set_teacher(best.model, best.version)
-        counters = self._collector.collect(seconds)
+        counters = self._collector.collect(seconds, steps)
         return report_of(self._spec.producer, self._collector, counters, self._writer.counters)
 
     def finish(self, timeout: float) -> int:

@@ -22,6 +22,7 @@ from pydantic import (
 from distill.buffer_urls import BufferUrls
 from distill.errors import ConfigError
 from distill.game_names import Games
+from distill.promotion import Rule, Scores
 from distill.setting_errors import MOST_PROBLEMS, describe_problems
 from distill.setting_values import meant_value
 from distill.words import nearest, shown
@@ -68,6 +69,8 @@ class GeneralConfig(Section):
     """Seed of everything random."""
     video: bool = True
     """At the end, film one episode of the result per game."""
+    serial: bool = False
+    """Run everything in this one process, without Ray: for debugging."""
     address: str | None = None
     """Ray cluster to run on, such as `auto` or `ray-head:6379`; a Ray of this run's own is started if absent."""
 
@@ -79,8 +82,6 @@ class DistillConfig(GeneralConfig):
     """Games to distil, by ROM name or Gymnasium id; all that have a teacher if empty."""
     teachers: tuple[Path, ...] = (Path("teachers"),)
     """Teacher files, or folders of them; one teacher a game."""
-    serial: bool = False
-    """Run collector, learner and evaluator in this one process, without Ray."""
 
 
 class StudentConfig(Section):
@@ -250,6 +251,11 @@ class EvaluationConfig(Section):
     eval_epsilon: Share = 0.05
     """Share of uniformly random actions in an evaluation."""
 
+    def as_rule(self, teachers: Scores) -> Rule:
+        """Return how students are played and promoted, compared with the scores of fixed teachers."""
+        episodes = self.eval_episodes
+        return Rule("ratio", episodes, episodes, 0, epsilon=self.eval_epsilon, lanes=self.eval_lanes, teachers=teachers)
+
 
 class MonitoringConfig(Section):
     """How a run is watched."""
@@ -355,6 +361,8 @@ def parse_settings(kind: type[Config], settings: Mapping[str, Any], source: str)
         ConfigError: naming every key that is unknown or out of range, what was found and what is allowed.
     """
     settings = dict(settings)
+    # A run's own file can be given as a configuration; its format is that of the folder.
+    settings.pop("format", None)
     command = settings.pop("command", kind.command)
     if command != kind.command:
         raise ConfigError(f"{source}: settings of command {shown(command)}, expected those of `distill {kind.command}`")

@@ -1,19 +1,49 @@
-"""When a candidate replaces the best model so far: the paper's rule, and a sequential test that luck seldom passes."""
+"""When a candidate replaces the best model so far: by its ratio to fixed teachers, the paper's rule, or a test."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Literal
 
 import numpy as np
 
 from distill.games import reference_score
-from distill.scores import Floats, mean, stratified_resamples
-from distill.teach_config import PromotionConfig
+from distill.scores import Floats, mean, score_ratio, stratified_resamples
 
 Scores = Mapping[str, Sequence[float]]
 """Raw episode scores by game."""
 
 RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How candidates are played, and when one becomes the best.
+
+    Attributes:
+        name: `ratio` for a higher mean ratio to fixed teachers, `new-high` for a mean above the best one (the paper's
+            rule of online distillation), `confident` for a sequential test.
+        look_episodes: episodes per game between two looks at a candidate's scores.
+        most_episodes: episodes per game after which a candidate that is still undecided is not promoted.
+        best_episodes: fresh episodes per game that a new best model plays; 0 for none.
+        promote_above: probability of being better above which `confident` promotes.
+        reject_below: probability of being better below which `confident` gives a candidate up.
+        curve_episodes: fresh episodes per game that all versions of the last half play after the training.
+        epsilon: share of uniformly random actions.
+        lanes: emulators of an evaluator; None for one an episode.
+        teachers: raw scores of the fixed teachers by game; a game without any counts by its raw mean.
+    """
+
+    name: Literal["ratio", "confident", "new-high"]
+    look_episodes: int
+    most_episodes: int
+    best_episodes: int
+    promote_above: float = 1.0
+    reject_below: float = 0.0
+    curve_episodes: int = 0
+    epsilon: float = 0.05
+    lanes: int | None = None
+    teachers: Scores = field(default_factory=dict[str, Sequence[float]])
 
 
 @dataclass(frozen=True)
@@ -33,9 +63,10 @@ class Decision:
     why: str
 
 
-def decide(candidate: Scores, best: Scores | None, config: PromotionConfig) -> Decision:
+def decide(candidate: Scores, best: Scores | None, rule: Rule) -> Decision:
     """Decide on a candidate after a look at its scores.
 
+    - ratio: promoted if its mean ratio to the fixed teachers is above the best one's, at the first look.
     - new-high: promoted if its mean is above the best mean (paper, online distillation), at the first look.
     - confident: promoted as soon as the bootstrap probability of a higher mean reaches `promote_above`, rejected as
       soon as it falls below `reject_below` or `most_episodes` are played. The many looks at a growing sample are why
@@ -46,27 +77,42 @@ def decide(candidate: Scores, best: Scores | None, config: PromotionConfig) -> D
     Args:
         candidate: its episodes; the same games as the best one's, or all of the line's if there is none.
         best: episodes of the best model so far, None if there is none.
-        config: rule and thresholds.
+        rule: with its thresholds.
     """
     episodes = min((len(scores) for scores in candidate.values()), default=0)
-    if episodes < config.look_episodes:
-        return Decision("continue", None, episodes, f"{episodes} of {config.look_episodes} episodes for the first look")
+    if episodes < rule.look_episodes:
+        return Decision("continue", None, episodes, f"{episodes} of {rule.look_episodes} episodes for the first look")
     if best is None:
         return Decision("promote", None, episodes, "the first candidate")
+    if rule.name == "ratio":
+        mine, others = (mean_ratio(scores, rule.teachers) for scores in (candidate, best))
+        above = mine > others
+        why = f"its mean ratio {mine:.3f} is {'above' if above else 'not above'} the best one's {others:.3f}"
+        return Decision("promote" if above else "reject", None, episodes, why)
     probability = _probability_of_gain(candidate, best)
-    if config.rule == "new-high":
+    if rule.name == "new-high":
         above = sum(_gains(candidate, best)) > 0.0
         why = f"its mean is {'above' if above else 'not above'} the best"
         return Decision("promote" if above else "reject", probability, episodes, why)
     verdict, remark = "continue", "; undecided"
-    if probability >= config.promote_above:
+    if probability >= rule.promote_above:
         verdict, remark = "promote", ""
-    elif probability < config.reject_below:
+    elif probability < rule.reject_below:
         verdict, remark = "reject", ""
-    elif episodes >= config.most_episodes:
+    elif episodes >= rule.most_episodes:
         verdict, remark = "reject", ", the most that are played; still undecided"
     why = f"better with probability {probability:.3f} after {episodes} episodes{remark}"
     return Decision(verdict, probability, episodes, why)
+
+
+def mean_ratio(scores: Scores, teachers: Scores) -> float:
+    """Return the mean over games of student / teacher; of the raw mean where a teacher gives no usable scale."""
+    ratios: list[float] = []
+    for game, played in scores.items():
+        teacher = teachers.get(game)
+        ratio = score_ratio(game, fmean(played), fmean(teacher)).value if teacher else None
+        ratios.append(fmean(played) if ratio is None else ratio)
+    return fmean(ratios)
 
 
 def _gains(candidate: Scores, best: Scores) -> list[float]:

@@ -22,6 +22,7 @@ from distill.config import (
     require_room,
 )
 from distill.errors import ConfigError
+from distill.promotion import Rule
 
 Preset = Literal["fast", "nature"]
 PRESETS: dict[Preset, dict[str, Any]] = {
@@ -156,6 +157,20 @@ class PromotionConfig(Section):
     """Episodes per game of the evaluation of the best model that ends the run; 0 leaves it out."""
     eval_lanes: Annotated[int, Field(ge=1, le=1024)] = 16
     """Emulators of an evaluation after the training; each plays the same number of episodes."""
+
+    @property
+    def as_rule(self) -> Rule:
+        """How candidates are played and promoted."""
+        return Rule(
+            self.rule,
+            self.look_episodes,
+            self.most_episodes,
+            self.best_episodes,
+            self.promote_above,
+            self.reject_below,
+            self.curve_episodes,
+            self.eval_epsilon,
+        )
 
     @model_validator(mode="after")
     def _settings_agree(self) -> "PromotionConfig":

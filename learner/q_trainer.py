@@ -3,12 +3,10 @@
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from distill.config import TrainingConfig
 from distill.errors import BufferUnavailable, RunError
 from distill.models import ModelCard, load_model, model_bytes
 from distill.networks import ARCHITECTURES, QNetwork
@@ -17,6 +15,7 @@ from distill.teach_config import QLearnerConfig
 from learner.gradient_learner import autocast_dtype
 from learner.memory import keep_freed_memory
 from learner.n_step_replay import NStepReplay, NStepRule
+from learner.plans import QPlan
 from learner.q_learner import QLearner
 from learner.trainer import PUBLISH_RETRY_SECONDS, Trainer, choose_device
 
@@ -24,31 +23,6 @@ log = logging.getLogger(__name__)
 
 OUTPUT_SCALE = 0.1
 """Of a new network's last layer: what q-values begin with has to be unlearned, and that costs ReLUs their lives."""
-
-
-@dataclass(frozen=True)
-class QPlan:
-    """What a Q-learner's trainer needs to know of the configuration.
-
-    Attributes:
-        line: line of models that gets its candidates.
-        training: device, replay and checkpoints.
-        learner: budget, algorithm and optimizer.
-        chunk_steps: usual steps per chunk.
-        seed: the run's seed.
-        preset: name of the preset, for the card.
-        commit: commit of this program, for the card.
-        initial: model file as bytes to begin with, or None for random weights.
-    """
-
-    line: str
-    training: TrainingConfig
-    learner: QLearnerConfig
-    chunk_steps: int
-    seed: int
-    preset: str
-    commit: str
-    initial: bytes | None = None
 
 
 class QTrainer(Trainer):

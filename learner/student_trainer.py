@@ -2,13 +2,10 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 
-from distill.config import LearnerConfig, StudentConfig, TrainingConfig
 from distill.following import ModelFollower
 from distill.models import ModelCard, model_bytes
 from distill.networks import ARCHITECTURES, QNetwork
@@ -16,37 +13,11 @@ from distill.protocols import STUDENT, Services
 from learner.gradient_learner import autocast_dtype
 from learner.label_replay import LabelReplay
 from learner.memory import keep_freed_memory
+from learner.plans import StudentPlan
 from learner.student_learner import FreshLabels, StudentLearner
 from learner.trainer import Trainer, choose_device
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class StudentPlan:
-    """What a student's trainer needs to know of the configuration.
-
-    Attributes:
-        student: network, loss and temperature.
-        training: device, replay and checkpoints.
-        learner: budget, batch size and optimizer.
-        chunk_steps: usual steps per chunk.
-        eval_every: updates between versions.
-        seed: the run's seed.
-        rank: rank of its reader of the buffer.
-        teachers: line of models per game whose `best` is the teacher; none if teachers are fixed.
-        labels: with such lines, label anew what is sampled, or learn from the present teacher's own chunks alone.
-    """
-
-    student: StudentConfig
-    training: TrainingConfig
-    learner: LearnerConfig
-    chunk_steps: int
-    eval_every: int
-    seed: int
-    rank: int = 0
-    teachers: Mapping[str, str] | None = None
-    labels: Literal["fresh", "stored"] = "stored"
 
 
 class StudentTrainer(Trainer):

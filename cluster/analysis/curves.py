@@ -1,4 +1,4 @@
-"""What the scores of a run with Q-learners say over time: curves, the teacher as steps, ratio and spread."""
+"""What the scores of a run say over time: curves, a teacher that changes as steps, ratio and spread."""
 
 from bisect import bisect_right
 from collections import defaultdict
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from cluster.models.coordinator import CURVE, FRESH
+from cluster.models.blocks import CURVE, FRESH
 from cluster.models.ledger import Promotion
 from distill.protocols import STUDENT
 from distill.scores import score_ratio
@@ -70,6 +70,27 @@ def points_of(evaluations: Rows, line: str, game: str) -> list[Point]:
         Point(row["version"], row["seconds"] / 60.0, tuple(row["scores"]))
         for row in sorted(rows, key=lambda row: row["seconds"])
     ]
+
+
+def placed(evaluations: Rows, metrics: Rows) -> list[Mapping[str, Any]]:
+    """Return evaluations with the seconds of training after which their versions were published.
+
+    Rows of `distill run` of version 0.1.0 know only their updates; what has neither is left out.
+
+    Args:
+        evaluations: rows of evaluations.
+        metrics: rows of metrics, which say when a learner had made how many updates.
+    """
+    found: list[Mapping[str, Any]] = []
+    for row in evaluations:
+        if "seconds" in row:
+            found.append(row)
+            continue
+        learners = [metric["learners"][row["line"]] for metric in metrics if row["line"] in metric["learners"]]
+        if learners and "updates" in row:
+            updates, seconds = zip(*((learner["updates"], learner["seconds"]) for learner in learners), strict=True)
+            found.append({**row, "seconds": float(np.interp(row["updates"], updates, seconds))})
+    return found
 
 
 def score_curve(evaluations: Rows) -> dict[str, list[list[float]]]:
@@ -171,10 +192,10 @@ def ratio_then(game: str, point: Point, teacher: Steps) -> float | None:
 
 @dataclass(frozen=True)
 class GameCurves:
-    """Scores of one game over time, in a run with Q-learners.
+    """Scores of one game over time.
 
     Attributes:
-        candidates: the Q-learner's.
+        candidates: the Q-learner's; none where the teacher is a fixed file.
         students: the student's versions; none in a run without a student.
         teacher: the best candidate so far.
     """
@@ -185,7 +206,7 @@ class GameCurves:
 
     @classmethod
     def of(
-        cls, evaluations: Rows, promotions: Sequence[Promotion], metrics: Rows, line: str, game: str
+        cls, evaluations: Rows, promotions: Sequence[Promotion], metrics: Rows, line: str | None, game: str
     ) -> "GameCurves":
         """Sort a run's evaluations into curves.
 
@@ -193,16 +214,19 @@ class GameCurves:
             evaluations: lines of `evaluations.jsonl`.
             promotions: of `line`, roll-backs among them.
             metrics: lines of `metrics.jsonl`, which say when a promotion was.
-            line: the line of the game's Q-learner.
+            line: the line of the game's Q-learner, None if it has none.
             game: ROM name.
         """
+        students = points_of(evaluations, STUDENT, game)
+        if line is None:
+            return cls([], students, [])
         blocks = [
             (row["version"], row["block"], row["scores"])
             for row in evaluations
             if (row["line"], row["game"]) == (line, game)
         ]
         steps = teacher_steps(blocks, promotions, Timeline.of(metrics, line))
-        return cls(points_of(evaluations, line, game), points_of(evaluations, STUDENT, game), steps)
+        return cls(points_of(evaluations, line, game), students, steps)
 
 
 @dataclass(frozen=True)

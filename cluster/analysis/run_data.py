@@ -81,7 +81,17 @@ class RunData:
     @property
     def player(self) -> str:
         """Whose scores the run is about: the student's, or the Q-learner's if it has no student."""
-        return "teacher" if self.command == "teach" else "student"
+        return "student" if self.distils else "teacher"
+
+    @property
+    def distils(self) -> bool:
+        """Whether the run has a student."""
+        return "student" in self.settings
+
+    @property
+    def taught(self) -> bool:
+        """Whether the student's teachers are fixed files, so that there is no Q-learner."""
+        return "teachers" in self.settings
 
     @property
     def lines(self) -> list[str]:

@@ -1,29 +1,11 @@
-"""What a run shows at its end: the table of ratios, for terminal and Markdown, and the learning curves as PNG."""
+"""The table of ratios that a run shows at its end, for terminal and Markdown."""
 
-import io
-import math
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, cast
+from collections.abc import Sequence
 
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, FormatStrFormatter, LogLocator, NullFormatter
 from rich.table import Table
 
-from distill.errors import RunError
-from distill.files import write_atomically
-from distill.games import reference_score
-from distill.scores import Comparison, Interval, mean_interval, summarise
+from distill.scores import Comparison, Interval, summarise
 
-_STUDENT, _TEACHER, _RANDOM = "#0072B2", "#D55E00", "#666666"
-# Okabe and Ito's colours, told apart with every kind of colour vision; line styles carry on where they end.
-_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_LINE_STYLES = ("-", "--", ":")
-_MAX_COLUMNS = 4
-_PANEL_INCHES = (4.2, 3.1)
 _HEADINGS = ("game", "teacher", "student", "ratio", "95 % interval")
 _NONE = "n/a"
 
@@ -90,88 +72,3 @@ def _markdown(headings: Sequence[str], rows: Sequence[Sequence[str]], notes: Seq
     rule = ["---", *["---:"] * (len(headings) - 1)]
     lines = [f"| {' | '.join(row)} |" for row in (headings, rule, *rows)]
     return "\n".join([*lines, *(f"\n{note}" for note in notes)]) + "\n"
-
-
-def learning_curve(
-    path: Path,
-    evaluations: Sequence[Mapping[str, Any]],
-    teacher_scores: Mapping[str, Sequence[float]],
-    training_rows: Sequence[Mapping[str, Any]],
-) -> None:
-    """Draw one panel per game, score over updates, and one of the loss; `path` appears whole or not at all.
-
-    Args:
-        path: PNG to write; its folder must exist.
-        evaluations: `{"updates": int, "version": int, "games": {game: {"scores": [...]}}}` each, raw scores.
-        teacher_scores: raw episode scores of each game's teacher; its games are the panels, in this order.
-        training_rows: `{"updates": int, "seconds": float, "loss": {game: float}}` each.
-
-    Raises:
-        RunError: if the file cannot be written.
-    """
-    panels = len(teacher_scores) + 1
-    columns = min(_MAX_COLUMNS, panels)
-    rows = math.ceil(panels / columns)
-    figure = Figure(figsize=(_PANEL_INCHES[0] * columns, _PANEL_INCHES[1] * rows + 0.6), dpi=110, layout="constrained")
-    axes = [figure.add_subplot(rows, columns, index + 1) for index in range(panels)]
-    for axis, (game, scores) in zip(axes, teacher_scores.items(), strict=False):
-        _draw_scores(axis, game, evaluations, scores)
-    _draw_loss(axes[-1], list(teacher_scores), training_rows)
-    for axis in axes:
-        axis.set_xlabel("learner updates")
-        axis.xaxis.set_major_formatter(EngFormatter(sep=""))
-        axis.grid(alpha=0.25)
-        axis.spines[["top", "right"]].set_visible(False)
-    keys = {label: line for a in axes[:-1] for line, label in zip(*a.get_legend_handles_labels(), strict=True)}
-    figure.legend(keys.values(), keys.keys(), loc="outside upper center", ncols=len(keys) or 1, frameon=False)
-    image = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(image)
-    try:
-        write_atomically(path, image.getvalue())
-    except OSError as error:
-        raise RunError(f"learning curve {path}: could not be written ({error}); check the folder") from error
-
-
-def _draw_scores(axis: Axes, game: str, evaluations: Sequence[Mapping[str, Any]], teacher: Sequence[float]) -> None:
-    points = [
-        (int(evaluation["updates"]), cast(Sequence[float], evaluation["games"][game]["scores"]))
-        for evaluation in sorted(evaluations, key=lambda evaluation: int(evaluation["updates"]))
-        if evaluation["games"].get(game, {}).get("scores")
-    ]
-    if points:
-        updates = [at for at, _ in points]
-        means = [float(np.mean(scores)) for _, scores in points]
-        bounds = [mean_interval(scores) or (mean, mean) for (_, scores), mean in zip(points, means, strict=True)]
-        low, high = zip(*bounds, strict=True)
-        axis.plot(updates, means, color=_STUDENT, marker="o", markersize=3.5, label="student, mean and 95 % interval")
-        axis.fill_between(updates, low, high, color=_STUDENT, alpha=0.2, linewidth=0)
-    if teacher:
-        axis.axhline(float(np.mean(teacher)), color=_TEACHER, linestyle="--", label="teacher, mean and 95 % interval")
-        if interval := mean_interval(teacher):
-            axis.axhspan(*interval, color=_TEACHER, alpha=0.15, linewidth=0)
-    if reference := reference_score(game):
-        axis.axhline(reference.random, color=_RANDOM, linestyle=":", label="random play")
-    axis.set_title(game)
-    axis.set_ylabel("raw score per episode")
-
-
-def _draw_loss(axis: Axes, games: Sequence[str], training_rows: Sequence[Mapping[str, Any]]) -> None:
-    drawn: list[float] = []
-    for index, game in enumerate(games):
-        points = [(row["updates"], row["loss"][game]) for row in training_rows if game in row["loss"]]
-        points = [(at, loss) for at, loss in points if math.isfinite(loss)]
-        if not points:
-            continue
-        style = _LINE_STYLES[index // len(_PALETTE) % len(_LINE_STYLES)]
-        axis.plot(*zip(*points, strict=True), color=_PALETTE[index % len(_PALETTE)], ls=style, lw=1.2, label=game)
-        drawn += [loss for _, loss in points]
-    if drawn and min(drawn) > 0.0:
-        axis.set_yscale("log")
-        axis.yaxis.set_minor_formatter(NullFormatter())
-        if max(drawn) < 100.0 * min(drawn):  # powers of ten alone would leave the axis with one label or none
-            axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-            axis.yaxis.set_major_formatter(FormatStrFormatter("%g"))
-    if drawn:
-        axis.legend(fontsize="x-small", frameon=False, ncols=1 + (len(games) > 4))
-    axis.set_title("training loss")
-    axis.set_ylabel("loss per observation")

@@ -10,12 +10,14 @@ from pathlib import Path
 
 from cluster.monitor.live_page import dashboard
 from cluster.monitor.metrics.of_session import RunMetrics, serve_metrics
-from cluster.run.start import ROLES, prepared
+from cluster.run.drive import Run, prepare
+from cluster.run.surroundings import opened
 from cluster.state.folder import new_run
+from cluster.state.kinds import with_teachers
 from cluster.state.session import Session
 from distill.config import RunConfig
 from distill.errors import RunError
-from distill.teachers import choose_teachers
+from distill.protocols import STUDENT
 
 SETTLE_SECONDS = 2.0
 """After a switch until what is reported is all of the new state."""
@@ -53,22 +55,21 @@ def monitored_run(config: RunConfig, rounds: int, seconds: float) -> Iterator[di
     Raises:
         DistillError: if the run cannot be made or fails.
     """
-    teachers = choose_teachers(config.general.teachers, config.general.games)
-    folder = new_run(config, list(teachers))
-    with (
-        prepared(config, folder, teachers) as (session, backend, sitting),
-        serve_metrics(config.monitoring, session, sitting.services, ROLES) as metrics,
-    ):
-        steps = sitting.over(backend.train(), session)
-        try:
-            while session.progress.updates == 0:
-                _next(steps)
-            for number in range(rounds):
-                # A run slows down as its replay fills: there and back, no mode is always the later one.
-                order = MODES if number % 2 == 0 else MODES[::-1]
-                yield {mode: _interval(mode, session, steps, metrics, seconds) for mode in order}
-        finally:
-            backend.stop()
+    named, teachers = with_teachers(config)
+    folder = new_run(named, list(teachers))
+    with opened(folder, named) as surroundings:
+        session, workers = prepare(Run(folder, named, teachers), surroundings)
+        with serve_metrics(config.monitoring, session) as metrics:
+            steps = surroundings.over(workers.train(), session)
+            try:
+                while session.updates(STUDENT) == 0:
+                    _next(steps)
+                for number in range(rounds):
+                    # A run slows down as its replay fills: there and back, no mode is always the later one.
+                    order = MODES if number % 2 == 0 else MODES[::-1]
+                    yield {mode: _interval(mode, session, steps, metrics, seconds) for mode in order}
+            finally:
+                workers.stop()
 
 
 def _interval(mode: str, session: Session, steps: Iterator[None], metrics: RunMetrics, seconds: float) -> Throughput:
@@ -98,9 +99,9 @@ def _done(session: Session) -> tuple[float, float, float, float]:
     """Return updates, steps, and the seconds that learner and collectors have worked until then."""
     reports = session.reports.values()
     return (
-        session.progress.updates,
+        session.updates(STUDENT),
         sum(report.steps for report in reports),
-        session.progress.train_seconds,
+        session.progress[STUDENT].train_seconds,
         sum(sum(report.seconds.values()) for report in reports),
     )
 

@@ -12,7 +12,7 @@ from actors.collecting_actor import CollectingActor, CollectorSpec
 from cluster.buffer.push import EncodedChunk, Pusher
 from cluster.redis.connection import connect
 from cluster.services import RedisServices
-from cluster.state.session import student_plan
+from cluster.state.kinds import student_plan
 from distill.chunks import Chunk, ChunkDecoder
 from distill.config import RunConfig
 from distill.errors import RunError
@@ -30,11 +30,11 @@ def run_collector(
 ) -> float:
     """Return transitions per second of a collector that pushes to the buffer service."""
     actor = CollectingActor(CollectorSpec(game, teacher, config.collect, config.general.seed, producer, 0, 0), services)
-    before = actor.collect(WARM_UP_SECONDS, 0.0)
+    before = actor.advance(WARM_UP_SECONDS, 0.0)
     rows_before = rows = before.steps
     began = time.perf_counter()
     while time.perf_counter() - began < seconds:
-        rows = actor.collect(SLICE_SECONDS, 0.0).steps
+        rows = actor.advance(SLICE_SECONDS, 0.0).steps
     elapsed = time.perf_counter() - began
     actor.finish(5.0)
     return (rows - rows_before) / elapsed

@@ -16,8 +16,9 @@ from distill.networks import ARCHITECTURES, QNetwork
 from distill.teach_config import TeachConfig
 from learner.gradient_learner import autocast_dtype
 from learner.n_step_replay import NStepReplay, NStepRule
+from learner.plans import QPlan
 from learner.q_learner import QLearner
-from learner.q_trainer import QPlan, QTrainer
+from learner.q_trainer import QTrainer
 
 WARM_UP_SECONDS = 2.0
 SLICE_SECONDS = 0.25
@@ -29,7 +30,7 @@ def run_explorer(game: str, config: TeachConfig, services: RedisServices, produc
     began = time.perf_counter()
     steps = 0
     while time.perf_counter() - began < seconds:
-        steps = explorer.explore(SLICE_SECONDS, 0).steps
+        steps = explorer.advance(SLICE_SECONDS, 0).steps
     explorer.finish(0.0)
     return steps
 

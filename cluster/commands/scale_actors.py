@@ -8,8 +8,8 @@ from rich.console import Console
 
 from cluster.commands.options import parse_options
 from cluster.state.folder import open_any_run
-from cluster.workers.wanted_actors import ActorCounts
-from distill.config import RunConfig, Section
+from cluster.workers.wanted_actors import WantedActors
+from distill.config import Section
 from distill.errors import ConfigError
 from distill.game_names import meant_game
 
@@ -30,9 +30,9 @@ def command(arguments: Sequence[str], console: Console) -> None:
     if len(asked) < len(options.actors):
         raise ConfigError(f"actors: each game once, found {' '.join(options.actors)}")
     folder, config = open_any_run(options.run)
-    if isinstance(config, RunConfig) and config.general.serial:
+    if config.general.serial:
         raise ConfigError(f"run {folder.name}: it is --serial, one process, which has no actors to add")
-    counts = ActorCounts.of(folder, config, config.general.games)
+    counts = WantedActors.of(folder, config)
     if asked:
         counts.ask(asked)
     wanted = ", ".join(f"{game} {count}" for game, count in counts.wanted().items())

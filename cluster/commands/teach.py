@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from cluster.commands.run_options import run_or_resume
-from cluster.run.start_online import resume_online, start_online
+from cluster.run.start import resume_run, start_run
 from distill.teach_config import TeachConfig
 
 
@@ -23,6 +23,6 @@ def command(arguments: Sequence[str], console: Console) -> None:
     """Start or resume a run."""
     config, resume = run_or_resume(TeachConfig, TeachOptions, arguments)
     if resume is not None:
-        resume_online(resume, config, console)
+        resume_run(resume, config, console)
     else:
-        start_online(config, console)
+        start_run(config, console)

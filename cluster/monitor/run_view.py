@@ -1,4 +1,4 @@
-"""How a distillation looks while it runs: a table of games and a line of its learner."""
+"""How a run looks while it goes on: a table of games and a line for every learner."""
 
 from datetime import timedelta
 from statistics import fmean
@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cluster.state.session import Session
-from distill.scores import score_ratio
+from distill.protocols import STUDENT
 from learner.progress import Progress
 
 
@@ -24,60 +24,78 @@ class RunView:
 
     def line(self) -> str:
         """Return the session as one line of a log."""
-        progress = self._session.progress
-        loss = " ".join(f"{game} {value:.4f}" for game, value in sorted(progress.loss.items())) or "-"
-        inserted = " ".join(f"{game} {count:,}" for game, count in sorted(progress.inserted.items())) or "-"
-        return (
-            f"update {progress.updates:,} ({progress.fraction:.0%}), {progress.updates_per_second:.1f}/s, loss {loss},"
-            f" transitions {inserted}, {progress.ratio:.1f} samples each,"
-            f" waits: {self._who_waits()}, {time_left(progress)}"
+        session = self._session
+        learners = "; ".join(
+            f"{lineage}: update {progress.updates:,} ({progress.fraction:.0%}), {progress.updates_per_second:.1f}/s,"
+            f" {progress.ratio:.1f} samples each, waits: {self._who_waits(progress)}"
+            for lineage, progress in session.progress.items()
         )
-
-    def _who_waits(self) -> str:
-        return who_waits(self._session.progress, sum(r.seconds["wait"] for r in self._session.reports.values()))
+        games = "; ".join(
+            f"{game}: {session.game_steps(game):,} transitions, teacher {number(session.teacher_mean(game), 1)}"
+            f"{', student ' + number(session.scores.get((STUDENT, game)), 1) if session.kind.student else ''}"
+            for game in session.games
+        )
+        return f"{learners or 'starting'}; {games}; {self._remaining()}"
 
     def draw(self) -> Group:
         """Return the session as a table."""
-        session, progress = self._session, self._session.progress
-        games = Table(title=f"run {session.folder.name}", title_justify="left", expand=False)
-        for column in (
-            "game",
-            "transitions",
-            "per second",
-            "episodes",
-            "teacher now",
-            "card",
-            "student",
-            "ratio",
-            "loss",
-        ):
-            games.add_column(column, justify="left" if column == "game" else "right", no_wrap=True)
-        for game, teacher in session.teachers.items():
-            reports = [report for report in session.reports.values() if report.game == game]
-            played = [score for report in reports for score in report.episode_scores]
-            student = session.scores.get(game)
-            card = fmean(teacher.scores) if teacher.scores else None
-            ratio = score_ratio(game, student.mean, card).value if student and card is not None else None
-            games.add_row(
-                game,
-                f"{progress.inserted.get(game, 0):,}",
-                f"{session.collected_per_second(game):,.0f}",
-                f"{sum(report.episodes for report in reports):,}",
-                number(fmean(played) if played else None, 1),
-                number(card, 1),
-                number(student.mean if student else None, 1),
-                number(ratio, 2),
-                number(progress.loss.get(game), 4),
+        session = self._session
+        columns = [column for column in self._row(session.games[0]) if self._shows(column)]
+        table = Table(title=f"run {session.folder.name}", title_justify="left", expand=False)
+        for column in columns:
+            table.add_column(column, justify="left" if column == "game" else "right", no_wrap=True)
+        for game in session.games:
+            row = self._row(game)
+            table.add_row(*(row[column] for column in columns))
+        lines = [
+            Text(
+                f"{lineage}  update {progress.updates:,} ({progress.fraction:.0%})"
+                f"  {progress.updates_per_second:.1f} updates/s  {progress.ratio:.1f} samples per transition"
+                f"  waits: {self._who_waits(progress)}"
+                + (f"  lag: {', '.join(f'{lag:.1f}' for lag in progress.lag.values())}" if progress.lag else "")
             )
-        batch = session.config.learner.batch_size
-        learner = Text(
-            f"learner  update {progress.updates:,} ({progress.fraction:.0%})"
-            f"  {progress.updates_per_second:.1f} updates/s"
-            f"  {progress.updates_per_second * batch:,.0f} samples/s  {progress.ratio:.1f} samples per transition"
-            f"  waits: {self._who_waits()}  {time_left(progress)}"
-        )
-        best = f"best student {session.best.version}: {session.best.score:.2f} of the teachers" if session.best else ""
-        return Group(games, learner, Text(best), *(Text(message, style="dim") for message in session.messages))
+            for lineage, progress in session.progress.items()
+        ]
+        return Group(table, *lines, Text(self._remaining()), *(Text(m, style="dim") for m in session.messages))
+
+    def _row(self, game: str) -> dict[str, str]:
+        """Return all that can be told of a game, by column."""
+        session = self._session
+        leader, lineage = session.kind.leader_of(game).name, session.kind.teacher_of(game)
+        reports = [report for report in session.reports.values() if report.game == game]
+        played = [score for report in reports for score in report.episode_scores]
+        progress, state = session.progress.get(leader), session.states.get(leader)
+        return {
+            "game": game,
+            "transitions": f"{session.game_steps(game):,}",
+            "per second": f"{session.collected_per_second(game):,.0f}",
+            "episodes": f"{sum(report.episodes for report in reports):,}",
+            "teacher now": number(fmean(played) if played else None, 1),
+            "candidate": number(session.scores.get((lineage.name, game)) if lineage else None, 1),
+            "teacher": number(session.teacher_mean(game), 1),
+            "student": number(session.scores.get((STUDENT, game)), 1),
+            "ratio": number(session.ratio(game), 2),
+            "promotions": str(state.promotions) if state is not None else "-",
+            "loss": number(progress.loss.get(game) if progress is not None else None, 4),
+        }
+
+    def _shows(self, column: str) -> bool:
+        kind = self._session.kind
+        if column in ("student", "ratio"):
+            return kind.student is not None
+        if column in ("teacher now", "candidate"):
+            # Fixed teachers play themselves; Q-learners send candidates.
+            return kind.taught == (column == "teacher now")
+        return True
+
+    def _who_waits(self, progress: Progress) -> str:
+        return who_waits(progress, sum(report.seconds["wait"] for report in self._session.reports.values()))
+
+    def _remaining(self) -> str:
+        leading = [lineage.name for lineage in self._session.kind.leading]
+        learners = [progress for lineage, progress in self._session.progress.items() if lineage in leading]
+        slowest = min(learners, key=lambda progress: progress.fraction, default=None)
+        return "time left unknown yet" if slowest is None else time_left(slowest)
 
 
 def who_waits(progress: Progress, actor_seconds: float) -> str:

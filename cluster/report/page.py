@@ -84,7 +84,7 @@ def _curves(runs: Sequence[RunData], games: Sequence[str]) -> list[Html]:
     if losses := loss_figures(runs, games):
         parts += [element("h3", "Loss"), _figures(losses)]
     if rates := rate_figures(runs):
-        legend = [learners_legend(runs)] if any(run.command != "run" for run in runs) else []
+        legend = [learners_legend(runs)] if not all(run.taught for run in runs) else []
         parts += [element("h3", "Pace"), *legend, _figures(rates)]
     return parts or [element("p", "The runs have written neither metrics nor evaluations.")]
 

@@ -1,95 +1,105 @@
-"""Plays all versions of a run's last half after the training, the same number of fresh episodes each.
+"""What is played after the training: every version of the last half for the curves, and at the end the best models.
 
 What is played during the training decides on promotions: few episodes, more for some versions than for others, and none
 for those that gave way to a newer one. It says little of how steady a line is.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
-from actors.evaluation import EvaluationTask
-from cluster.models.coordinator import CURVE, EVALUATION_SEEDS, Line
+from actors.evaluation import Evaluation, EvaluationTask
+from cluster.models.blocks import CURVE
+from cluster.models.coordinator import EVALUATION_SEEDS
 from cluster.models.ledger import Ledger, in_last_half
+from cluster.models.lineage import Lineage
 from cluster.models.mirror import ModelMirror
-from cluster.run.surroundings import Sitting
-from cluster.state.folder import EVALUATIONS
-from cluster.state.online_session import OnlineSession
-from cluster.workers.online_on_ray import OnlineBackend
+from cluster.run.surroundings import Surroundings
+from cluster.state.folder import EVALUATIONS, LOG
+from cluster.state.rows import evaluation_rows
+from cluster.state.session import Session
+from distill.errors import RunError
 from distill.games import reset_seed
 
 AT_ONCE = 16
 """Versions whose weights are in memory together."""
+FINAL_SEEDS = 5
+"""A stream of seeds of its own: the episodes that chose a version would flatter it."""
+
+Evaluate = Callable[[Sequence[EvaluationTask]], Iterator[Evaluation | None]]
 
 
-def play_last_half(session: OnlineSession, backend: OnlineBackend, sitting: Sitting) -> None:
+def play_last_half(session: Session, evaluate: Evaluate, surroundings: Surroundings) -> None:
     """Play `curve_episodes` of every version, and write down each result as it comes.
 
     A run that is stopped meanwhile goes on with the others when it is resumed. Nothing is promoted.
 
     Args:
         session: a run whose training has ended.
-        backend: that plays.
-        sitting: of the run.
+        evaluate: plays tasks.
+        surroundings: of the run.
     """
-    if not session.config.promotion.curve_episodes:
+    if not session.kind.rule.curve_episodes:
         return
-    for line in session.lines:
-        tasks = last_half_tasks(session, line)
-        ledger = session.services.ledger(line.name)
+    for lineage in session.kind.lineages:
+        tasks = last_half_tasks(session, lineage)
+        ledger = session.services.ledger(lineage.name)
         while group := list(islice(tasks, AT_ONCE)):
-            _play(session, backend, sitting, ledger, group)
+            _play(session, evaluate, surroundings, ledger, group)
 
 
-def last_half_tasks(session: OnlineSession, line: Line) -> Iterator[EvaluationTask]:
-    """Yield what a line's versions have to play, oldest first; one whose weights are gone is told and left out."""
-    mirror = ModelMirror(session.folder.path, line.name)
-    left = _left(session, line, mirror)
-    config, seed = session.config.promotion, reset_seed(session.config.general.seed, EVALUATION_SEEDS, CURVE)
+def last_half_tasks(session: Session, lineage: Lineage) -> Iterator[EvaluationTask]:
+    """Yield what a lineage's versions have to play, oldest first; one whose weights are gone is told and left out."""
+    mirror = ModelMirror(session.folder.path, lineage.name)
+    left = _left(session, lineage, mirror)
+    rule, final = session.kind.rule, session.kind.final
+    seed = reset_seed(session.config.general.seed, EVALUATION_SEEDS, CURVE)
     if left:
         versions = ", ".join(str(version) for version in dict.fromkeys(version for version, _ in left))
-        session.note(f"{line.name}: {config.curve_episodes} episodes of each version of the last half: {versions}")
+        session.note(f"{lineage.name}: {rule.curve_episodes} episodes of each version of the last half: {versions}")
     for version, game in left:
         model = mirror.data(version)
         if model is None:
-            session.note(f"{line.name} {version} cannot be played: its weights were dropped before they were set aside")
+            session.note(
+                f"{lineage.name} {version} cannot be played: its weights were dropped before they were set aside"
+            )
             continue
         yield EvaluationTask(
-            who=line.who,
+            who=lineage.who,
             game=game,
             version=version,
             model=model,
-            episodes=config.curve_episodes,
-            lanes=config.eval_lanes,
-            epsilon=config.eval_epsilon,
+            episodes=rule.curve_episodes,
+            lanes=final.lanes,
+            epsilon=final.epsilon,
             seed=seed,
-            line=line.name,
+            line=lineage.name,
             block=CURVE,
         )
 
 
-def _left(session: OnlineSession, line: Line, mirror: ModelMirror) -> list[tuple[int, str]]:
+def _left(session: Session, lineage: Lineage, mirror: ModelMirror) -> list[tuple[int, str]]:
     """Return the versions that are to be played and at which game, oldest first."""
     metadata = {version: mirror.metadata(version) for version in mirror.versions()}
-    rows = session.folder.rows(EVALUATIONS)
-    played = {(row["version"], row["game"]) for row in rows if (row["line"], row["block"]) == (line.name, CURVE)}
+    rows = evaluation_rows(session.folder.rows(EVALUATIONS))
+    played = {(row["version"], row["game"]) for row in rows if (row["line"], row["block"]) == (lineage.name, CURVE)}
     return [
         (version, game)
         for version, described in metadata.items()
         if in_last_half(described, metadata[max(metadata)])
-        for game in line.games
+        for game in lineage.games
         if (version, game) not in played
     ]
 
 
 def _play(
-    session: OnlineSession,
-    backend: OnlineBackend,
-    sitting: Sitting,
+    session: Session,
+    evaluate: Evaluate,
+    surroundings: Surroundings,
     ledger: Ledger,
     tasks: Sequence[EvaluationTask],
 ) -> None:
     by_version = {(task.version, task.game): task for task in tasks}
-    for evaluation in sitting.over(backend.evaluate(tasks), session):
+    for evaluation in surroundings.over(evaluate(tasks), session):
         if evaluation is not None:
             task = by_version[evaluation.version, evaluation.game]
             # The curves are drawn of the session's rows, so what they lack is played again.
@@ -97,3 +107,51 @@ def _play(
             session.write_evaluation(task, evaluation)
             score = evaluation.score()
             session.note(f"{task.line} {task.version} at {task.game}: mean {score.mean:.2f} of {score.episodes}")
+
+
+def evaluate_best(session: Session, evaluate: Evaluate, surroundings: Surroundings) -> list[Evaluation]:
+    """Play the best version of every lineage, and the fixed teachers, at all their games; return the evaluations.
+
+    Args:
+        session: a run whose training has ended.
+        evaluate: plays tasks.
+        surroundings: of the run.
+
+    Raises:
+        RunError: if a lineage has no best version.
+    """
+    tasks = _final_tasks(session)
+    evaluations: list[Evaluation] = []
+    if tasks:
+        session.note(f"final evaluation: {session.kind.final.episodes} episodes per game of the best models")
+    for evaluation in surroundings.over(evaluate(tasks), session):
+        if evaluation is not None:
+            score = evaluation.score()
+            session.note(f"{score.game}, {score.who}: mean {score.mean:.2f} of {score.episodes} episodes")
+            evaluations.append(evaluation)
+    return evaluations
+
+
+def _final_tasks(session: Session) -> list[EvaluationTask]:
+    final, seed = session.kind.final, reset_seed(session.config.general.seed, FINAL_SEEDS)
+    players: list[tuple[str, str, int, bytes, str]] = []
+    for lineage in session.kind.lineages:
+        registry = session.services.registry(lineage.name)
+        version = registry.resolve("best")
+        if version is None:
+            raise RunError(
+                f"run {session.folder.name}: no version of {lineage.name} was ever evaluated, see"
+                f" {session.folder.path / LOG}; train for longer with"
+                f" `distill {session.config.command} --resume {session.folder.path}`"
+            )
+        model = registry.fetch(version)
+        players += [(lineage.player, game, version, model, lineage.name) for game in lineage.games]
+    players += [
+        ("teacher", game, 0, teacher.path.read_bytes(), "teacher") for game, teacher in session.teachers.items()
+    ]
+    if not final.episodes:
+        return []
+    return [
+        EvaluationTask(who, game, version, model, final.episodes, final.lanes, final.epsilon, seed, line)
+        for who, game, version, model, line in sorted(players, key=lambda player: player[1])
+    ]

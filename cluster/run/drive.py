@@ -1,71 +1,109 @@
-"""Sees the training of a session through: what it shows, what it serves, and that it is stopped in any case."""
+"""The whole way of a run on one page: open what it needs, train, evaluate the best models, leave the results."""
 
-import contextlib
-from collections.abc import Generator, Iterable, Iterator
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from rich.console import Console
 
-from cluster.monitor.live_page import dashboard
-from cluster.monitor.metrics.of_session import RunMetrics, serve_metrics
-from cluster.monitor.tensorboard import TensorBoard
-from cluster.monitor.terminal import Display, View
+from actors.evaluation import Evaluation, EvaluationTask
+from cluster.monitor.monitoring import Monitoring, monitored
+from cluster.monitor.run_view import RunView
+from cluster.monitor.terminal import Display
 from cluster.monitor.timing_tree import print_timing
-from cluster.run.surroundings import Sitting
-from cluster.state.run_session import RunSession
-from distill.config import MonitoringConfig
+from cluster.run.after_training import evaluate_best, play_last_half
+from cluster.run.results import leave_results
+from cluster.run.surroundings import Surroundings, opened
+from cluster.state.folder import ENVIRONMENT, RunFolder
+from cluster.state.kinds import AnyConfig
+from cluster.state.session import Session
+from cluster.workers.in_process import InProcess
+from cluster.workers.on_ray import OnRay
+from cluster.workers.placement import place
+from cluster.workers.wanted_actors import WantedActors
+from distill.teachers import TeacherFile
 
 
-class Training(Protocol):
-    """What trains."""
+@dataclass(frozen=True)
+class Run:
+    """What is to be driven.
+
+    Attributes:
+        folder: the run's.
+        config: its configuration, with its games named.
+        teachers: the fixed teacher of every game; none where Q-learners teach.
+    """
+
+    folder: RunFolder
+    config: AnyConfig
+    teachers: Mapping[str, TeacherFile]
+
+
+class Workers(Protocol):
+    """What `OnRay` and `InProcess` have in common."""
 
     def train(self) -> Iterator[None]:
-        """Train until the budget is spent; yield often."""
+        """Train until the budget is spent and the last candidates are decided on; yield often."""
         ...
 
     def stop(self) -> None:
         """Flush, publish, checkpoint, end."""
         ...
 
+    def evaluate(self, tasks: Sequence[EvaluationTask]) -> Iterator[Evaluation | None]:
+        """Play tasks; yield results as they come, and None in between."""
+        ...
 
-@contextlib.contextmanager
-def trained(
-    session: RunSession,
-    training: Training,
-    view: View,
-    sitting: Sitting,
-    config: MonitoringConfig,
-    roles: Iterable[str],
-    console: Console,
-) -> Generator[RunMetrics]:
-    """Train until the budget is spent or the user asks to stop, then yield what serves the metrics, until the end.
 
-    Args:
-        session: what is trained.
-        training: that does it.
-        view: of the session.
-        sitting: of the run.
-        config: where metrics are served.
-        roles: of the session's actors.
-        console: where to draw.
+def drive(run: Run, console: Console) -> None:
+    """See a run through, or until the user asks to stop.
+
+    Raises:
+        DistillError: with what is wrong and what to do.
     """
-    with contextlib.ExitStack() as stack:
-        metrics = stack.enter_context(serve_metrics(config, session, sitting.services, roles))
-        if config.dashboard:
-            page = stack.enter_context(dashboard(session.folder.path, config.dashboard_port))
-            session.note(f"dashboard: {page}")
-        if config.tensorboard:
-            board = stack.enter_context(contextlib.closing(TensorBoard(session.folder.path)))
-            session.on_metrics = board.write
-        with Display(console, view) as display:
-            try:
-                for _ in sitting.over(training.train(), session):
-                    display.update()
-                    metrics.update()
-            finally:
-                training.stop()
-            display.update()
-        print_timing(session.folder.path, console)
-        # What has ended must not look as if it were missing.
-        metrics.update(at_once=True)
-        yield metrics
+    with opened(run.folder, run.config) as surroundings:
+        session, workers = prepare(run, surroundings)
+        session.note(f"run {run.folder.name}: {', '.join(session.games)} in {run.folder.path}")
+        evaluations: list[Evaluation] = []
+        with monitored(session, run.config.monitoring) as monitoring:
+            train(session, workers, surroundings, monitoring, console)
+            if session.done and not surroundings.stop.requested:
+                play_last_half(session, workers.evaluate, surroundings)
+                evaluations = evaluate_best(session, workers.evaluate, surroundings)
+        if surroundings.stop.requested:
+            command = f"distill {run.config.command} --resume {run.folder.path}"
+            console.print(f"stopped; go on with: {command}", soft_wrap=True)
+        else:
+            leave_results(session, evaluations, console)
+
+
+def prepare(run: Run, surroundings: Surroundings) -> tuple[Session, Workers]:
+    """Return what is known of a run, and those who will do its work."""
+    config = run.config
+    session = Session(run.folder, config, surroundings.services, run.teachers, surroundings.number)
+    wanted = WantedActors.of(run.folder, config)
+    commit = str(json.loads((run.folder.path / ENVIRONMENT).read_text())["git_commit"])
+    # Every game's players, the evaluator and the coordinator beside the learners.
+    others, learners = sum(wanted.wanted().values()) + 2, len(session.kind.lineages)
+    placement = place(others, learners, config.training, surroundings.cluster)
+    if config.general.serial:
+        return session, InProcess(session, placement.learner_threads, commit)
+    return session, OnRay(session, placement, wanted, commit)
+
+
+def train(
+    session: Session, workers: Workers, surroundings: Surroundings, monitoring: Monitoring, console: Console
+) -> None:
+    """Train until the budget is spent or the user asks to stop; everything is saved in any case."""
+    with Display(console, RunView(session)) as display:
+        try:
+            for _ in surroundings.over(workers.train(), session):
+                display.update()
+                monitoring.update()
+        finally:
+            workers.stop()
+        display.update()
+    print_timing(session.folder.path, console)
+    # What has ended must not look as if it were missing.
+    monitoring.update(at_once=True)

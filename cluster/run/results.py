@@ -1,79 +1,130 @@
-"""What a finished run leaves behind: best student with its scores, evaluation JSON, table, learning curve, videos."""
+"""What a finished run leaves behind: the best models with their scores, evaluation, table, learning curves, films."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from actors.evaluation import Evaluation
 from actors.video import record_episode
-from cluster.analysis.table import learning_curve, result_table
+from cluster.analysis.curves import GameCurves, LastHalf, score_curve
+from cluster.analysis.picture import draw_run
+from cluster.analysis.table import result_table
+from cluster.models.ledger import read_promotions
+from cluster.models.lineage import Lineage
 from cluster.state.folder import EVALUATIONS, METRICS
+from cluster.state.rows import evaluation_rows, upgraded_metrics
 from cluster.state.session import Session
 from distill.files import write_atomically
 from distill.games import reset_seed
 from distill.inference import make_q_function
-from distill.models import load_model, save_model
-from distill.scores import Comparison, compare, summarise
+from distill.models import ModelCard, load_model, save_model
+from distill.networks import QNetwork
+from distill.protocols import STUDENT
+from distill.scores import compare, summarise
 
 log = logging.getLogger(__name__)
 
+_FILM_SEEDS = 3
 
-def write_outcome(session: Session, evaluations: Sequence[Evaluation], console: Console) -> None:
-    """Write everything and print the table.
+Played = Mapping[tuple[str, str], Evaluation]
+"""Evaluations at the end of a run by player and game."""
+
+
+def leave_results(session: Session, evaluations: Sequence[Evaluation], console: Console) -> None:
+    """Write everything and print where it is.
 
     Args:
-        session: a run that has ended, with a best version.
-        evaluations: of teachers and best student, both at every game; none if the final evaluation was left out.
+        session: a run that has ended, with a best version of every lineage.
+        evaluations: of these at all their games, and of the fixed teachers; none if the final evaluation was left out.
         console: where to print.
     """
-    assert session.best is not None, "a run that has ended has evaluated its last version"
-    folder = session.folder
-    network, card = load_model(session.registry.fetch(session.best.version))
     played = {(evaluation.who, evaluation.game): evaluation for evaluation in evaluations}
-    scores = {game: played["student", game].card_entry() for game in session.teachers if ("student", game) in played}
-    save_model(folder.student, network, replace(card, scores=scores))
-    learning_curve(
-        folder.path / "learning_curve.png",
-        folder.rows(EVALUATIONS),
-        {game: teacher.scores for game, teacher in session.teachers.items()},
-        folder.rows(METRICS),
-    )
+    rows = evaluation_rows(session.folder.rows(EVALUATIONS))
+    metrics = [upgraded_metrics(row) for row in session.folder.rows(METRICS)]
+    teachers = {game: teacher.scores for game, teacher in session.teachers.items()}
+    for lineage in session.kind.lineages:
+        path = _save(session, lineage, played, rows)
+        console.print(f"{lineage.name}: {path}", soft_wrap=True)
+    draw_run(session.folder, session.kind.lineages, teachers, rows, metrics)
+    if played:
+        _write_scores(session, played, rows, metrics, console)
+
+
+def _save(session: Session, lineage: Lineage, played: Played, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Write a lineage's best version as a model file with its scores, and films of it; return the file."""
+    registry, folder = session.services.registry(lineage.name), session.folder
+    version = registry.resolve("best")
+    assert version is not None, "a run that has ended has evaluated its last version"
+    network, card = load_model(registry.fetch(version))
+    scores = {
+        game: played[lineage.player, game].card_entry() for game in lineage.games if (lineage.player, game) in played
+    }
+    mine = [row for row in rows if row["line"] == lineage.name]
+    training: dict[str, Any] = card.training | {"promoted_by": session.kind.rule.name, "curve": score_curve(mine)}
+    path = folder.student if lineage.name == STUDENT else folder.path / f"{lineage.name}.safetensors"
+    # A candidate was published in float16, so its weights are stored as they were played.
+    dtype = "float32" if lineage.who == "student" else "float16"
+    save_model(path, network, replace(card, scores=scores, training=training), dtype)
     if session.config.general.video:
-        q_function = make_q_function(network)
-        (folder.path / "videos").mkdir(exist_ok=True)
-        for game in session.teachers:
-            path = folder.path / "videos" / f"{game}.mp4"
-            recording = record_episode(
-                path,
-                game,
-                lambda observations, game=game: q_function(observations, game),
-                epsilon=session.config.evaluation.eval_epsilon,
-                seed=reset_seed(session.config.general.seed, 3),
-            )
-            log.info("%s: score %.0f after %d steps", path, recording.score, recording.steps)
-    if scores:
-        comparisons = [
-            compare(played["student", game].score(), played["teacher", game].score()) for game in session.teachers
-        ]
-        _write_comparisons(session, comparisons, evaluations, console)
-    console.print(f"student: {folder.student}", soft_wrap=True)
+        _film(session, lineage, network, card)
+    return path
 
 
-def _write_comparisons(
-    session: Session, comparisons: Sequence[Comparison], evaluations: Sequence[Evaluation], console: Console
+def _film(session: Session, lineage: Lineage, network: QNetwork, card: ModelCard) -> None:
+    q_function = make_q_function(network)
+    directory: Path = session.folder.path / "videos"
+    directory.mkdir(exist_ok=True)
+    for game in card.actions:
+        path = directory / (f"{game}.mp4" if lineage.leads else f"{game}-{lineage.name}.mp4")
+        recording = record_episode(
+            path,
+            game,
+            lambda observations, game=game: q_function(observations, game),
+            epsilon=session.kind.final.epsilon,
+            seed=reset_seed(session.config.general.seed, _FILM_SEEDS),
+        )
+        log.info("%s: score %.0f after %d steps", path, recording.score, recording.steps)
+
+
+def _write_scores(
+    session: Session,
+    played: Played,
+    rows: Sequence[Mapping[str, Any]],
+    metrics: Sequence[Mapping[str, Any]],
+    console: Console,
 ) -> None:
-    assert session.best is not None, "the comparisons are of the best version"
-    table, markdown = result_table(comparisons)
-    write_atomically(session.folder.path / "table.md", markdown.encode())
-    session.folder.write_json(
-        session.folder.evaluation.name,
-        {
-            "student_version": session.best.version,
+    comparisons = [
+        compare(played["student", game].score(), played["teacher", game].score())
+        for game in session.games
+        if ("student", game) in played
+    ]
+    document: dict[str, Any] = {"evaluations": [evaluation.to_json() for evaluation in played.values()]}
+    if comparisons:
+        table, markdown = result_table(comparisons)
+        write_atomically(session.folder.path / "table.md", markdown.encode())
+        document |= {
             "comparisons": [asdict(comparison) for comparison in comparisons],
             "geometric_mean": asdict(summarise(comparisons)),
-            "evaluations": [evaluation.to_json() for evaluation in evaluations],
-        },
-    )
-    console.print(table)
+            "last_half": {
+                game: asdict(_last_half(session, lineage.name, game, rows, metrics))
+                for game in session.games
+                if (lineage := session.kind.teacher_of(game)) is not None
+            },
+        }
+        console.print(table)
+    session.folder.write_json(session.folder.evaluation.name, document)
+
+
+def _last_half(
+    session: Session,
+    lineage: str,
+    game: str,
+    rows: Sequence[Mapping[str, Any]],
+    metrics: Sequence[Mapping[str, Any]],
+) -> LastHalf:
+    curves = GameCurves.of(rows, read_promotions(session.folder.path, lineage), metrics, lineage, game)
+    return LastHalf.of(game, lineage, curves, metrics)

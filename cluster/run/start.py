@@ -1,60 +1,36 @@
-"""One distillation from beginning to end: folder, Redis, Ray, training, final evaluation, results."""
+"""How a run begins: everything is checked before anything is made, then its folder is made or opened again."""
 
-import logging
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
 
 from rich.console import Console
 
-from actors.evaluation import Evaluation, EvaluationTask
-from cluster.monitor.run_view import RunView
-from cluster.run.drive import Training, trained
-from cluster.run.results import write_outcome
-from cluster.run.surroundings import Sitting, open_sitting, require_same, require_surroundings
-from cluster.state.folder import RunFolder, new_run, open_run
-from cluster.state.session import Session, evaluation_tasks, final_tasks
-from cluster.workers.in_process import SerialBackend
-from cluster.workers.on_ray import RayBackend
-from cluster.workers.placement import place
-from cluster.workers.wanted_actors import ActorCounts
-from distill.config import RunConfig
-from distill.errors import RunError
-from distill.protocols import STUDENT
-from distill.teachers import TeacherFile, choose_teachers
-from learner.checkpoints import CheckpointStore
-
-log = logging.getLogger(__name__)
-
-FIXED_SETTINGS = ("name", "root", "games", "student", "optimizer")
-"""What a run cannot change when it is resumed."""
-ROLES = ("collector", "learner", "evaluator")
+from cluster.run.drive import Run, drive
+from cluster.run.surroundings import require_surroundings
+from cluster.state.folder import FORMAT, RunFolder, new_run, open_run
+from cluster.state.kinds import AnyConfig, initial_model, kind_of, plans_of, with_teachers
+from distill.config import flatten
+from distill.errors import ConfigError
+from distill.models import read_card
+from learner.plans import QPlan
+from learner.q_trainer import require_initial
 
 
-class Backend(Training, Protocol):
-    """What `SerialBackend` and `RayBackend` have in common."""
-
-    def evaluate(self, tasks: Sequence[EvaluationTask]) -> Iterator[Evaluation | None]:
-        """Play tasks; yield results as they come, and None in between."""
-        ...
-
-
-def start_run(config: RunConfig, console: Console) -> RunFolder:
+def start_run(config: AnyConfig, console: Console) -> RunFolder:
     """Make a new run and see it through, or until it is asked to stop.
 
     Raises:
         DistillError: with what is wrong and what to do.
     """
-    teachers = choose_teachers(config.general.teachers, config.general.games)
-    require_surroundings(config, list(teachers))
-    folder = new_run(config, list(teachers))
-    _run(config, folder, teachers, console)
+    config, teachers = with_teachers(config)
+    _require_initial(config)
+    require_surroundings(config)
+    folder = new_run(config, list(config.general.games))
+    drive(Run(folder, config, teachers), console)
     return folder
 
 
-def resume_run(path: Path, config: RunConfig, console: Console) -> RunFolder:
-    """Go on with a run from its newest checkpoint.
+def resume_run(path: Path, config: AnyConfig, console: Console) -> RunFolder:
+    """Go on with a run from its newest checkpoints.
 
     Args:
         path: the run's folder.
@@ -64,83 +40,36 @@ def resume_run(path: Path, config: RunConfig, console: Console) -> RunFolder:
     Raises:
         DistillError: with what is wrong and what to do.
     """
-    folder, before = open_run(RunConfig, path)
-    require_same(folder, before, config, FIXED_SETTINGS)
-    teachers = choose_teachers(config.general.teachers, config.general.games)
-    require_surroundings(config, list(teachers))
+    folder, before = open_run(type(config), path, oldest=FORMAT)
+    _require_same(folder, before, config)
+    config, teachers = with_teachers(config)
+    require_surroundings(config)
     with folder.claim():
-        folder.write_config(config, folder.name, list(teachers), folder.path.parent)
-    _run(config, folder, teachers, console)
+        folder.write_config(config, folder.name, list(config.general.games), folder.path.parent)
+    drive(Run(folder, config, teachers), console)
     return folder
 
 
-def _run(config: RunConfig, folder: RunFolder, teachers: dict[str, TeacherFile], console: Console) -> None:
-    with prepared(config, folder, teachers) as (session, backend, sitting):
-        _see_through(session, backend, sitting, console)
+def _require_initial(config: AnyConfig) -> None:
+    """Check that the Q-learners can begin with the model that is named, if one is. Raises DistillError."""
+    file = initial_model(config)
+    if file is None:
+        return
+    card = read_card(file)
+    for plan, actions in plans_of(config, commit="").values():
+        if isinstance(plan, QPlan):
+            require_initial(card, plan.learner, actions)
 
 
-@contextmanager
-def prepared(
-    config: RunConfig, folder: RunFolder, teachers: dict[str, TeacherFile]
-) -> Generator[tuple[Session, Backend, Sitting]]:
-    """Open a sitting of a run with all that trains in it; it trains when its backend is told to.
+def _require_same(folder: RunFolder, before: AnyConfig, after: AnyConfig) -> None:
+    """Refuse changes that a run's checkpoints, chunks or models would not fit.
 
     Raises:
-        DistillError: with what is wrong and what to do.
+        ConfigError: naming the settings.
     """
-    on_ray = not config.general.serial
-    with open_sitting(folder, config, list(teachers), readers=1, on_ray=on_ray) as sitting:
-        counts = ActorCounts.of(folder, config, list(teachers))
-        # Every game's collectors, and the evaluator.
-        placement = place(sum(counts.wanted().values()) + 1, 1, config.training, sitting.cluster)
-        session = Session(folder, config, teachers, sitting.services.registry(STUDENT), sitting=sitting.number)
-        backend: Backend
-        if config.general.serial:
-            backend = SerialBackend(session, sitting.services, placement.learner_threads)
-        else:
-            backend = RayBackend(session, sitting.services, placement, counts)
-        yield session, backend, sitting
-
-
-def _see_through(session: Session, backend: Backend, sitting: Sitting, console: Console) -> None:
-    session.note(f"run {session.folder.name}: {', '.join(session.teachers)} in {session.folder.path}")
-    evaluations: list[Evaluation] = []
-    view, monitoring = RunView(session), session.config.monitoring
-    with trained(session, backend, view, sitting, monitoring, ROLES, console) as metrics:
-        if session.progress.done:
-            _choose_best(session, backend, sitting)
-            metrics.update(at_once=True)
-            evaluations = _final_evaluation(session, backend, sitting)
-    if sitting.stop.requested:
-        console.print(f"stopped; go on with: distill run --resume {session.folder.path}", soft_wrap=True)
-    else:
-        write_outcome(session, evaluations, console)
-
-
-def _choose_best(session: Session, backend: Backend, sitting: Sitting) -> None:
-    """Score the last version as well, so that it can be the best."""
-    new = session.version > session.evaluated_version
-    tasks = evaluation_tasks(session, session.version, fetch=True) if new else []
-    store = CheckpointStore(session.folder.path / "checkpoints" / STUDENT, session.config.training.keep_last)
-    for evaluation in sitting.over(backend.evaluate(tasks), session):
-        scored = session.on_evaluation(evaluation) if evaluation is not None else None
-        if scored is not None:
-            store.record_score(scored.version, scored.score)
-    if session.best is None and not sitting.stop.requested:
-        raise RunError(
-            f"run {session.folder.name}: its student could not be published, see {session.folder.path / 'run.log'};"
-            f" try again with `distill run --resume {session.folder.path}`"
+    old, new = flatten(before), flatten(after)
+    changed = [f"{key} is {old[key]}, found {new[key]}" for key in kind_of(after).fixed if old[key] != new[key]]
+    if changed:
+        raise ConfigError(
+            f"resume {folder.path}: {'; '.join(changed)}; a run keeps these, so start a new one with them"
         )
-
-
-def _final_evaluation(session: Session, backend: Backend, sitting: Sitting) -> list[Evaluation]:
-    evaluations: list[Evaluation] = []
-    episodes = session.config.evaluation.final_episodes
-    if episodes and not sitting.stop.requested:
-        session.note(f"final evaluation: {episodes} episodes of teacher and student per game")
-        for evaluation in sitting.over(backend.evaluate(final_tasks(session)), session):
-            if evaluation is not None:
-                score = evaluation.score()
-                session.note(f"{score.game}, {score.who}: mean {score.mean:.2f} of {score.episodes} episodes")
-                evaluations.append(evaluation)
-    return evaluations

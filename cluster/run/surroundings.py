@@ -1,7 +1,7 @@
-"""One sitting of a run of any kind: its folder is claimed, its log is open, its Redis and its Ray are there."""
+"""What a run needs around it: its folder is claimed, its log is open, its Redis and its Ray are there."""
 
 import contextlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,16 +16,15 @@ from cluster.redis.rights import require_rights
 from cluster.run.stop_request import StopRequest
 from cluster.services import RedisServices
 from cluster.state.folder import LOG, SITTINGS, RunFolder
-from cluster.state.run_session import RunSession
-from distill.config import Settings, flatten
-from distill.errors import ConfigError
+from cluster.state.kinds import AnyConfig, kind_of
+from cluster.state.session import Session
 from learner.trainer import choose_device
 
 T = TypeVar("T")
 
 
 @dataclass
-class Sitting:
+class Surroundings:
     """Goes along with the steps of a run: ends them when the user asks to, and keeps the private Redis alive.
 
     Attributes:
@@ -42,7 +41,7 @@ class Sitting:
     stop: StopRequest
     server: PrivateRedis | None
 
-    def over(self, steps: Iterator[T], session: RunSession) -> Iterator[T]:
+    def over(self, steps: Iterator[T], session: Session) -> Iterator[T]:
         """Pass the steps of a session on until the user asks to stop."""
         while not self.stop.requested:
             self._revive_server(session)
@@ -52,58 +51,46 @@ class Sitting:
                 return
             yield step
 
-    def _revive_server(self, session: RunSession) -> None:
+    def _revive_server(self, session: Session) -> None:
         if self.server is None or self.server.pid is not None:
             return
         self.server.start()
         # Killed, it may have forgotten its newest second; connecting gives it back the models of the mirror.
-        session.on_redis_restart(self.services)
+        session.on_redis_restart()
         session.restarts["redis"] += 1
         session.note("the run's redis-server had ended and was started again")
 
 
 @contextlib.contextmanager
-def open_sitting(
-    folder: RunFolder, settings: Settings, games: Sequence[str], *, readers: int, on_ray: bool = True
-) -> Generator[Sitting]:
-    """Claim a run, write its log, and start what it needs; all of it ends with the sitting.
-
-    Args:
-        folder: the run's.
-        settings: of the run.
-        games: its games.
-        readers: learners that read every game.
-        on_ray: whether it needs Ray.
+def opened(folder: RunFolder, config: AnyConfig) -> Generator[Surroundings]:
+    """Claim a run, write its log, and start what it needs; all of it ends with this sitting of the run.
 
     Raises:
         DistillError: with what is wrong and what to do.
     """
-    config = settings.buffer
+    buffer = config.buffer
     number = len(folder.rows(SITTINGS))
-    origin = Origin(folder.name, settings.command)
+    origin = Origin(folder.name, config.command)
     with (
-        log_file(folder.path / LOG, origin, as_json=settings.monitoring.log_json),
+        log_file(folder.path / LOG, origin, as_json=config.monitoring.log_json),
         folder.claim(),
         StopRequest() as stop,
         contextlib.ExitStack() as stack,
     ):
-        server = None if config.buffer else stack.enter_context(PrivateRedis(folder.redis))
-        urls = config.buffer or (server.url if server else "")
-        limits = Limits(config.capacity, config.backlog, config.shards, readers)
-        services = RedisServices(BufferAddress(urls, folder.name, tuple(games), limits), folder.path)
+        server = None if buffer.buffer else stack.enter_context(PrivateRedis(folder.redis))
+        urls = buffer.buffer or (server.url if server else "")
+        # Every lineage's learner reads all chunks.
+        limits = Limits(buffer.capacity, buffer.backlog, buffer.shards, readers=len(kind_of(config).lineages))
+        services = RedisServices(BufferAddress(urls, folder.name, config.general.games, limits), folder.path)
         folder.append(SITTINGS, {"sitting": number})
         cluster = RayCluster(available_cores())
-        if on_ray:
-            cluster = stack.enter_context(ray_cluster(settings.general.address, config))
-        yield Sitting(services, number, cluster, stop, server)
+        if not config.general.serial:
+            cluster = stack.enter_context(ray_cluster(config.general.address, buffer))
+        yield Surroundings(services, number, cluster, stop, server)
 
 
-def require_surroundings(config: Settings, games: Sequence[str]) -> None:
+def require_surroundings(config: AnyConfig) -> None:
     """Find out before anything is made whether the learner's device, the user's Redis and wanted extras are there.
-
-    Args:
-        config: of the run.
-        games: its games.
 
     Raises:
         DistillError: with what is missing.
@@ -115,24 +102,11 @@ def require_surroundings(config: Settings, games: Sequence[str]) -> None:
     if buffer.buffer is not None:
         limits = Limits(buffer.capacity, buffer.backlog, buffer.shards)
         # A run that has no name yet gets one that begins so.
+        games = config.general.games
         name = config.general.name or "-".join(games)
-        for url in BufferAddress(buffer.buffer, name, tuple(games), limits).servers:
+        for url in BufferAddress(buffer.buffer, name, games, limits).servers:
             with connect(url) as client:
                 require_server(client)
                 require_rights(client, name, games[0])
     if config.monitoring.tensorboard:
         require_tensorboard()
-
-
-def require_same(folder: RunFolder, before: Settings, after: Settings, fixed: Sequence[str]) -> None:
-    """Refuse changes that a run's checkpoints, chunks or models would not fit.
-
-    Raises:
-        ConfigError: naming the settings.
-    """
-    old, new = flatten(before), flatten(after)
-    changed = [f"{key} is {old[key]}, found {new[key]}" for key in fixed if old[key] != new[key]]
-    if changed:
-        raise ConfigError(
-            f"resume {folder.path}: {'; '.join(changed)}; a run keeps these, so start a new one with them"
-        )

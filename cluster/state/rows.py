@@ -1,15 +1,28 @@
-"""Reads the lines that runs of every kind write as they go, and brings them to one form."""
+"""The rows of `metrics.jsonl` and `evaluations.jsonl`: what writes them, what reads them, and what mends older ones.
+
+Format 1, of version 0.1.0: `distill run` wrote other rows than `teach` and `online`. Every reader brings them to
+today's form first (`upgraded_metrics`, `upgraded_evaluations`), so nobody else knows that there was another one.
+"""
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from cluster.models.blocks import FRESH
 from distill.protocols import STUDENT
 
+if TYPE_CHECKING:  # who reads rows needs none of what is told in them
+    from actors.collecting_actor import CollectorReport
+    from actors.evaluation import Evaluation, EvaluationTask
+    from cluster.models.coordinator import LineageState
+    from learner.progress import Progress
+
 T = TypeVar("T")
+Row = Mapping[str, Any]
 
 Player = Literal["student", "candidate"]
 
@@ -68,7 +81,7 @@ class MetricsPoint:
 
     Attributes:
         time: seconds since 1970.
-        learners: by line; that of a run with fixed teachers is `student`.
+        learners: by their lineage.
         collectors: by name.
         restarts: actors started again by role, since the sitting began.
     """
@@ -104,6 +117,116 @@ class Look:
     scores: tuple[float, ...]
 
 
+def metrics_row(
+    progress: "Mapping[str, Progress]",
+    states: "Mapping[str, LineageState]",
+    reports: "Mapping[str, CollectorReport]",
+    restarts: Mapping[str, int],
+) -> dict[str, Any]:
+    """Return a row of metrics as it is written.
+
+    Args:
+        progress: of every learner, by its lineage.
+        states: of every lineage.
+        reports: of every collecting actor, by its name.
+        restarts: by role, since the sitting began.
+    """
+    return {
+        "time": time.time(),
+        "updates": max((learner.updates for learner in progress.values()), default=0),
+        "learners": {
+            lineage: {
+                "seconds": learner.train_seconds,
+                "updates": learner.updates,
+                "updates_per_second": learner.updates_per_second,
+                "samples": learner.samples,
+                "loss": learner.loss,
+                "nonfinite_updates": learner.nonfinite_updates,
+                "inserted_transitions": learner.inserted,
+                "replay_transitions": learner.replay,
+                "sample_to_insert_ratio": learner.ratio,
+                "wait_seconds": {"sample": learner.sample_wait_seconds, "insert": learner.insert_wait_seconds},
+                "rejected_chunks": learner.rejected,
+                "version": learner.version,
+                "lag": learner.lag,
+            }
+            for lineage, learner in progress.items()
+        },
+        "lines": {
+            lineage: {"newest": state.newest, "best": state.best, "promotions": state.promotions}
+            for lineage, state in states.items()
+        },
+        "collectors": {
+            name: {
+                "game": report.game,
+                "transitions": report.transitions,
+                "episodes": report.episodes,
+                "seconds": report.seconds,
+                "teacher_version": report.teacher_version,
+                "student_version": report.student_version,
+                "buffer_full": report.writer.full,
+                "buffer_outages": report.writer.outages,
+            }
+            for name, report in reports.items()
+        },
+        "restarts": dict(restarts),
+    }
+
+
+def evaluation_row(task: "EvaluationTask", evaluation: "Evaluation", published: Row) -> dict[str, Any]:
+    """Return a block of episodes as it is written.
+
+    Args:
+        task: what was asked for.
+        evaluation: what was played.
+        published: the version's metadata; empty if nobody knows them.
+    """
+    return {
+        "time": time.time(),
+        "line": task.line,
+        "version": task.version,
+        "game": task.game,
+        "block": task.block,
+        "fresh": task.block >= FRESH,
+        **{key: published[key] for key in ("updates", "seconds", "transitions") if key in published},
+        "scores": list(evaluation.scores),
+        "lengths": list(evaluation.lengths),
+    }
+
+
+def upgraded_metrics(row: Row) -> Row:
+    """Return a row of metrics in today's form; `distill run` of 0.1.0 had its learner's counts in the row itself."""
+    if "learners" in row:
+        return row
+    kept = {key: row[key] for key in ("time", "updates", "collectors", "restarts")}
+    learner = {key: value for key, value in row.items() if key not in ("time", "collectors", "restarts")}
+    return kept | {"learners": {STUDENT: learner | {"lag": {}}}, "lines": {}}
+
+
+def upgraded_evaluations(row: Row) -> list[Row]:
+    """Return the blocks of episodes of a row; `distill run` of 0.1.0 had all games of a version in one."""
+    if "line" in row:
+        return [row]
+    return [
+        {
+            "line": STUDENT,
+            "version": row["version"],
+            "game": game,
+            "block": 0,
+            "fresh": False,
+            "updates": row["updates"],
+            "scores": played["scores"],
+            "lengths": played["lengths"],
+        }
+        for game, played in row["games"].items()
+    ]
+
+
+def evaluation_rows(rows: Iterable[Row]) -> list[Row]:
+    """Return all blocks of episodes of a run's rows, those of 0.1.0 brought to today's form."""
+    return [upgraded for row in rows for upgraded in upgraded_evaluations(row)]
+
+
 def read_lines(path: Path, parse: Callable[[Mapping[str, Any]], T]) -> tuple[list[T], int]:
     """Return what the JSON lines of a file say, and how many lines could not be understood; none if it is absent."""
     if not path.exists():
@@ -119,36 +242,33 @@ def read_lines(path: Path, parse: Callable[[Mapping[str, Any]], T]) -> tuple[lis
 
 
 def metrics_point(row: Mapping[str, Any]) -> MetricsPoint:
-    """Return a line of metrics of any kind of run; raises what `read_lines` counts."""
-    learners = row.get("learners", {STUDENT: row})
+    """Return a row of metrics; raises what `read_lines` counts."""
+    row = upgraded_metrics(row)
     return MetricsPoint(
         time=_number(row["time"]),
-        learners={str(line): _learner(learner) for line, learner in learners.items()},
+        learners={str(line): _learner(learner) for line, learner in row["learners"].items()},
         collectors={str(name): _collector(collector) for name, collector in row["collectors"].items()},
         restarts={str(role): int(count) for role, count in row["restarts"].items()},
     )
 
 
 def looks(row: Mapping[str, Any]) -> list[Look]:
-    """Return what a line of evaluations of any kind of run holds; raises what `read_lines` counts."""
-    if "line" not in row:
-        return [
-            Look("student", STUDENT, str(game), int(row["version"]), 0, int(row["updates"]), None, scores_of(played))
-            for game, played in row["games"].items()
-        ]
+    """Return what a row of evaluations holds; raises what `read_lines` counts."""
+    return [_look(upgraded) for upgraded in upgraded_evaluations(row)]
+
+
+def _look(row: Mapping[str, Any]) -> Look:
     line, updates, seconds = str(row["line"]), row.get("updates"), row.get("seconds")
-    return [
-        Look(
-            player="student" if line == STUDENT else "candidate",
-            line=line,
-            game=str(row["game"]),
-            version=int(row["version"]),
-            block=int(row["block"]),
-            updates=None if updates is None else int(updates),
-            seconds=None if seconds is None else _number(seconds),
-            scores=scores_of(row),
-        )
-    ]
+    return Look(
+        player="student" if line == STUDENT else "candidate",
+        line=line,
+        game=str(row["game"]),
+        version=int(row["version"]),
+        block=int(row["block"]),
+        updates=None if updates is None else int(updates),
+        seconds=None if seconds is None else _number(seconds),
+        scores=scores_of(row),
+    )
 
 
 def scores_of(played: Mapping[str, Any]) -> tuple[float, ...]:

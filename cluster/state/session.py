@@ -1,203 +1,179 @@
-"""What is known of a running run, from its actors' reports: for the display, the metrics file and the scores."""
+"""What is known of a run while it goes on, from what its actors tell: for the terminal, the metrics and the rows."""
 
 import logging
 import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
+from actors.collecting_actor import CollectorReport
 from actors.evaluation import Evaluation, EvaluationTask
+from cluster.models.blocks import FRESH
+from cluster.models.coordinator import LineageState, Orders
 from cluster.services import RedisServices
-from cluster.state.folder import EVALUATIONS
-from cluster.state.run_session import RunSession, learner_metrics
-from distill.config import RunConfig
-from distill.errors import BufferUnavailable
-from distill.games import reset_seed
-from distill.protocols import STUDENT, ModelRegistry
-from distill.scores import GameScore, compare
+from cluster.state.folder import EVALUATIONS, METRICS, RunFolder
+from cluster.state.kinds import AnyConfig, Kind, kind_of
+from cluster.state.rows import evaluation_row, metrics_row
+from distill.errors import DistillError
+from distill.protocols import STUDENT
+from distill.scores import score_ratio
 from distill.teachers import TeacherFile
 from learner.progress import Progress
-from learner.student_trainer import StudentPlan
 
 log = logging.getLogger(__name__)
 
-CHOOSING_SEEDS, FINAL_SEEDS = 1, 2
-"""Streams of seeds; those that chose the best version would flatter it at the end."""
-
-
-@dataclass(frozen=True)
-class Scored:
-    """A version whose games have all been played.
-
-    Attributes:
-        version: the student's version.
-        score: mean over games of student / teacher, the score by which the best is chosen.
-    """
-
-    version: int
-    score: float
+METRICS_SECONDS = 5.0
 
 
 @dataclass
-class Session(RunSession):
-    """State of one sitting of a distillation.
+class Session:
+    """State of one sitting of a run.
 
     Attributes:
+        folder: the run's folder.
         config: the run's configuration.
-        teachers: teacher of every game.
-        registry: the registry of the run's students.
-        progress: the learner's newest report.
-        scores: newest student score per game.
-        ratios: newest student / teacher per game, where it is known.
-        best: best version so far.
-        best_means: its mean score per game.
-        promotions: how often another version became the best.
-        evaluated_version: newest version whose games have all been played, 0 before the first.
-        version: the student's newest version, 0 before the first.
-        skipped_evaluations: versions that were never played because a newer one was waiting.
+        services: how to reach buffer and registry.
+        teachers: the fixed teacher of every game; none where Q-learners teach.
+        sitting: how often the run was resumed.
+        progress: newest report of every learner, by its lineage.
+        states: how far every lineage has come.
+        scores: newest mean score by lineage and game, of versions that were evaluated of late.
+        reports: every collecting actor's newest report.
+        restarts: actors started again, by role.
+        actors: by role, how many actors work and how many should.
+        evaluated: evaluations that this sitting has had, by game.
+        messages: newest events worth a line.
+        on_metrics: called with every row of metrics.
     """
 
-    config: RunConfig
-    teachers: dict[str, TeacherFile]
-    registry: ModelRegistry
-    progress: Progress = field(default_factory=Progress)
-    scores: dict[str, GameScore] = field(default_factory=dict[str, GameScore])
-    ratios: dict[str, float] = field(default_factory=dict[str, float])
-    best: Scored | None = None
-    best_means: dict[str, float] = field(default_factory=dict[str, float])
-    promotions: int = 0
-    evaluated_version: int = 0
-    version: int = 0
-    skipped_evaluations: int = 0
-    _pending: dict[int, dict[str, Evaluation]] = field(default_factory=dict[int, dict[str, Evaluation]])
-    _updates: dict[int, int] = field(default_factory=dict[int, int])
+    folder: RunFolder
+    config: AnyConfig
+    services: RedisServices
+    teachers: Mapping[str, TeacherFile] = field(default_factory=dict[str, TeacherFile])
+    sitting: int = 0
+    progress: dict[str, Progress] = field(default_factory=dict[str, Progress])
+    states: dict[str, LineageState] = field(default_factory=dict[str, LineageState])
+    scores: dict[tuple[str, str], float] = field(default_factory=dict[tuple[str, str], float])
+    reports: dict[str, CollectorReport] = field(default_factory=dict[str, CollectorReport])
+    restarts: Counter[str] = field(default_factory=Counter[str])
+    actors: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+    evaluated: Counter[str] = field(default_factory=Counter[str])
+    messages: deque[str] = field(default_factory=lambda: deque[str](maxlen=5))
+    on_metrics: Callable[[Mapping[str, Any]], None] | None = None
+    _metrics_at: float = 0.0
+    _replaced: list[str] = field(default_factory=list[str])
+    kind: Kind = field(init=False)
 
     def __post_init__(self) -> None:
-        for row in self.folder.rows(EVALUATIONS):
-            self.evaluated_version = max(self.evaluated_version, row["version"])
-            if self.best is None or row["score"] > self.best.score:
-                self.best = Scored(row["version"], row["score"])
+        self.kind = kind_of(self.config)
 
-    def on_redis_restart(self, services: RedisServices) -> None:
-        """Connect again to the registry, which gives a restarted Redis the models of the mirror."""
-        self.registry = services.registry(STUDENT)
+    @property
+    def games(self) -> tuple[str, ...]:
+        """The run's games."""
+        return self.config.general.games
+
+    @property
+    def done(self) -> bool:
+        """Whether every leading learner has spent its budget."""
+        return all(line.name in self.progress and self.progress[line.name].done for line in self.kind.leading)
+
+    def game_steps(self, game: str) -> int:
+        """Return the transitions of a game that its leading learner has learned from."""
+        progress = self.progress.get(self.kind.leader_of(game).name)
+        return progress.inserted.get(game, 0) if progress is not None else 0
+
+    def updates(self, lineage: str) -> int:
+        """Return the updates that a lineage's learner has made."""
+        return self.progress[lineage].updates if lineage in self.progress else 0
+
+    def teacher_mean(self, game: str) -> float | None:
+        """Return the mean score of a game's teacher: of its card, or of the best candidate so far; None if unknown."""
+        lineage = self.kind.teacher_of(game)
+        if lineage is None:
+            scores = self.teachers[game].scores if game in self.teachers else []
+            return fmean(scores) if scores else None
+        state = self.states.get(lineage.name)
+        return state.best_means.get(game) if state is not None else None
+
+    def ratio(self, game: str) -> float | None:
+        """Return the newest student's ratio to the teacher at a game, None where one of them is unknown."""
+        student, teacher = self.scores.get((STUDENT, game)), self.teacher_mean(game)
+        return None if student is None or teacher is None else score_ratio(game, student, teacher).value
+
+    def note(self, message: str) -> None:
+        """Log an event and show it."""
+        log.info(message)
+        self.messages.append(message)
+
+    def on_report(self, report: CollectorReport) -> None:
+        """Take a collecting actor's report."""
+        self.reports[report.producer] = report
 
     def on_progress(self, progress: Progress) -> None:
-        """Take the learner's report, and write a line of metrics every few seconds."""
-        if progress.last_rejection and progress.last_rejection != self.progress.last_rejection:
+        """Take a learner's report, and write a row of metrics every few seconds."""
+        before = self.progress.get(progress.line)
+        if progress.last_rejection and (before is None or progress.last_rejection != before.last_rejection):
             self.note(f"chunk refused: {progress.last_rejection}")
-        self.progress = progress
-        self.on_published(progress.version, progress.version_updates)
-        if self.metrics_are_due(at_once=progress.done):
-            self.append_metrics(self.metrics())
+        self.progress[progress.line] = progress
+        ended = progress.done and not (before is not None and before.done)
+        if ended or time.monotonic() >= self._metrics_at:
+            self.write_metrics()
 
-    def on_published(self, version: int, updates: int) -> None:
-        """Take note of the student's newest version and of how many updates it had made."""
-        self.version = version
-        self._updates[version] = updates
+    def on_orders(self, orders: Orders) -> None:
+        """Take the coordinator's answer."""
+        self.states = {state.lineage: state for state in orders.lineages}
+        for news in orders.news:
+            self.note(news)
 
-    def on_evaluation(self, evaluation: Evaluation) -> Scored | None:
-        """Take one game's evaluation of a student version; return the version's score once all its games are played."""
-        games = self._pending.setdefault(evaluation.version, {})
-        games[evaluation.game] = evaluation
-        self.scores[evaluation.game] = evaluation.score()
-        self.evaluated[evaluation.game] += 1
-        if set(games) != set(self.teachers):
-            return None
-        del self._pending[evaluation.version]
-        ratios = {game: self._ratio(result) for game, result in games.items()}
-        scored = Scored(evaluation.version, fmean(ratios.values()))
-        self.evaluated_version = max(self.evaluated_version, scored.version)
-        self.folder.append(EVALUATIONS, {
-            "version": scored.version,
-            "updates": self._updates[scored.version],
-            "score": scored.score,
-            "games": {game: result.to_json() for game, result in games.items()},
-        })  # fmt: skip
-        text = ", ".join(f"{g} {r.score().mean:.1f} ({ratios[g]:.2f} of the teacher)" for g, r in games.items())
-        self.note(f"student {scored.version}: {text}")
-        self.ratios = {game: ratio for game, ratio in ratios.items() if self.teachers[game].scores}
-        if self.best is None or scored.score > self.best.score:
-            self.best = scored
-            self.best_means = {game: result.score().mean for game, result in games.items()}
-            self.promotions += 1
-            self._assign_best()
-        return scored
+    def on_evaluation(self, task: EvaluationTask, evaluation: Evaluation) -> None:
+        """Take a block of episodes of a version of late, and write it down."""
+        self.evaluated[task.game] += 1
+        if task.block < FRESH:
+            self.scores[task.line, task.game] = evaluation.score().mean
+        self.write_evaluation(task, evaluation)
 
-    def _assign_best(self) -> None:
-        assert self.best is not None
+    def on_restart(self, name: str, role: str, reason: str) -> None:
+        """Count an actor that is started again."""
+        self.restarts[role] += 1
+        self._replaced.append(name)
+        self.note(f"{name} is replaced: {(reason.strip() or 'it died').splitlines()[-1]}")
+        log.debug("%s: %s", name, reason)
+
+    def on_retired(self, name: str) -> None:
+        """Forget an actor that the run needs no more."""
+        self.reports.pop(name, None)
+        self._replaced.append(name)
+
+    def on_redis_restart(self) -> None:
+        """Give a restarted Redis what it may have forgotten: connecting restores the models of the mirror."""
+        for lineage in self.kind.lineages:
+            self.services.registry(lineage.name)
+
+    def take_replaced(self) -> list[str]:
+        """Return the names of the actors that were replaced or retired since the last call."""
+        replaced, self._replaced = self._replaced, []
+        return replaced
+
+    def collected_per_second(self, game: str) -> float:
+        """Return transitions per second of a game's collecting actors since they began."""
+        reports = [report for report in self.reports.values() if report.game == game]
+        return sum(report.steps / max(1e-9, sum(report.seconds.values())) for report in reports)
+
+    def write_metrics(self) -> None:
+        """Write a row of metrics."""
+        self._metrics_at = time.monotonic() + METRICS_SECONDS
+        row = metrics_row(self.progress, self.states, self.reports, self.restarts)
+        self.folder.append(METRICS, row)
+        if self.on_metrics is not None:
+            self.on_metrics(row)
+
+    def write_evaluation(self, task: EvaluationTask, evaluation: Evaluation) -> None:
+        """Write down a block of episodes."""
         try:
-            self.registry.assign("best", self.best.version)
-        except BufferUnavailable as error:
-            self.note(f"student {self.best.version} is the best, but the registry does not know it yet: {error}")
-
-    def skip_evaluation(self, version: int) -> None:
-        """Count a version that gave way to a newer one before anybody played it."""
-        self.skipped_evaluations += 1
-        self.note(
-            f"student {version} is not evaluated: a newer one was waiting; raise --eval-every or lower --eval-episodes"
-        )
-
-    def _ratio(self, evaluation: Evaluation) -> float:
-        """Return student / teacher; the mean where the teacher has no usable score, which still ranks versions."""
-        teacher = self.teachers[evaluation.game].scores
-        if not teacher:
-            return evaluation.score().mean
-        ratio = compare(evaluation.score(), GameScore.of(evaluation.game, "teacher", 0, teacher)).ratio.value
-        return evaluation.score().mean if ratio is None else ratio
-
-    def metrics(self) -> dict[str, Any]:
-        """Return one line of metrics."""
-        progress = self.progress
-        return {
-            "time": time.time(),
-            **learner_metrics(progress),
-            "samples": progress.samples,
-            "replay_transitions": progress.replay,
-            **self.actor_metrics(),
-        }
-
-
-def student_plan(config: RunConfig) -> StudentPlan:
-    """Return what the student's trainer needs to know."""
-    return StudentPlan(
-        config.student,
-        config.training,
-        config.learner,
-        config.collect.chunk_steps,
-        config.evaluation.eval_every,
-        config.general.seed,
-    )
-
-
-def evaluation_tasks(session: Session, version: int, *, fetch: bool = False) -> list[EvaluationTask]:
-    """Return one task a game that plays a student version, always from the same seeds.
-
-    Args:
-        session: the run.
-        version: the student's version.
-        fetch: put the model into the tasks, for evaluators that have no registry.
-    """
-    model = session.registry.fetch(version) if fetch else None
-    episodes = session.config.evaluation.eval_episodes
-    return [_task(session, "student", game, version, model, episodes, CHOOSING_SEEDS) for game in session.teachers]
-
-
-def final_tasks(session: Session) -> list[EvaluationTask]:
-    """Return one task a game and player that plays the teacher and the best student."""
-    assert session.best is not None, "a run that is done has evaluated its last version"
-    version, episodes = session.best.version, session.config.evaluation.final_episodes
-    student = session.registry.fetch(version)
-    return [
-        _task(session, *player, episodes, FINAL_SEEDS)
-        for game, teacher in session.teachers.items()
-        for player in (("teacher", game, 0, teacher.path.read_bytes()), ("student", game, version, student))
-    ]
-
-
-def _task(
-    session: Session, who: str, game: str, version: int, model: bytes | None, episodes: int, stream: int
-) -> EvaluationTask:
-    settings = session.config.evaluation
-    seed = reset_seed(session.config.general.seed, stream)
-    return EvaluationTask(who, game, version, model, episodes, settings.eval_lanes, settings.eval_epsilon, seed)
+            published = self.services.registry(task.line).describe(task.version)
+        except DistillError as error:
+            self.note(f"{task.line} {task.version}: its registry does not say how it was trained: {error}")
+            published = {}
+        self.folder.append(EVALUATIONS, evaluation_row(task, evaluation, published))

@@ -9,13 +9,10 @@ from typing import Literal
 from actors.policy import Policy, warm_policy
 from cluster.models.mirror import ModelMirror, mirrored_lines
 from cluster.state.folder import RunFolder
-from distill.config import RunConfig, Settings
+from cluster.state.kinds import AnyConfig, kind_of, with_teachers
 from distill.errors import RunError
 from distill.models import load_model, read_bounded
 from distill.networks import QNetwork
-from distill.protocols import STUDENT
-from distill.teach_config import OnlineConfig
-from distill.teachers import choose_teachers
 
 Who = Literal["student", "teacher"]
 ROLES: tuple[Who, ...] = ("student", "teacher")
@@ -38,12 +35,12 @@ class Player:
     path: Path | None = None
 
 
-def titles(config: Settings) -> Mapping[Who, str]:
+def titles(config: AnyConfig) -> Mapping[Who, str]:
     """Return what the two players of a run are called.
 
     Nobody is distilled by `distill teach`: its newest candidate plays in the student's place, beside its best.
     """
-    if isinstance(config, RunConfig | OnlineConfig):
+    if kind_of(config).student is not None:
         return {"student": "Student", "teacher": "Teacher"}
     return {"student": "Candidate", "teacher": "Best"}
 
@@ -56,7 +53,7 @@ class Cast:
         config: the run's configuration.
     """
 
-    def __init__(self, folder: RunFolder, config: Settings) -> None:
+    def __init__(self, folder: RunFolder, config: AnyConfig) -> None:
         self._folder = folder
         self._config = config
         self._looked: dict[tuple[Who, str], tuple[float, Player | None]] = {}
@@ -91,14 +88,14 @@ class Cast:
         return self._policies[key][1]
 
     def _look(self, who: Who, game: str) -> Player | None:
-        if who == "teacher" and isinstance(self._config, RunConfig):
-            general = self._config.general
-            return Player(0, path=choose_teachers(general.teachers, general.games)[game].path)
-        if who == "student" and isinstance(self._config, RunConfig | OnlineConfig):
-            line, name = STUDENT, "latest"
-        else:
-            line = game if isinstance(self._config, OnlineConfig) else "-".join(self._config.general.games)
-            name = "latest" if who == "student" else "best"
+        kind = kind_of(self._config)
+        lineage, name = kind.teacher_of(game), "best"
+        if who == "student":
+            lineage, name = kind.lineages[-1], "latest"
+        if lineage is None:
+            # A fixed teacher is a file.
+            return Player(0, path=with_teachers(self._config)[1][game].path)
+        line = lineage.name
         # A mirror makes its folder if it is not there, so it is opened only where it is.
         if line not in mirrored_lines(self._folder.path):
             return None
@@ -123,15 +120,13 @@ class Cast:
         return data
 
 
-def teacher_scores(config: Settings) -> dict[str, float | None]:
+def teacher_scores(config: AnyConfig) -> dict[str, float | None]:
     """Return the mean score on the card of every teacher file; empty for a run whose teachers are learned.
 
     Raises:
         DistillError: if a file is damaged or gone.
     """
-    if not isinstance(config, RunConfig):
-        return {}
-    teachers = choose_teachers(config.general.teachers, config.general.games)
+    _, teachers = with_teachers(config)
     return {game: sum(t.scores) / len(t.scores) if t.scores else None for game, t in teachers.items()}
 
 

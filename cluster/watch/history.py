@@ -63,13 +63,8 @@ class History:
         """Return the newest counts of every learner by its line, the student's first."""
         if self.newest is None:
             return {}
-        found = learners_of(self.newest)
+        found: Mapping[str, Row] = self.newest["learners"]
         return {line: found[line] for line in sorted(found, key=lambda line: (line != STUDENT, line))}
-
-    def minutes_at(self, line: str) -> tuple[list[int], list[float]]:
-        """Return updates of a learner and minutes of training, to find the one from the other."""
-        rows = [learners_of(row)[line] for row in self.thinned() if line in learners_of(row)]
-        return [row["updates"] for row in rows], [row["seconds"] / 60.0 for row in rows]
 
     def thinned(self) -> list[Row]:
         """Return some of all lines, spread evenly, with the newest of all at the end."""
@@ -79,7 +74,7 @@ class History:
 
     def curves(self, line: str) -> dict[str, Any]:
         """Return a learner's curves: `minutes`, and in step with it rates per second and losses by game."""
-        rows = [learners_of(row)[line] for row in self.thinned() if line in learners_of(row)]
+        rows = [row["learners"][line] for row in self.thinned() if line in row["learners"]]
         seconds = [row["seconds"] for row in rows]
         return {
             "minutes": [round(second / 60.0, 3) for second in seconds],
@@ -98,8 +93,8 @@ class History:
         first, last = self._recent[0], self._recent[-1]
         seconds = last["time"] - first["time"]
         found: list[dict[str, Any]] = []
-        for line, counts in learners_of(last).items():
-            before = learners_of(first).get(line, {}).get("wait_seconds")
+        for line, counts in last["learners"].items():
+            before = first["learners"].get(line, {}).get("wait_seconds")
             if before is not None:
                 found += [
                     {"who": who, "line": line, "share": _share(counts["wait_seconds"][side] - before[side], seconds)}
@@ -121,11 +116,6 @@ class History:
         if len(known) < 2 or known[-1][1] < known[0][1]:
             return None
         return (known[-1][1] - known[0][1]) / max(1e-9, known[-1][0] - known[0][0])
-
-
-def learners_of(row: Row) -> Mapping[str, Row]:
-    """Return the learners' counts of a line of metrics by line of models; `distill run` has one, without a name."""
-    return row.get("learners", {STUDENT: row})
 
 
 def _share(part: float, whole: float) -> float:

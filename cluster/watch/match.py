@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from actors.pictured import Moment, PicturedGame
 from actors.policy import Policy, epsilon_greedy
+from cluster.state.kinds import AnyConfig, kind_of
 from cluster.watch.cast import ROLES, Cast, Player, Who
-from distill.config import EvaluationConfig, RunConfig, Settings, StudentConfig
+from distill.config import StudentConfig
 from distill.games import FRAMES_PER_STEP, reset_seed
-from distill.teach_config import OnlineConfig, TeachConfig
 
 AGREEMENT_STEPS = 10 * 60 // FRAMES_PER_STEP
 """Ten seconds of play."""
@@ -141,17 +141,13 @@ class Match:
         }
 
 
-def begin_match(game: str, cast: Cast, config: Settings) -> Match:
+def begin_match(game: str, cast: Cast, config: AnyConfig) -> Match:
     """Return a match of a run's models, with the epsilon of its evaluations and the temperature of its loss."""
+    kind = kind_of(config)
     # A Q-learner's candidate has no loss with a temperature; the paper's makes its choices visible as well.
-    student = config.student if isinstance(config, RunConfig | OnlineConfig) else StudentConfig(loss="mse")
-    epsilon = EvaluationConfig().eval_epsilon
-    if isinstance(config, RunConfig):
-        epsilon = config.evaluation.eval_epsilon
-    elif isinstance(config, TeachConfig):
-        epsilon = config.promotion.eval_epsilon
+    student = kind.student or StudentConfig(loss="mse")
     student_tau = student.tau if student.loss == "mse" else 1.0
-    return Match(game, cast, config.general.seed, epsilon, student.tau, student_tau)
+    return Match(game, cast, config.general.seed, kind.final.epsilon, student.tau, student_tau)
 
 
 def softmax(values: Vector, tau: float) -> npt.NDArray[np.float64]:

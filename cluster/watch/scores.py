@@ -5,30 +5,9 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-import numpy as np
-
-from cluster.analysis.curves import Point, Rows, Steps, ratio_then
+from cluster.analysis.curves import Point, Steps, ratio_then
 from distill.games import reference_score
 from distill.scores import mean_interval
-
-
-def run_points(evaluations: Rows, game: str, updates: Sequence[int], minutes: Sequence[float]) -> list[Point]:
-    """Return the student's evaluations of `distill run` at a game.
-
-    Args:
-        evaluations: lines of `evaluations.jsonl`.
-        game: ROM name.
-        updates: updates of the learner, growing.
-        minutes: minutes of training at these; evaluations know only their updates.
-    """
-    if not updates:
-        return []
-    found = [row for row in evaluations if game in row["games"]]
-    times = np.interp([row["updates"] for row in found], updates, minutes)
-    return [
-        Point(row["version"], float(at), tuple(row["games"][game]["scores"]))
-        for row, at in zip(found, times, strict=True)
-    ]
 
 
 def score_document(game: str, students: Sequence[Point], candidates: Sequence[Point], teacher: Steps) -> dict[str, Any]:

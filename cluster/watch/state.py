@@ -7,19 +7,20 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from cluster.analysis.curves import GameCurves
+from cluster.analysis.curves import GameCurves, placed
 from cluster.models.ledger import read_promotions
 from cluster.models.mirror import ModelMirror, mirrored_lines
 from cluster.state.folder import EVALUATIONS, LOG, METRICS, open_any_run
 from cluster.state.json_tail import JsonTail
+from cluster.state.kinds import AnyConfig, kind_of
+from cluster.state.rows import evaluation_rows, upgraded_metrics
 from cluster.watch.cast import teacher_scores, titles
 from cluster.watch.history import History, Row
-from cluster.watch.scores import mean_ratio, run_points, score_document
-from distill.config import RunConfig, Settings
+from cluster.watch.scores import mean_ratio, score_document
+from distill.config import flatten
 from distill.errors import DistillError
 from distill.games import action_meanings
-from distill.protocols import EXPLORERS_SUFFIX, STUDENT
-from distill.teach_config import OnlineConfig, TeachConfig
+from distill.protocols import EXPLORERS_SUFFIX
 
 LOOK_SECONDS = 1.0
 """Viewers that ask within that time share one answer."""
@@ -59,8 +60,8 @@ class StateReader:
         with self._lock:
             if time.monotonic() - self._read_at > LOOK_SECONDS:
                 for row in self._metrics.read():
-                    self._history.add(row)
-                self._rows.extend(self._evaluations.read())
+                    self._history.add(upgraded_metrics(row))
+                self._rows.extend(evaluation_rows(self._evaluations.read()))
                 self._document = self._build()
                 self._read_at = time.monotonic()
             return self._document
@@ -116,8 +117,8 @@ class StateReader:
             return None
         main = next(iter(learners.values()))
         shares = [main["seconds"] / 60.0 / minutes] if (minutes := self.config.training.minutes) else []
-        if isinstance(self.config, RunConfig):
-            shares.append(main["updates"] / self.config.learner.updates)
+        if (updates := kind_of(self.config).updates) is not None:
+            shares.append(main["updates"] / updates)
         return min(1.0, max(shares)) if shares else None
 
     def _games(self, problems: list[str]) -> list[dict[str, Any]]:
@@ -129,24 +130,24 @@ class StateReader:
         return [{"game": game, **self._game(game, cards.get(game), problems)} for game in self.games]
 
     def _game(self, game: str, card: float | None, problems: list[str]) -> dict[str, Any]:
-        if isinstance(self.config, RunConfig):
-            students = run_points(self._rows, game, *self._history.minutes_at(STUDENT))
-            steps = [] if card is None else [(0.0, card)]
-            scores = score_document(game, students, [], steps)
-        else:
-            line = game if isinstance(self.config, OnlineConfig) else "-".join(self.games)
-            promotions = self._promotions(line, problems)
-            curves = GameCurves.of(self._rows, promotions, self._history.thinned(), line, game)
-            scores = score_document(game, curves.students, curves.candidates, curves.teacher)
+        lineage = kind_of(self.config).teacher_of(game)
+        name = None if lineage is None else lineage.name
+        promotions = [] if name is None else self._promotions(name, problems)
+        metrics = self._history.thinned()
+        curves = GameCurves.of(placed(self._rows, metrics), promotions, metrics, name, game)
+        # A fixed teacher has been there from the beginning.
+        steps = curves.teacher if lineage is not None else [] if card is None else [(0.0, card)]
+        scores = score_document(game, curves.students, curves.candidates, steps)
         return {"actions": list(action_meanings(game)), "scores": scores, **self._filled(game)}
 
     def _filled(self, game: str) -> dict[str, Any]:
-        """Return what a game's learner has of it; only `distill run` says how full the replay is."""
-        newest = self._history.newest or {}
-        inserted = [learner["inserted_transitions"].get(game, 0) for learner in self._history.learners().values()]
+        """Return what the learners have of a game."""
+        learners = self._history.learners().values()
+        inserted = [learner["inserted_transitions"].get(game, 0) for learner in learners]
+        held = [learner.get("replay_transitions", {}).get(game) for learner in learners]
         return {
             "transitions": max(inserted, default=0),
-            "replay": newest.get("replay_transitions", {}).get(game),
+            "replay": next((count for count in held if count is not None), None),
             "capacity": self.config.training.replay_capacity,
         }
 
@@ -160,7 +161,11 @@ class StateReader:
                     "rejected_chunks", "version", "lag",
                 )
             }  # fmt: skip
-            document |= {"line": line, "target": _pace(self.config, line), "curves": self._history.curves(line)}
+            document |= {
+                "line": line,
+                "target": kind_of(self.config).paces.get(line),
+                "curves": self._history.curves(line),
+            }
             found.append(document)
         return found
 
@@ -226,18 +231,10 @@ class StateReader:
         return [{"time": m[1], "level": m[2], "text": m[3]} for m in matches[-LOG_LINES:]][::-1]
 
 
-def _pace(config: Settings, line: str) -> float | None:
-    """Return the samples per transition that a learner aims at."""
-    if line == STUDENT and isinstance(config, RunConfig | OnlineConfig):
-        return config.learner.sample_to_insert
-    return config.q_learner.q_sample_to_insert if isinstance(config, TeachConfig) else None
-
-
-def _settings(config: Settings) -> dict[str, Any]:
+def _settings(config: AnyConfig) -> dict[str, Any]:
     """Return what is worth a line of the page's head."""
-    found: dict[str, Any] = {"minutes": config.training.minutes}
-    if isinstance(config, RunConfig | OnlineConfig):
-        found |= {"network": config.student.student, "loss": config.student.loss, "tau": config.student.tau}
-    if isinstance(config, TeachConfig):
-        found |= {"preset": config.general.preset}
+    student = kind_of(config).student
+    found: dict[str, Any] = {"minutes": config.training.minutes, "preset": flatten(config).get("preset")}
+    if student is not None:
+        found |= {"network": student.student, "loss": student.loss, "tau": student.tau}
     return found

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from cluster.state.run_session import RunSession
+from cluster.state.session import Session
 from cluster.workers.placement import Placement
 from cluster.workers.shutdown import STOP_SECONDS
 from cluster.workers.supervisor import Supervisor, Worker
-from cluster.workers.wanted_actors import ActorCounts
+from cluster.workers.wanted_actors import WantedActors
 from distill.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ MakeWorker = Callable[[str, int, Mapping[str, Any]], Worker]
 """Makes the worker of a game with that number among those of the game, and what it asks Ray for."""
 
 
-class Crew:
+class ActorPool:
     """Adds actors where there are too few and takes the last ones away where there are too many.
 
     An actor for which a cluster has no place yet is not started, so that it cannot be taken for one that hangs. The
@@ -40,8 +40,8 @@ class Crew:
         self,
         supervisor: Supervisor,
         role: str,
-        session: RunSession,
-        counts: ActorCounts,
+        session: Session,
+        counts: WantedActors,
         placement: Placement,
         make: MakeWorker,
     ) -> None:

@@ -13,7 +13,6 @@ import ray
 
 from actors.evaluating_actor import EvaluatingActor
 from actors.evaluation import Evaluation, EvaluationTask
-from actors.remote import RemoteEvaluator
 from cluster.ray.cluster import RayCluster
 from cluster.workers.supervisor import Supervisor, Worker, kill
 from distill.games import reset_seed
@@ -85,6 +84,7 @@ def evaluate_on_ray(
     waiting = deque(merger.blocks)
     playing: dict[str, tuple[int, int, EvaluationTask]] = {}
     supervisor = Supervisor(on_restart)
+    evaluator = ray.remote(EvaluatingActor)
     # Together they ask for less than one CPU, so that they find a place whatever else still holds some.
     share = int(10_000 / (cluster.cores + 1)) / 10_000
 
@@ -92,7 +92,7 @@ def evaluate_on_ray(
         # A block that its evaluator's death cut short is begun again from its start, with the same seed.
         if name in playing:
             waiting.appendleft(playing.pop(name))
-        return RemoteEvaluator.options(**cluster.actor_options(share)).remote(None)
+        return evaluator.options(**cluster.actor_options(share)).remote(None)
 
     def submit(name: str, handle: Any) -> Any:
         if name not in playing:

@@ -5,83 +5,106 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from actors.collecting_actor import CollectingActor, CollectorSpec, student_share
 from actors.evaluating_actor import EvaluatingActor
 from actors.evaluation import Evaluation, EvaluationTask
-from cluster.state.session import Session, evaluation_tasks, student_plan
+from cluster.models.coordinator import Coordinator
+from cluster.state.kinds import plans_of
+from cluster.state.session import Session
 from cluster.workers.episodes import SLICE_SECONDS, evaluate_serially
-from distill.protocols import Services
-from learner.student_trainer import StudentTrainer
+from cluster.workers.players import Players, Playing
+from learner.trainer import Trainer
+from learner.trainers import make_trainer
 
 STEPS_PER_TURN = 32
 UPDATES_PER_SLICE = 50
 STOP_SECONDS = 5.0
 
 
-class SerialBackend:
-    """Runs a session's parts in turn. Without a limit in minutes, the same seed gives the same student.
+class InProcess:
+    """Runs a session's parts in turn. `distill run` without a limit in minutes gives one student for one seed.
 
     Args:
         session: what is run.
-        services: buffer and registry.
-        threads: CPU threads of the learner.
+        threads: CPU threads of the learners.
+        commit: commit of this program, for the models' cards.
     """
 
-    def __init__(self, session: Session, services: Services, threads: int) -> None:
+    def __init__(self, session: Session, threads: int, commit: str) -> None:
         self._session = session
-        self._services = services
         self._threads = threads
-        self._collectors: list[CollectingActor] = []
-        self._trainer: StudentTrainer | None = None
+        self._commit = commit
+        self._players: list[tuple[str, Playing]] = []
+        self._trainers: dict[str, Trainer] = {}
+        self._published: dict[str, int] = {}
 
     def train(self) -> Iterator[None]:
-        """Train until the budget is spent; yield after every turn."""
-        session, config = self._session, self._session.config
+        """Train until the budget is spent, decide on the last candidates; yield after every turn."""
+        session, services = self._session, self._session.services
         torch.set_num_threads(self._threads)
-        actions = {game: teacher.card.actions[game] for game, teacher in session.teachers.items()}
-        trainer = self._trainer = StudentTrainer(
-            student_plan(config), actions, self._services, session.folder.path, threaded=False
+        for lineage, (plan, actions) in plans_of(session.config, self._commit).items():
+            self._trainers[lineage] = make_trainer(plan, actions, services, session.folder.path)
+        players = Players(session)
+        for game in session.games:
+            for index in range(session.kind.playing.config.actors):
+                self._players.append((game, players.make(game, index)))
+        scores = {game: teacher.scores for game, teacher in session.teachers.items()}
+        coordinator = Coordinator(
+            session.kind.lineages, services, session.kind.ruled_by(scores), session.config.general.seed
         )
-        for game, teacher in session.teachers.items():
-            for index in range(config.collect.actors):
-                name, data, born = f"{game}-{index}", teacher.path.read_bytes(), session.sitting * 1000
-                spec = CollectorSpec(game, data, config.collect, config.general.seed, name, index, born)
-                self._collectors.append(CollectingActor(spec, self._services))
-        evaluator = EvaluatingActor(self._services)
-        while not session.progress.done:
-            share = student_share(config.collect, trainer.learner.updates)
-            for collector in self._collectors:
-                session.on_report(collector.collect(SLICE_SECONDS * 20, share, STEPS_PER_TURN))
+        evaluator = EvaluatingActor(services)
+        while not session.done:
+            for game, player in self._players:
+                session.on_report(player.advance(SLICE_SECONDS * 20, players.told(game), STEPS_PER_TURN))
                 yield None
-            behind = True
-            while behind and not session.progress.done:
-                before = trainer.learner.updates
-                session.on_progress(trainer.advance(math.inf, UPDATES_PER_SLICE))
-                behind = trainer.learner.updates - before == UPDATES_PER_SLICE
-                yield None
-                yield from self._evaluate_newest(evaluator, trainer)
+            for lineage in self._trainers:
+                yield from self._learn(lineage, coordinator, evaluator)
+        self._publish_last()
+        yield from self._evaluate(coordinator, evaluator)
+        session.write_metrics()
 
-    def _evaluate_newest(self, evaluator: EvaluatingActor, trainer: StudentTrainer) -> Iterator[None]:
-        session = self._session
-        version = session.progress.version
-        if version <= session.evaluated_version or session.progress.done:
-            return
-        for task in evaluation_tasks(session, version):
+    def _learn(self, lineage: str, coordinator: Coordinator, evaluator: EvaluatingActor) -> Iterator[None]:
+        """Let a learner make all updates that its limiter allows, and decide on whatever it publishes meanwhile."""
+        session, trainer = self._session, self._trainers[lineage]
+        behind = True
+        while behind and not session.done:
+            before = trainer.learner.updates
+            session.on_progress(trainer.advance(math.inf, UPDATES_PER_SLICE))
+            behind = trainer.learner.updates - before == UPDATES_PER_SLICE
+            yield None
+            version = session.progress[lineage].version
+            if version > self._published.get(lineage, 0):
+                self._published[lineage] = version
+                yield from self._evaluate(coordinator, evaluator)
+
+    def _evaluate(self, coordinator: Coordinator, evaluator: EvaluatingActor) -> Iterator[None]:
+        """Play all that the coordinator asks for."""
+        results: list[tuple[EvaluationTask, Evaluation]] = []
+        while True:
+            orders = coordinator.advance(results)
+            self._session.on_orders(orders)
+            for judged in orders.judged:
+                self._trainers[judged.lineage].record_score(judged.version, judged.score)
+            if not orders.tasks:
+                return
+            task = orders.tasks[0]
             evaluator.begin(task)
             while (evaluation := evaluator.advance(SLICE_SECONDS)) is None:
                 yield None
-            scored = session.on_evaluation(evaluation)
-            if scored is not None:
-                trainer.record_score(scored.version, scored.score)
+            self._session.on_evaluation(task, evaluation)
+            results = [(task, evaluation)]
+
+    def _publish_last(self) -> None:
+        for trainer in self._trainers.values():
+            trainer.publish_final()
 
     def stop(self) -> None:
-        """Flush the collectors, publish the student if its budget is spent, and write a checkpoint."""
-        for collector in self._collectors:
-            collector.finish(STOP_SECONDS)
-        if self._trainer is not None:
-            if self._session.progress.done:
-                self._session.on_published(self._trainer.publish_final(), self._trainer.learner.updates)
-            self._trainer.close()
+        """Flush the players, publish what learned if the budget is spent, and write checkpoints."""
+        for _, player in self._players:
+            player.finish(STOP_SECONDS)
+        if self._session.done:
+            self._publish_last()
+        for trainer in self._trainers.values():
+            trainer.close()
 
     def evaluate(self, tasks: Sequence[EvaluationTask]) -> Iterator[Evaluation | None]:
         """Play tasks one after the other; yield results as they come, and None in between."""

@@ -1,146 +1,195 @@
-"""A run on Ray: collectors, learner and evaluators as actors, watched by a supervisor."""
+"""A run on Ray: players, learners, an evaluator and the coordinator as actors, watched by a supervisor."""
 
-import logging
-from collections import deque
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import ray
 
-from actors.collecting_actor import CollectorReport, CollectorSpec, student_share
+from actors.collecting_actor import CollectorReport
+from actors.evaluating_actor import EvaluatingActor
 from actors.evaluation import Evaluation, EvaluationTask
-from actors.remote import RemoteCollector, RemoteEvaluator
-from cluster.services import RedisServices
-from cluster.state.session import Session, evaluation_tasks, student_plan
-from cluster.workers.actor_pool import Crew
+from cluster.models.blocks import FRESH
+from cluster.models.coordinator import Coordinator, Orders
+from cluster.state.kinds import plans_of
+from cluster.state.session import Session
+from cluster.workers.actor_pool import ActorPool
 from cluster.workers.episodes import POLL_SECONDS, SLICE_SECONDS, evaluate_on_ray
 from cluster.workers.placement import Placement
+from cluster.workers.players import Players
 from cluster.workers.shutdown import stop_at_once, stop_collecting, stop_learners
 from cluster.workers.supervisor import Supervisor, Worker
-from cluster.workers.wanted_actors import ActorCounts
+from cluster.workers.wanted_actors import WantedActors
 from learner.progress import Progress
-from learner.remote import RemoteLearner
+from learner.trainers import trainer_class
 
-log = logging.getLogger(__name__)
+ASK_SECONDS = 1.0
+"""Between two questions to the coordinator if there is nothing to tell it."""
+
+Played = tuple[EvaluationTask, Evaluation]
 
 
-class RayBackend:
+class OnRay:
     """Runs a session's parts as Ray actors; Ray must be initialised.
 
     Args:
         session: what is run.
-        services: buffer and registry, handed to every actor.
         placement: cores and threads.
-        counts: how many collectors each game is to have.
+        wanted: how many players each game is to have.
+        commit: commit of this program, for the models' cards.
     """
 
-    def __init__(self, session: Session, services: RedisServices, placement: Placement, counts: ActorCounts) -> None:
+    def __init__(self, session: Session, placement: Placement, wanted: WantedActors, commit: str) -> None:
         self._session = session
-        self._services = services
         self._placement = placement
+        self._plans = plans_of(session.config, commit)
+        self._players = Players(session)
+        self._role = session.kind.playing.role
         self._supervisor = Supervisor(self._on_restart)
-        self._tasks: deque[EvaluationTask] = deque()
+        self._pool = ActorPool(self._supervisor, self._role, session, wanted, placement, self._player)
+        self._tasks: tuple[EvaluationTask, ...] = ()
         self._playing: EvaluationTask | None = None
-        self._queued_version = session.evaluated_version
-        self._crew = Crew(self._supervisor, "collector", session, counts, placement, self._collector)
+        self._untold: list[Played] = []
+        self._told = 0
+        self._ask_at = 0.0
+        self._answered_since_end = False
 
     def train(self) -> Iterator[None]:
-        """Start the actors and train until the budget is spent; yield a few times a second."""
-        self._crew.start()
-        self._supervisor.add(self._learner())
+        """Start the actors, train until the budget is spent, decide on the last candidates; yield often."""
+        self._supervisor.add(self._coordinator())
+        for lineage in self._plans:
+            self._supervisor.add(self._learner(lineage))
+        self._pool.start()
         self._supervisor.add(self._evaluator())
-        while not self._session.progress.done:
-            for _, answer in self._supervisor.poll(POLL_SECONDS):
-                if isinstance(answer, Progress):
-                    self._on_progress(answer)
-                elif isinstance(answer, CollectorReport):
-                    self._session.on_report(answer)
-                elif isinstance(answer, Evaluation):
-                    self._on_evaluation(answer)
-            self._crew.adjust()
-            self._session.actors = self._crew.counts()
-            yield None
+        while not self._session.done:
+            self._pool.adjust()
+            yield from self._turn()
+        self._stop_learning()
+        # The last versions are candidates too.
+        self._answered_since_end = False
+        while not self._answered_since_end or self._untold or any(task.block < FRESH for task in self._tasks):
+            yield from self._turn()
+        # The last row of metrics is to tell what was decided at the end.
+        self._session.write_metrics()
 
     def stop(self) -> None:
-        """Flush the collectors, publish the student if its budget is spent, write a checkpoint, end all actors."""
-        done = self._session.progress.done
-        self._crew.close()
-        stop_collecting(self._supervisor, "collector", self._session, done=done)
-        stop_at_once(self._supervisor, "evaluator")
-        for version in stop_learners(self._supervisor, done=done):
-            self._session.on_published(version, self._session.progress.updates)
+        """Flush the players, write checkpoints, end all actors."""
+        self._stop_learning()
+        for role in ("evaluator", "coordinator"):
+            stop_at_once(self._supervisor, role)
         self._session.actors = self._supervisor.counts()
 
     def evaluate(self, tasks: Sequence[EvaluationTask]) -> Iterator[Evaluation | None]:
         """Play tasks on as many evaluators as there are cores; yield results as they come, and None in between."""
         return evaluate_on_ray(tasks, self._placement.cluster.now(), self._on_restart)
 
-    def _collector(self, game: str, index: int, options: Mapping[str, Any]) -> Worker:
-        config = self._session.config
-        name = f"{game}-{index}"
-        teacher = ray.put(self._session.teachers[game].path.read_bytes())
+    def _turn(self) -> Iterator[None]:
+        for _, answer in self._supervisor.poll(POLL_SECONDS):
+            if isinstance(answer, Progress):
+                self._session.on_progress(answer)
+            elif isinstance(answer, CollectorReport):
+                self._session.on_report(answer)
+            elif isinstance(answer, Evaluation):
+                self._on_evaluation(answer)
+            elif isinstance(answer, Orders):
+                self._on_orders(answer)
+        self._session.actors = self._pool.counts()
+        yield None
+
+    def _stop_learning(self) -> None:
+        self._pool.close()
+        stop_collecting(self._supervisor, self._role, self._session, done=self._session.done)
+        stop_learners(self._supervisor, done=self._session.done)
+
+    def _player(self, game: str, index: int, options: Mapping[str, Any]) -> Worker:
+        players, services = self._players, self._session.services.for_actors()
+        actor = ray.remote(players.actor)
 
         def make(incarnation: int) -> Any:
-            # Lives of earlier sittings count too: a resumed run must not replay the episodes of its first sitting.
-            born = self._session.sitting * 1000 + incarnation
-            spec = CollectorSpec(
-                game, ray.get(teacher, timeout=30.0), config.collect, config.general.seed, name, index, born
-            )
-            return RemoteCollector.options(**options).remote(spec, self._services.for_actors())
+            return actor.options(**options).remote(players.spec(game, index, incarnation), services)
 
-        def submit(handle: Any) -> Any:
-            share = student_share(config.collect, self._session.progress.updates)
-            return handle.collect.remote(SLICE_SECONDS, share)
+        return Worker(
+            f"{game}-{index}", self._role, make, lambda handle: handle.advance.remote(SLICE_SECONDS, players.told(game))
+        )
 
-        return Worker(name, "collector", make, submit)
-
-    def _learner(self) -> Worker:
+    def _learner(self, lineage: str) -> Worker:
         session = self._session
-        threads = self._placement.learner_threads
+        plan, actions = self._plans[lineage]
+        trainer = ray.remote(trainer_class(plan))
 
         def make(incarnation: int) -> Any:
             del incarnation
-            actions = {game: teacher.card.actions[game] for game, teacher in session.teachers.items()}
-            return RemoteLearner.options(**self._placement.learner).remote(
-                student_plan(session.config), actions, self._services, session.folder.path, threads
+            return trainer.options(**self._placement.learner).remote(
+                plan, actions, session.services, session.folder.path, threaded=True
             )
 
-        return Worker("learner", "learner", make, lambda handle: handle.advance.remote(SLICE_SECONDS), essential=True)
+        def submit(handle: Any) -> Any:
+            progress = session.progress.get(lineage)
+            return None if progress is not None and progress.done else handle.advance.remote(SLICE_SECONDS)
+
+        return Worker(_learner_of(lineage), "learner", make, submit, essential=True)
 
     def _evaluator(self) -> Worker:
+        evaluator = ray.remote(EvaluatingActor)
+
         def make(incarnation: int) -> Any:
             del incarnation
-            if self._playing is not None:
-                self._tasks.appendleft(self._playing)
-                self._playing = None
-            return RemoteEvaluator.options(**self._placement.actor).remote(self._services.for_actors())
+            # What its predecessor did not finish is still among the coordinator's tasks.
+            self._playing = None
+            return evaluator.options(**self._placement.actor).remote(self._session.services.for_actors())
 
         def submit(handle: Any) -> Any:
-            if self._playing is None:
-                if not self._tasks:
-                    return None
-                self._playing = self._tasks.popleft()
-                return handle.begin.remote(self._playing)
-            return handle.advance.remote(SLICE_SECONDS)
+            if self._playing is not None:
+                return handle.advance.remote(SLICE_SECONDS)
+            known = [_key(task) for task, _ in self._untold]
+            self._playing = next((task for task in self._tasks if _key(task) not in known), None)
+            return None if self._playing is None else handle.begin.remote(self._playing)
 
         return Worker("evaluator", "evaluator", make, submit, depth=1)
 
-    def _on_progress(self, progress: Progress) -> None:
-        self._session.on_progress(progress)
-        if progress.version > self._queued_version and not progress.done:
-            if self._tasks and self._tasks[-1].version != (self._playing.version if self._playing else 0):
-                # The queue stays bounded: a version that nobody has begun to play gives way to a newer one.
-                self._session.skip_evaluation(self._tasks[-1].version)
-                self._tasks = deque(task for task in self._tasks if task.version != self._tasks[-1].version)
-            self._queued_version = progress.version
-            self._tasks.extend(evaluation_tasks(self._session, progress.version))
+    def _coordinator(self) -> Worker:
+        session, coordinator = self._session, ray.remote(Coordinator)
+        scores = {game: teacher.scores for game, teacher in session.teachers.items()}
+
+        def make(incarnation: int) -> Any:
+            del incarnation
+            kind = session.kind
+            return coordinator.options(**self._placement.actor).remote(
+                kind.lineages, session.services, kind.ruled_by(scores), session.config.general.seed
+            )
+
+        def submit(handle: Any) -> Any:
+            if not self._untold and time.monotonic() < self._ask_at:
+                return None
+            self._told = len(self._untold)
+            return handle.advance.remote(list(self._untold), self._playing)
+
+        return Worker("coordinator", "coordinator", make, submit, depth=1)
 
     def _on_evaluation(self, evaluation: Evaluation) -> None:
+        assert self._playing is not None, "an evaluator only answers what it was given"
+        self._session.on_evaluation(self._playing, evaluation)
+        self._untold.append((self._playing, evaluation))
         self._playing = None
-        scored = self._session.on_evaluation(evaluation)
-        if scored is not None:
-            for learner in self._supervisor.handles("learner"):
-                learner.record_score.remote(scored.version, scored.score)
+
+    def _on_orders(self, orders: Orders) -> None:
+        del self._untold[: self._told]
+        self._told = 0
+        self._tasks = orders.tasks
+        self._ask_at = time.monotonic() + ASK_SECONDS
+        self._answered_since_end = True
+        self._session.on_orders(orders)
+        for judged in orders.judged:
+            for learner in self._supervisor.handles_of(_learner_of(judged.lineage)):
+                learner.record_score.remote(judged.version, judged.score)
 
     def _on_restart(self, worker: Worker, reason: str) -> None:
         self._session.on_restart(worker.name, worker.role, reason)
+
+
+def _learner_of(lineage: str) -> str:
+    return f"learner of {lineage}"
+
+
+def _key(task: EvaluationTask) -> tuple[str, int, str, int]:
+    return task.line, task.version, task.game, task.block

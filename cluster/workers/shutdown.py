@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from cluster.state.run_session import RunSession
+from cluster.state.session import Session
 from cluster.workers.supervisor import Supervisor, finish, kill
 
 STOP_SECONDS = 5.0
 CLOSE_SECONDS = 60.0
 
 
-def stop_collecting(supervisor: Supervisor, role: str, session: RunSession, *, done: bool) -> None:
+def stop_collecting(supervisor: Supervisor, role: str, session: Session, *, done: bool) -> None:
     """Let the actors of a role flush and end them.
 
     Args:

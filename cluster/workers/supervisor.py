@@ -213,6 +213,10 @@ class Supervisor:
         workers = [worker for worker in self._workers if worker.role == role and worker.on_retired is None]
         return [worker.handle for worker in workers if worker.handle is not None]
 
+    def handles_of(self, name: str) -> list[Any]:
+        """Return the living actor of a worker, in a list that is empty while it has none."""
+        return [worker.handle for worker in self._workers if worker.name == name and worker.handle is not None]
+
 
 def kill(handle: Any) -> None:
     """End an actor at once; it may be dead already."""

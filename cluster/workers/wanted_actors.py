@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self, cast
 
 from cluster.state.folder import RunFolder
-from distill.config import MOST_ACTORS, RunConfig
+from cluster.state.kinds import AnyConfig, kind_of
+from distill.config import MOST_ACTORS
 from distill.errors import ConfigError
-from distill.teach_config import TeachConfig
 
 FILE = "actors.json"
 
 
-class ActorCounts:
+class WantedActors:
     """The wanted number of actors of each game.
 
     Args:
@@ -33,10 +33,9 @@ class ActorCounts:
         self._shards = shards
 
     @classmethod
-    def of(cls, folder: RunFolder, config: RunConfig | TeachConfig, games: Sequence[str]) -> Self:
-        """Return the counts of a run with this configuration and these games."""
-        play = config.explore if isinstance(config, TeachConfig) else config.collect
-        return cls(folder, games, play.actors, config.buffer.shards)
+    def of(cls, folder: RunFolder, config: AnyConfig) -> Self:
+        """Return the counts of a run with this configuration."""
+        return cls(folder, config.general.games, kind_of(config).playing.config.actors, config.buffer.shards)
 
     def wanted(self) -> dict[str, int]:
         """Return the number by game.

@@ -48,7 +48,7 @@ def chunks(services: RedisServices) -> list[Chunk]:
 
 def explore_until(explorer: ExploringActor, services: RedisServices, version: int) -> None:
     for _ in range(200):
-        if explorer.explore(0.1, 0).teacher_version == version:
+        if explorer.advance(0.1, 0).teacher_version == version:
             return
     pytest.fail(f"the explorer does not play with version {version}")
 
@@ -58,10 +58,10 @@ def test_it_fetches_before_its_first_step_and_reports_what_it_plays_with(service
     first, second = model(1), model(2)
     registry.publish(first, {})
     explorer = ExploringActor(spec(), services)
-    assert explorer.explore(0.3, 0).teacher_version == 1
+    assert explorer.advance(0.3, 0).teacher_version == 1
     registry.publish(second, {})
     explore_until(explorer, services, 2)
-    assert explorer.explore(0.3, 0).steps > 0
+    assert explorer.advance(0.3, 0).steps > 0
     explorer.finish(5.0)
     played = chunks(services)
     assert {chunk.header.teacher_version for chunk in played} == {1, 2}
@@ -84,7 +84,7 @@ def test_the_best_labels_while_the_acting_network_drives(services: RedisServices
     promoted.assign("best", 1)
     explorer = ExploringActor(spec("best"), services)
     explore_until(explorer, services, 1)
-    explorer.explore(0.5, 0)
+    explorer.advance(0.5, 0)
     explorer.finish(5.0)
     drives, labels = (warm_policy(load_model(data)[0], GAME) for data in (acting, best))
     labelled = [chunk for chunk in chunks(services) if chunk.header.teacher_version == 1]
@@ -103,7 +103,7 @@ def test_random_actions_last_as_long_as_the_configuration_lets_them(
     services.registry(explorers_line("breakout")).publish(model(1), {})
     config = ExploreConfig(lanes=2, chunk_steps=16, epsilon_start=1.0, epsilon_final=1.0, epsilon_repeat=longest)
     explorer = ExploringActor(spec(config=config), services)
-    while explorer.explore(0.1, 0).steps < 1_000:
+    while explorer.advance(0.1, 0).steps < 1_000:
         pass
     explorer.finish(5.0)
     repeated = np.concatenate([chunk.taken[1:] == chunk.taken[:-1] for chunk in chunks(services)])

@@ -7,10 +7,10 @@ import numpy as np
 
 from actors.collecting_actor import CollectorReport
 from actors.evaluation import Evaluation
-from cluster.models.coordinator import CURVE
+from cluster.models.blocks import CURVE
 from cluster.models.mirror import ModelMirror
 from cluster.state.folder import EVALUATIONS, METRICS, RunFolder, new_run
-from cluster.state.online_session import OnlineSession
+from cluster.state.rows import metrics_row
 from cluster.state.session import Session
 from distill.config import DistillConfig, RunConfig, StudentConfig
 from distill.protocols import WriterCounters
@@ -44,6 +44,17 @@ def report(game: str, transitions: int, seconds: float) -> CollectorReport:
     )
 
 
+def named(config: RunConfig, games: Sequence[str]) -> RunConfig:
+    """Return a configuration with its games, as it is once its teachers are found."""
+    return config.model_copy(update={"general": config.general.model_copy(update={"games": tuple(games)})})
+
+
+def append_metrics(session: Session, time: float) -> None:
+    """Write a row of metrics as if it were that time."""
+    row = metrics_row(session.progress, session.states, session.reports, session.restarts)
+    session.folder.append(METRICS, row | {"time": time})
+
+
 def made_run(
     root: Path,
     name: str,
@@ -58,15 +69,19 @@ def made_run(
     student = StudentConfig.model_validate({"loss": loss})
     config = RunConfig(general=DistillConfig(root=root, name=name, seed=seed), student=student)
     folder = new_run(config, list(games))
-    session = Session(folder, config, {}, registry=None)  # pyright: ignore[reportArgumentType] - metrics need none
+    session = Session(folder, named(config, games), services=None)  # pyright: ignore[reportArgumentType] - none needed
     for step in range(4):
-        session.progress = progress(games, 100 * step, 10.0 * step)
+        session.progress["student"] = progress(games, 100 * step, 10.0 * step)
         for game in games:
             session.on_report(report(game, 500 * step, 10.0 * step))
-        folder.append(METRICS, session.metrics() | {"time": START + 10.0 * step})
+        append_metrics(session, START + 10.0 * step)
     for version in (1, 2):
-        played = {game: evaluation(game, "student", version, [3.0, 4.0, 5.0 + version]).to_json() for game in games}
-        folder.append(EVALUATIONS, {"version": version, "updates": 150 * version, "score": 0.5, "games": played})
+        for game in games:
+            folder.append(EVALUATIONS, {
+                "time": START, "line": "student", "version": version, "game": game, "block": 0, "fresh": False,
+                "updates": 150 * version, "seconds": 15.0 * version, "transitions": {game: 500},
+                "scores": [3.0, 4.0, 5.0 + version], "lengths": [10, 10, 10],
+            })  # fmt: skip
     if final is not None:
         teacher = teacher or {game: [10.0, 12.0, 14.0, 11.0] for game in final}
         rows = [evaluation(game, "teacher", 0, scores).to_json() for game, scores in teacher.items()]
@@ -79,12 +94,12 @@ def made_online_run(root: Path, name: str, game: str = "pong") -> RunFolder:
     """Make a stopped run with a Q-learner and a student, with one promotion."""
     config = OnlineConfig(general=TeachGeneralConfig(root=root, name=name, games=(game,)))
     folder = new_run(config, [game])
-    session = OnlineSession(folder, config, services=None)  # pyright: ignore[reportArgumentType] - metrics need none
+    session = Session(folder, config, services=None)  # pyright: ignore[reportArgumentType] - metrics need none
     for step in range(4):
         for line in (game, "student"):
             session.progress[line] = progress([game], 100 * step, 10.0 * step, line)
         session.on_report(report(game, 500 * step, 10.0 * step))
-        folder.append(METRICS, session.metrics() | {"time": START + 10.0 * step})
+        append_metrics(session, START + 10.0 * step)
     # Version 1 of the Q-learner had given way to version 2 and was played only after the training.
     for line, version, block in ((game, 2, 0), (game, 2, 1), ("student", 1, 0), (game, 1, CURVE), (game, 2, CURVE)):
         folder.append(EVALUATIONS, {

@@ -38,6 +38,11 @@ TINY = (
     "--final-episodes", "0", "--no-video",
 )  # fmt: skip
 """A run of seconds. Its first 1,000 updates need no more than 6,000 transitions."""
+ACTORS = {
+    "Collector": "CollectingActor", "Explorer": "ExploringActor", "Evaluator": "EvaluatingActor",
+    "Coordinator": "Coordinator", "Learner": "(QTrainer|StudentTrainer)",
+}  # fmt: skip
+"""The plain classes that Ray runs, which are its workers' titles."""
 UNTRAINED = ("--eval-every", "1000000")
 """No evaluation before the end."""
 LIBRARY_CACHES = ("torchinductor_",)
@@ -172,9 +177,8 @@ class Distill:
         self._process.wait(END_SECONDS)
 
     def actors(self, kind: str) -> dict[int, str]:
-        """Return the living Ray workers of a kind, such as Collector."""
-        # A named actor's title begins with its name.
-        title = re.compile(rf"^ray::(\S+:)?Remote{kind}")
+        """Return the living Ray workers of a kind: Collector, Explorer, Evaluator, Coordinator or Learner."""
+        title = re.compile(rf"^ray::{ACTORS[kind]}")
         return {pid: command for pid, command in processes(self._folder).items() if title.search(command)}
 
     def until(self, condition: Callable[[], T], what: str, seconds: float = START_SECONDS) -> T:

@@ -16,18 +16,20 @@ from actors.evaluation import Evaluation, EvaluationTask
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
 from cluster.buffer.stats import delete_run
-from cluster.models.coordinator import FRESH, Coordinator, Line, Orders
+from cluster.models.blocks import FRESH
+from cluster.models.coordinator import Coordinator, Orders
 from cluster.models.ledger import Promotion, read_promotions
+from cluster.models.lineage import Lineage
 from cluster.models.mirror import ModelMirror
 from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices
 from distill.errors import RunError
 from distill.teach_config import PromotionConfig
 
-LINE = Line("pong", ("pong",), "candidate", ("best",))
-STUDENT = Line("student", ("pong", "breakout"), "student", ("best", "production"))
-CONFIG = PromotionConfig(look_episodes=4, most_episodes=12, best_episodes=8)
-ASIDE = PromotionConfig(curve_episodes=4)
+LINE = Lineage("pong", ("pong",), "candidate", ("best",))
+STUDENT = Lineage("student", ("pong", "breakout"), "student", ("best", "production"))
+CONFIG = PromotionConfig(look_episodes=4, most_episodes=12, best_episodes=8).as_rule
+ASIDE = PromotionConfig(curve_episodes=4).as_rule
 MEANS = {1: 0.0, 2: 6.0, 3: 6.5, 4: 2.0, 5: 20.0}
 """How good each version is; one that is a little better than the best takes several looks."""
 WRITES = (b"HSET", b"HSETNX", b"RPUSH", b"EXEC")
@@ -49,7 +51,7 @@ def play(task: EvaluationTask) -> tuple[EvaluationTask, Evaluation]:
     )  # fmt: skip
 
 
-def coordinate(services: RedisServices, lines: tuple[Line, ...] = (LINE,)) -> Orders:
+def coordinate(services: RedisServices, lines: tuple[Lineage, ...] = (LINE,)) -> Orders:
     """Publish every version in its turn and play all that the coordinator asks for; go on where another one ended."""
     registries = [services.registry(line.name) for line in lines]
     coordinator = Coordinator(lines, services, CONFIG, 1, clock=lambda: 1.0)
@@ -90,7 +92,7 @@ def test_it_promotes_what_is_better_and_says_why(services: RedisServices):
     assert state["promotions"][1].scores["pong"]["mean"] == pytest.approx(6.0, abs=1.5)
     blocks = state["scores"][5]["pong"]
     assert sorted(block for block in blocks if block >= FRESH) == [FRESH, FRESH + 1], "fresh episodes of the best"
-    (line,) = orders.lines
+    (line,) = orders.lineages
     assert (line.best, line.promotions, line.superseded, line.candidate) == (5, 3, 0, None)
     assert line.best_means["pong"] == pytest.approx(20.0, abs=1.5)
 
@@ -102,20 +104,20 @@ def test_waiting_candidates_give_way_to_the_newest(services: RedisServices):
     coordinator = Coordinator([LINE], services, CONFIG, 1)
     orders = coordinator.advance([])
     assert [task.version for task in orders.tasks] == [3]
-    assert orders.lines[0].superseded == 2
+    assert orders.lineages[0].superseded == 2
     first = orders.tasks[0]
     registry.publish(b"weights", {})
     registry.publish(b"weights", {})
     orders = coordinator.advance([], first)
     assert [task.version for task in orders.tasks] == [3], "it is being played, or none would ever be decided on"
-    assert orders.lines[0].superseded == 3, "4 has given way to 5"
+    assert orders.lineages[0].superseded == 3, "4 has given way to 5"
     coordinator.advance([play(first)])
     assert services.ledger("pong").resolve("best") == 3
     assert services.ledger("pong").verdicts()[4] == "superseded"
 
 
 def test_a_line_whose_candidates_never_end_does_not_keep_out_the_others(services: RedisServices):
-    other = Line("student", ("pong",), "student", ("best",))
+    other = Lineage("student", ("pong",), "student", ("best",))
     registries = [services.registry(line.name) for line in (LINE, other)]
     coordinator = Coordinator([LINE, other], services, CONFIG, 1)
     orders = coordinator.advance([])

@@ -64,7 +64,7 @@ def evaluators() -> list[int]:
     def ours(pid: int) -> bool:
         return pid == os.getpid() or (pid in parents and ours(parents[pid]))
 
-    return [pid for pid, name in names.items() if name.startswith("ray::RemoteEvaluator.advance") and ours(pid)]
+    return [pid for pid, name in names.items() if name.startswith("ray::EvaluatingActor.advance") and ours(pid)]
 
 
 def test_a_result_counts_every_episode_once_and_names_its_player(serial: Evaluation):

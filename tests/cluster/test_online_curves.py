@@ -18,7 +18,7 @@ from cluster.analysis.curves import (
     standard_error,
     teacher_steps,
 )
-from cluster.models.coordinator import CURVE
+from cluster.models.blocks import CURVE
 from cluster.models.ledger import Promotion
 
 START = 1e9

@@ -7,12 +7,13 @@ from online_support import row
 
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
-from cluster.models.coordinator import CURVE, Coordinator
+from cluster.models.blocks import CURVE
+from cluster.models.coordinator import Coordinator
 from cluster.redis.private_server import PrivateRedis
 from cluster.run.after_training import last_half_tasks
 from cluster.services import RedisServices
 from cluster.state.folder import new_run
-from cluster.state.online_session import OnlineSession
+from cluster.state.session import Session
 from distill.teach_config import OnlineConfig, PromotionConfig, TeachGeneralConfig
 
 
@@ -23,15 +24,15 @@ def test_every_version_of_the_last_half_is_played_once_and_alike(one_redis_serve
     )
     folder = new_run(config, ["pong", "breakout"])
     address = BufferAddress(one_redis_server.url, folder.name, ("pong", "breakout"), Limits(1_000, 1_000))
-    session = OnlineSession(folder, config, RedisServices(address, folder.path))
-    line = session.lines[-1]
+    session = Session(folder, config, RedisServices(address, folder.path))
+    line = session.kind.lineages[-1]
     ledger = session.services.ledger(line.name)
     assert list(last_half_tasks(session, line)) == [], "nothing was published yet"
 
     # Ten at once are two more than the registry holds, so the first two are gone when the coordinator comes.
     for version in range(1, 11):
         ledger.publish(b"%d" % version, {"updates": version, "seconds": 100.0 + version, "transitions": {}})
-    coordinator = Coordinator([line], session.services, config.promotion, config.general.seed)
+    coordinator = Coordinator([line], session.services, config.promotion.as_rule, config.general.seed)
     coordinator.advance([])
     folder.append("evaluations.jsonl", row("student", 5, CURVE, 105.0, 1.0))
     folder.append("evaluations.jsonl", row("pong", 6, CURVE, 106.0, 1.0))

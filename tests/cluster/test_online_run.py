@@ -10,7 +10,7 @@ import pytest
 from run_support import START_SECONDS, Sandbox, checkpointed, new_sandbox, processes, rows, until
 from safetensors import safe_open
 
-from cluster.models.coordinator import CURVE
+from cluster.models.blocks import CURVE
 from cluster.models.ledger import read_promotions
 from cluster.models.mirror import ModelMirror
 from distill.models import load_model, read_card
@@ -84,7 +84,7 @@ def test_teach_leaves_a_teacher_with_its_card(sandbox: Sandbox):
     assert metrics["learners"][GAME]["inserted_transitions"][GAME] >= 2000
     assert metrics["lines"][GAME]["best"] == promotions[-1].version
     assert metrics["learners"][GAME]["lag"][GAME] >= 0
-    assert (folder / "picture.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_online_bears_the_death_of_each_process_and_of_all(sandbox: Sandbox):

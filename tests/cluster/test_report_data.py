@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from report_support import START, evaluation, made_online_run, made_run, progress, report
+from report_support import START, append_metrics, evaluation, made_online_run, made_run, named, progress, report
 
 from cluster.analysis.conditions import conditions
 from cluster.analysis.run_data import RunData, read_run, read_runs
 from cluster.analysis.timing import collected, learned
-from cluster.models.coordinator import CURVE
+from cluster.models.blocks import CURVE
 from cluster.report.drawing.curves import collected_per_second
 from cluster.state.folder import EVALUATIONS, METRICS
 from cluster.state.session import Session
@@ -153,12 +153,12 @@ def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path: Path):
 
 def test_a_resumed_run_counts_everything_once(tmp_path: Path):
     folder = made_run(tmp_path, "one", games=["pong"])
-    session = Session(folder, RunConfig(), {}, registry=None)  # pyright: ignore[reportArgumentType]
+    session = Session(folder, named(RunConfig(), ["pong"]), services=None)  # pyright: ignore[reportArgumentType]
     # Back to the checkpoint of 150 updates, with new collecting actors that count from 0.
     for updates, transitions in ((150, 100), (250, 700)):
-        session.progress = progress(["pong"], updates, updates / 10.0)
+        session.progress["student"] = progress(["pong"], updates, updates / 10.0)
         session.on_report(report("pong", transitions, transitions / 50.0))
-        folder.append(METRICS, session.metrics() | {"time": START + 1000.0 + updates})
+        append_metrics(session, START + 1000.0 + updates)
     run = read_run(folder.path)
     assert [point.updates for point in run.learner("student")] == [0, 100, 150, 250]
     (gathered,) = collected(run)

@@ -69,7 +69,7 @@ def finished(one_redis_server: PrivateRedis) -> Iterator[Finished]:
             counts = [users_ray.stdout.readline().strip()]
             pids = {
                 kind: run.until(lambda kind=kind, count=count: at_work(run, kind, count), f"{count} {kind}")
-                for kind, count in (("Collector", 2), ("Learner", 1), ("Evaluator", 1))
+                for kind, count in (("Collector", 2), ("Learner", 1), ("Evaluator", 1), ("Coordinator", 1))
             }
             pids["driver"] = {run.pid}
             assert run.wait() == 0, run.output
@@ -86,7 +86,7 @@ def finished(one_redis_server: PrivateRedis) -> Iterator[Finished]:
 
 def test_collectors_learner_and_evaluator_are_processes_of_their_own(finished: Finished):
     pids = [pid for group in finished.pids.values() for pid in group]
-    assert len(pids) == len(set(pids)) == 5
+    assert len(pids) == len(set(pids)) == 6
 
 
 def test_a_run_on_ray_leaves_what_a_serial_run_leaves(finished: Finished):
@@ -98,15 +98,16 @@ def test_a_run_on_ray_leaves_what_a_serial_run_leaves(finished: Finished):
         "learning_curve.png",
     } <= files  # fmt: skip
     last = rows(folder, "metrics.jsonl")[-1]
-    assert last["updates"] == 400
+    learner = last["learners"]["student"]
+    assert learner["updates"] == 400
     assert set(last["collectors"]) == {"breakout-0", "pong-0"}
-    assert min(last["inserted_transitions"].values()) >= 256
+    assert min(learner["inserted_transitions"].values()) >= 256
     assert load_student(folder / "student.safetensors").games == ("breakout", "pong")
 
 
 def test_the_student_is_the_best_version_that_was_published(finished: Finished):
     names = json.loads((finished.folder / "models" / "student" / "names.json").read_text())
-    assert names == {"best": 1, "latest": 1}
+    assert names == {"best": 1, "candidate": 1, "latest": 1, "production": 1}
     student = load_file(finished.folder / "student.safetensors")
     published = load_file(finished.folder / "models" / "student" / "1.safetensors")
     assert all((student[name] == published[name]).all() for name in published)

@@ -49,22 +49,24 @@ def test_a_run_leaves_its_configuration_and_where_it_came_from(finished: Path):
 def test_a_run_leaves_models_and_checkpoints_of_every_evaluated_version(finished: Path):
     evaluations = rows(finished, "evaluations.jsonl")
     assert [(row["version"], row["updates"]) for row in evaluations] == [(1, 60), (2, 120)]
-    assert all(len(row["games"]["breakout"]["scores"]) == 2 for row in evaluations)
+    assert all((row["line"], row["game"], len(row["scores"])) == ("student", "breakout", 2) for row in evaluations)
     entries = json.loads((finished / "checkpoints" / "student" / "manifest.json").read_text())["checkpoints"]
-    assert {(entry["version"], entry["score"]) for entry in entries if entry["version"]} == {
-        (row["version"], row["score"]) for row in evaluations
-    }
-    best = max(evaluations, key=lambda row: row["score"])
+    scores = {entry["version"]: entry["score"] for entry in entries if entry["version"]}
+    assert scores.keys() == {1, 2} and None not in scores.values()
     names = json.loads((finished / "models" / "student" / "names.json").read_text())
     assert names["latest"] == 2
-    assert evaluations[names["best"] - 1]["score"] == best["score"]
+    assert names["best"] == names["production"]
+    means = {row["version"]: sum(row["scores"]) for row in evaluations}
+    assert means[names["best"]] == max(means.values()) and scores[names["best"]] == max(scores.values())
 
 
 def test_a_run_leaves_metrics_of_its_last_update(finished: Path):
     last = rows(finished, "metrics.jsonl")[-1]
-    assert (last["updates"], last["samples"]) == (120, 120 * 32)
-    assert last["inserted_transitions"]["breakout"] == last["replay_transitions"]["breakout"] >= 120 * 32 / 6
-    assert last["rejected_chunks"].keys() and not any(last["rejected_chunks"].values())
+    learner = last["learners"]["student"]
+    assert (last["updates"], learner["updates"], learner["samples"]) == (120, 120, 120 * 32)
+    assert learner["inserted_transitions"]["breakout"] == learner["replay_transitions"]["breakout"] >= 120 * 32 / 6
+    assert learner["rejected_chunks"].keys() and not any(learner["rejected_chunks"].values())
+    assert last["lines"]["student"]["newest"] == 2, "what was decided at the end is told"
 
 
 def test_a_run_leaves_results_that_agree(finished: Path):
@@ -76,7 +78,8 @@ def test_a_run_leaves_results_that_agree(finished: Path):
     assert (finished / "videos" / "breakout.mp4").read_bytes()[4:8] == b"ftyp"
     student = load_student(finished / "student.safetensors")
     assert student.card.scores["breakout"]["scores"] == list(comparison["student"]["scores"])
-    assert student.card.scores["breakout"]["version"] == result["student_version"]
+    assert student.card.scores["breakout"]["version"] == comparison["student"]["version"]
+    assert student.card.training["promoted_by"] == "ratio"
 
 
 def test_nothing_else_is_left(sandbox: Sandbox, finished: Path):
@@ -107,11 +110,11 @@ def test_a_resumed_run_goes_on_and_keeps_its_configuration(sandbox: Sandbox):
     options = ("--updates", "80", "--eval-every", "40", "--seed", "3")
     sandbox.train_here("resumed", *SERIAL, *options)
     folder = sandbox.run("resumed")
-    before = rows(folder, "metrics.jsonl")[-1]
+    before = rows(folder, "metrics.jsonl")[-1]["learners"]["student"]
     assert checkpointed(folder) == 80
 
     sandbox.resume_here("resumed", "--updates", "200")
-    after = rows(folder, "metrics.jsonl")[-1]
+    after = rows(folder, "metrics.jsonl")[-1]["learners"]["student"]
     assert after["updates"] == 200
     assert after["samples"] == 200 * 32
     assert after["seconds"] > before["seconds"]

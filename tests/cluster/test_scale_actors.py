@@ -10,15 +10,16 @@ import ray
 from ray.cluster_utils import Cluster
 from run_support import UNTRAINED, Distill, Sandbox, new_sandbox, rows, until
 
-from cluster import cli, crew
+from cluster import cli
 from cluster.ray.cluster import RayCluster
 from cluster.redis.private_server import PrivateRedis
 from cluster.state.folder import RunFolder
-from cluster.state.run_session import RunSession
+from cluster.state.session import Session
+from cluster.workers import actor_pool
 from cluster.workers.placement import place
 from cluster.workers.supervisor import Supervisor, Worker, kill
-from cluster.workers.wanted_actors import FILE, ActorCounts
-from distill.config import TrainingConfig
+from cluster.workers.wanted_actors import FILE, WantedActors
+from distill.config import RunConfig, TrainingConfig
 from distill.errors import ConfigError
 
 pytestmark = pytest.mark.timeout(300)
@@ -33,8 +34,8 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def counts(tmp_path: Path) -> ActorCounts:
-    return ActorCounts(RunFolder(tmp_path), ("pong", "breakout"), 4, 2)
+def counts(tmp_path: Path) -> WantedActors:
+    return WantedActors(RunFolder(tmp_path), ("pong", "breakout"), 4, 2)
 
 
 def collectors(run: Path) -> dict[str, int]:
@@ -60,11 +61,11 @@ def until_delivering(run: Distill, folder: Path, names: set[str]) -> None:
     run.until(lambda: {name for name, count in collectors(folder).items() if count} == names, f"{names}", 90.0)
 
 
-def test_what_was_asked_for_last_holds(counts: ActorCounts, tmp_path: Path):
+def test_what_was_asked_for_last_holds(counts: WantedActors, tmp_path: Path):
     assert counts.wanted() == {"pong": 4, "breakout": 4}
     counts.ask({"pong": 8})
     counts.ask({"breakout": 2})
-    again = ActorCounts(RunFolder(tmp_path), ("pong", "breakout"), 4, 2)
+    again = WantedActors(RunFolder(tmp_path), ("pong", "breakout"), 4, 2)
     assert counts.wanted() == again.wanted() == {"pong": 8, "breakout": 2}
 
 
@@ -77,7 +78,7 @@ def test_what_was_asked_for_last_holds(counts: ActorCounts, tmp_path: Path):
     ],
 )
 def test_what_cannot_be_is_refused_and_changes_nothing(
-    counts: ActorCounts, tmp_path: Path, asked: dict[str, int], message: str
+    counts: WantedActors, tmp_path: Path, asked: dict[str, int], message: str
 ):
     with pytest.raises(ConfigError, match=message):
         counts.ask(asked)
@@ -85,7 +86,7 @@ def test_what_cannot_be_is_refused_and_changes_nothing(
 
 
 @pytest.mark.parametrize("text", ["", "[3]", '{"pong": "many"}', '{"pong": 3'])
-def test_a_damaged_file_is_named(counts: ActorCounts, tmp_path: Path, text: str):
+def test_a_damaged_file_is_named(counts: WantedActors, tmp_path: Path, text: str):
     (tmp_path / FILE).write_text(text)
     with pytest.raises(ConfigError, match=r"actors\.json|actors of pong"):
         counts.wanted()
@@ -148,16 +149,18 @@ class Player:
 
 
 def test_an_actor_that_comes_back_begins_another_life(own_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(crew, "LOOK_SECONDS", 0.0)
-    session, supervisor = RunSession(RunFolder(tmp_path)), Supervisor(lambda worker, reason: pytest.fail(reason))
-    counts = ActorCounts(session.folder, ("pong",), 2, 1)
+    monkeypatch.setattr(actor_pool, "LOOK_SECONDS", 0.0)
+    session = Session(RunFolder(tmp_path), RunConfig(), services=None)
+    supervisor = Supervisor(lambda worker, reason: pytest.fail(reason))
+    counts = WantedActors(session.folder, ("pong",), 2, 1)
 
     def make(game: str, index: int, options: Mapping[str, Any]) -> Worker:
         return Worker(
             f"{game}-{index}", "player", Player.options(**options).remote, lambda handle: handle.play.remote()
         )
 
-    players = crew.Crew(supervisor, "player", session, counts, place(3, 1, TrainingConfig(), RayCluster(2)), make)
+    placement = place(3, 1, TrainingConfig(), RayCluster(2))
+    players = actor_pool.ActorPool(supervisor, "player", session, counts, placement, make)
     lives: dict[str, int] = {}
 
     def turn() -> dict[str, tuple[int, int]]:

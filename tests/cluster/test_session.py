@@ -1,130 +1,81 @@
-"""What a run knows of itself: scores, the best version, metrics."""
+"""What a run knows of itself: metrics, scores, ratios, what is told."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from run_support import TEACHERS, rows
 
 from actors.collecting_actor import CollectorReport
-from actors.evaluation import Evaluation
-from cluster.models.registry import RedisModelRegistry
-from cluster.redis.connection import connect
+from actors.evaluation import Evaluation, EvaluationTask
+from cluster.buffer.address import BufferAddress
+from cluster.buffer.push import Limits
+from cluster.models.blocks import FRESH
+from cluster.models.coordinator import LineageState, Orders
 from cluster.redis.private_server import PrivateRedis
+from cluster.services import RedisServices
 from cluster.state.folder import RunFolder
-from cluster.state.session import Scored, Session, evaluation_tasks
-from distill.config import EvaluationConfig, RunConfig
+from cluster.state.kinds import with_teachers
+from cluster.state.session import Session
+from distill.config import DistillConfig, RunConfig
 from distill.protocols import WriterCounters
-from distill.teachers import choose_teachers
+from distill.teach_config import OnlineConfig, TeachGeneralConfig
 from learner.progress import Progress
 
-CONFIG = RunConfig(evaluation=EvaluationConfig(eval_episodes=3, eval_lanes=2, eval_epsilon=0.01))
+GAMES = ("breakout", "pong")
 
 
 @pytest.fixture
-def session(one_redis_server: PrivateRedis, run_name: str, tmp_path: Path) -> Session:
-    """Of a run of both games with three published versions."""
-    registry = RedisModelRegistry(connect(one_redis_server.url), run_name, "student", tmp_path)
-    for model in (b"first", b"second", b"third"):
-        registry.publish(model, {})
-    session = Session(RunFolder(tmp_path), CONFIG, choose_teachers([TEACHERS], ["breakout", "pong"]), registry)
-    for version in (1, 2, 3):
-        session.on_published(version, 100 * version)
-    return session
+def services(one_redis_server: PrivateRedis, run_name: str, tmp_path: Path) -> RedisServices:
+    return RedisServices(BufferAddress(one_redis_server.url, run_name, GAMES, Limits(1_000, 1_000)), tmp_path)
 
 
-def evaluation(game: str, version: int, *scores: float) -> Evaluation:
-    return Evaluation(
+@pytest.fixture
+def session(services: RedisServices, tmp_path: Path) -> Session:
+    """Of a run with fixed teachers of both games."""
+    config, teachers = with_teachers(RunConfig(general=DistillConfig(teachers=(TEACHERS,), games=GAMES)))
+    return Session(RunFolder(tmp_path), config, services, teachers)
+
+
+@pytest.fixture
+def online(services: RedisServices, tmp_path: Path) -> Session:
+    """Of a run with a Q-learner for each game."""
+    return Session(RunFolder(tmp_path), OnlineConfig(general=TeachGeneralConfig(games=GAMES)), services)
+
+
+def played(line: str, game: str, version: int, block: int, *scores: float) -> tuple[EvaluationTask, Evaluation]:
+    task = EvaluationTask("student", game, version, None, len(scores), 1, 0.05, 1, line, block)
+    return task, Evaluation(
         game=game, who="student", version=version, scores=scores, lengths=(10,) * len(scores), lanes=1, epsilon=0.05,
         seed=1, max_frames=108_000, noop_max=30, steps=10 * len(scores), seconds=1.0,
     )  # fmt: skip
-
-
-def teacher_mean(session: Session, game: str) -> float:
-    scores = session.teachers[game].scores
-    return sum(scores) / len(scores)
-
-
-def score(session: Session, version: int, share: float) -> Scored | None:
-    """Let a version score a share of the teachers at both games."""
-    random = -20.7
-    breakout, pong = (teacher_mean(session, game) for game in ("breakout", "pong"))
-    assert session.on_evaluation(evaluation("breakout", version, share * breakout)) is None, "pong is still to come"
-    return session.on_evaluation(evaluation("pong", version, random + share * (pong - random)))
-
-
-def test_a_version_is_scored_once_all_its_games_are_played(session: Session):
-    scored = score(session, 2, 0.5)
-    assert scored is not None
-    assert scored.version == 2
-    assert scored.score == pytest.approx(0.5, abs=1e-3), "the mean of the games' ratios to the teacher"
-    (row,) = rows(session.folder.path, "evaluations.jsonl")
-    assert (row["version"], row["updates"], row["score"]) == (2, 200, scored.score)
-    assert Evaluation.from_json(row["games"]["pong"]).version == 2
-    assert session.evaluated_version == 2
-
-
-def test_two_versions_are_not_mixed(session: Session):
-    session.on_evaluation(evaluation("breakout", 1, 5.0))
-    assert session.on_evaluation(evaluation("pong", 2, 5.0)) is None
-    assert session.on_evaluation(evaluation("breakout", 2, 5.0)) is not None
-    assert session.on_evaluation(evaluation("pong", 1, 5.0)) is not None
-    assert [row["version"] for row in rows(session.folder.path, "evaluations.jsonl")] == [2, 1]
-    assert session.evaluated_version == 2
-
-
-def test_the_best_version_is_named_in_the_registry(session: Session):
-    for version, share, best in ((1, 0.4, 1), (2, 0.9, 2), (3, 0.6, 2)):
-        score(session, version, share)
-        assert session.best is not None and session.best.version == best
-        assert session.registry.resolve("best") == best
-
-
-def test_a_resumed_run_knows_its_best_version_and_what_was_evaluated(session: Session):
-    score(session, 1, 0.9)
-    score(session, 2, 0.5)
-    again = Session(session.folder, session.config, session.teachers, session.registry, sitting=1)
-    assert again.best == session.best == Scored(1, pytest.approx(0.9, abs=1e-3))
-    assert again.evaluated_version == 2
-
-
-def test_a_registry_that_is_away_costs_no_score(session: Session, tmp_path: Path):
-    with PrivateRedis(tmp_path / "redis") as server:
-        session.registry = RedisModelRegistry(connect(server.url, timeout=0.5), "away", "student")
-    assert score(session, 3, 0.7) is not None
-    assert session.best is not None and session.best.version == 3
-    assert "the registry does not know it yet" in session.messages[-1]
-
-
-def test_a_teacher_without_a_score_still_lets_versions_be_ranked(session: Session):
-    teacher = session.teachers["breakout"]
-    unscored = replace(teacher, card=replace(teacher.card, scores={}))
-    session.teachers = {"breakout": unscored}
-    first, second = (session.on_evaluation(evaluation("breakout", n, 10.0 * n, 20.0 * n)) for n in (1, 2))
-    assert (first, second) == (Scored(1, 15.0), Scored(2, 30.0))
-
-
-def test_a_skipped_version_is_counted_and_told(session: Session):
-    session.skip_evaluation(2)
-    assert session.skipped_evaluations == 1
-    assert "student 2 is not evaluated" in session.messages[-1]
 
 
 def test_the_last_report_is_always_in_the_metrics(session: Session):
     session.on_progress(Progress(updates=1))
     session.on_progress(Progress(updates=2, inserted={"pong": 64}))
     session.on_progress(Progress(updates=3, done=True, version=7, version_updates=3))
-    assert [row["updates"] for row in rows(session.folder.path, "metrics.jsonl")] == [1, 3]
-    assert session.version == 7
+    found = rows(session.folder.path, "metrics.jsonl")
+    assert [row["updates"] for row in found] == [row["learners"]["student"]["updates"] for row in found] == [1, 3]
+    assert session.done
+    assert session.updates("student") == 3
+
+
+def test_a_run_ends_with_all_its_q_learners_and_not_with_its_student(online: Session):
+    for line, done in (("student", True), ("breakout", True)):
+        online.on_progress(Progress(line=line, done=done))
+        assert not online.done
+    online.on_progress(Progress(line="pong", done=True, inserted={"pong": 7}))
+    assert online.done
+    assert (online.game_steps("pong"), online.game_steps("breakout")) == (7, 0)
 
 
 def test_metrics_tell_of_collectors_and_restarts(session: Session):
     seconds = {"inference": 1.0, "environment": 2.0, "push": 0.5, "wait": 0.5}
     writer = WriterCounters(full=3, outages=4)
-    report = CollectorReport("pong-0", "pong", 1, 400, 384, 2, (1.0,), 0, 0, seconds, {}, writer)
-    session.on_report(report)
+    session.on_report(CollectorReport("pong-0", "pong", 1, 400, 384, 2, (1.0,), 0, 0, seconds, {}, writer))
     session.restarts["collector"] += 1
-    row = session.metrics()
+    session.write_metrics()
+    (row,) = rows(session.folder.path, "metrics.jsonl")
     assert row["collectors"]["pong-0"]["transitions"] == 384
     assert (row["collectors"]["pong-0"]["buffer_full"], row["collectors"]["pong-0"]["buffer_outages"]) == (3, 4)
     assert row["restarts"] == {"collector": 1}
@@ -140,9 +91,31 @@ def test_a_refused_chunk_is_told_once(session: Session):
     ]
 
 
-def test_versions_are_all_played_from_the_same_seeds(session: Session):
-    first, second = (evaluation_tasks(session, version) for version in (1, 2))
-    assert [(task.game, task.version, task.model) for task in first] == [("breakout", 1, None), ("pong", 1, None)]
-    assert {task.seed for task in first} == {task.seed for task in second}
-    assert all((task.episodes, task.lanes, task.epsilon) == (3, 2, 0.01) for task in first)
-    assert [task.model for task in evaluation_tasks(session, 2, fetch=True)] == [b"second", b"second"]
+def test_an_evaluation_is_written_with_how_its_version_was_trained(session: Session, services: RedisServices):
+    services.registry("student").publish(b"model", {"updates": 100, "seconds": 2.5, "transitions": {"pong": 7}, "x": 1})
+    session.on_evaluation(*played("student", "pong", 1, 0, 1.0, 2.0))
+    session.on_evaluation(*played("student", "pong", 9, FRESH, 5.0))
+    first, unknown = rows(session.folder.path, "evaluations.jsonl")
+    assert (first["updates"], first["seconds"], first["transitions"]) == (100, 2.5, {"pong": 7})
+    assert (first["line"], first["version"], first["game"], first["block"]) == ("student", 1, "pong", 0)
+    assert (first["scores"], first["fresh"]) == ([1.0, 2.0], False)
+    assert unknown["fresh"] and "updates" not in unknown, "a version that nobody published is written down all the same"
+    assert "does not say how it was trained" in session.messages[-1]
+    assert session.scores == {("student", "pong"): 1.5}, "fresh episodes are no news of the newest version"
+    assert session.evaluated == {"pong": 2}
+
+
+def test_the_ratio_is_to_the_fixed_teacher_or_to_the_best_candidate_so_far(session: Session, online: Session):
+    assert session.ratio("breakout") is None
+    scores = session.teachers["breakout"].scores
+    mean = sum(scores) / len(scores)
+    assert session.teacher_mean("breakout") == pytest.approx(mean)
+    session.on_evaluation(*played("student", "breakout", 1, 0, mean / 2.0))
+    assert session.ratio("breakout") == pytest.approx(0.5)
+
+    online.on_evaluation(*played("student", "breakout", 1, 0, 5.0))
+    assert online.ratio("breakout") is None, "nothing was promoted yet"
+    state = LineageState("breakout", 1, 1, {"breakout": 10.0}, None, 1, 0)
+    online.on_orders(Orders((), (state,), ("breakout 1 is promoted",)))
+    assert online.ratio("breakout") == pytest.approx(0.5)
+    assert online.messages[-1] == "breakout 1 is promoted"

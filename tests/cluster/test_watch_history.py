@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from cluster.analysis.curves import Point
+from cluster.analysis.curves import GameCurves, Point, placed
 from cluster.state.json_tail import JsonTail
 from cluster.watch.history import MOST_SAMPLES, History
-from cluster.watch.scores import mean_ratio, run_points, score_document
+from cluster.watch.scores import mean_ratio, score_document
 
 
-def metrics(i: int, **changes: Any) -> dict[str, Any]:
+def metrics(i: int, waits: dict[str, float] | None = None, **changes: Any) -> dict[str, Any]:
     """Return the line of a run after 5 i seconds: 100 updates and 1000 transitions each, the learner never waits."""
     collector = {
         "game": "pong",
@@ -20,13 +20,16 @@ def metrics(i: int, **changes: Any) -> dict[str, Any]:
         "episodes": i,
         "seconds": {"environment": 1.0 * i, "wait": 4.0 * i},
     }
-    return {
-        "time": 1e9 + 5.0 * i,
+    learner = {
         "seconds": 5.0 * i,
         "updates": 100 * i,
         "loss": {"pong": 1.0 / (i + 1)},
         "inserted_transitions": {"pong": 1000 * i},
-        "wait_seconds": {"sample": 0.0, "insert": 2.5 * i},
+        "wait_seconds": {"sample": 0.0, "insert": 2.5 * i} if waits is None else waits,
+    }
+    return {
+        "time": 1e9 + 5.0 * i,
+        "learners": {"student": learner},
         "collectors": {"pong-0": collector},
         **changes,
     }
@@ -80,7 +83,7 @@ def test_waits_are_those_of_the_last_minute():
         "learner": 0.0, "feed": pytest.approx(0.5), "actors": pytest.approx(0.8)
     }  # fmt: skip
     for i in range(100, 112):
-        known.add(metrics(i, wait_seconds={"sample": 5.0 * (i - 99), "insert": 2.5 * 99}))
+        known.add(metrics(i, {"sample": 5.0 * (i - 99), "insert": 2.5 * 99}))
     assert {wait["who"]: wait["share"] for wait in known.waits()}["learner"] == pytest.approx(1.0)
 
 
@@ -103,14 +106,18 @@ def test_learners_are_told_by_their_line_the_student_first():
 
 
 def test_evaluations_are_placed_at_their_time_and_compared_with_the_teacher():
-    rows = [{"version": v, "updates": 100 * v, "games": {"breakout": {"scores": [v, v + 2.0]}}} for v in (1, 2)]
-    points = run_points(rows, "breakout", [0, 200], [0.0, 4.0])
+    rows = [
+        {"line": "student", "game": "breakout", "block": 0, "version": v, "updates": 100 * v, "scores": [v, v + 2.0]}
+        for v in (1, 2)
+    ]
+    known = [{"learners": {"student": {"updates": 200 * i, "seconds": 240.0 * i}}} for i in (0, 1)]
+    points = GameCurves.of(placed(rows, known), [], known, None, "breakout").students
     assert [(point.minutes, point.mean) for point in points] == [(2.0, 2.0), (4.0, 3.0)]
     document = score_document("breakout", points, [], [(0.0, 4.0)])
     assert document["ratio"] == [[2.0, 0.5], [4.0, 0.75]]
     assert [(point["version"], point["low"], point["high"]) for point in document["student"]] == [(1, 1, 3), (2, 2, 4)]
     assert json.dumps(document, allow_nan=False)
-    assert run_points(rows, "breakout", [], []) == []
+    assert placed(rows, []) == [], "nobody knows when they were published"
 
 
 def test_a_student_is_compared_with_what_its_teacher_was_then():

@@ -12,7 +12,7 @@ LOOK, MOST = 8, 64
 
 def share_promoted(rule: str, gain: float, draw: str) -> float:
     """Return how often a candidate is promoted whose mean is `gain` standard deviations above the best one's."""
-    config = PromotionConfig(rule=rule, look_episodes=LOOK, most_episodes=MOST)
+    config = PromotionConfig(rule=rule, look_episodes=LOOK, most_episodes=MOST).as_rule
     generator = np.random.default_rng(0)
     sample = getattr(generator, draw)
     promoted = 0
@@ -45,14 +45,14 @@ def test_the_papers_rule_promotes_equal_candidates_about_half_of_the_time():
 
 
 def test_the_first_candidate_is_promoted_after_one_look():
-    config = PromotionConfig()
+    config = PromotionConfig().as_rule
     early = decide({"pong": [1.0] * 7}, None, config)
     assert (early.verdict, early.episodes) == ("continue", 7)
     assert decide({"pong": [1.0] * 8}, None, config).verdict == "promote"
 
 
 def test_an_undecided_candidate_is_rejected_at_the_cap_and_not_before():
-    config = PromotionConfig(look_episodes=8, most_episodes=32)
+    config = PromotionConfig(look_episodes=8, most_episodes=32).as_rule
     scores = [0.0, 1.0] * 8
     assert decide({"pong": scores}, {"pong": scores * 4}, config).verdict == "continue"
     decision = decide({"pong": scores * 2}, {"pong": scores * 4}, config)
@@ -64,7 +64,7 @@ def test_an_undecided_candidate_is_rejected_at_the_cap_and_not_before():
 
 def test_a_candidate_that_is_as_bad_as_can_be_is_rejected_at_the_first_look():
     lowest = {"pong": [-21.0] * 8}
-    decision = decide(lowest, {"pong": [-21.0] * 64}, PromotionConfig())
+    decision = decide(lowest, {"pong": [-21.0] * 64}, PromotionConfig().as_rule)
     assert (decision.verdict, decision.probability) == ("reject", 0.0)
 
 
@@ -72,7 +72,8 @@ def test_several_games_count_on_the_scale_of_human_less_random_play():
     # Breakout's scale is 28.8, Ms Pacman's 6,644.5: a gain of 20 outweighs a loss of 1,000.
     best = {"breakout": [10.0, 11.0] * 16, "ms_pacman": [2000.0, 2010.0] * 16}
     candidate = {"breakout": [30.0, 31.0] * 16, "ms_pacman": [1000.0, 1010.0] * 16}
-    assert decide(candidate, best, PromotionConfig()).verdict == "promote"
-    assert decide(best, candidate, PromotionConfig()).verdict == "reject"
+    assert decide(candidate, best, PromotionConfig().as_rule).verdict == "promote"
+    assert decide(best, candidate, PromotionConfig().as_rule).verdict == "reject"
     fewer = {"breakout": [30.0] * 16, "ms_pacman": [1000.0] * 7}
-    assert decide(fewer, best, PromotionConfig()).verdict == "continue", "the game with the fewest episodes counts"
+    undecided = decide(fewer, best, PromotionConfig().as_rule)
+    assert undecided.verdict == "continue", "the game with the fewest episodes counts"

@@ -88,9 +88,9 @@ def test_the_learner_is_on_the_head_and_everybody_else_elsewhere(finished: Finis
     hosts: dict[str, set[str]] = {}
     for kind, address in finished.actors:
         hosts.setdefault(kind, set()).add(address)
-    assert hosts["RemoteLearner"] == {HEAD}
-    assert hosts["RemoteCollector"] == set(WORKERS)
-    assert hosts["RemoteEvaluator"] <= set(WORKERS)
+    assert hosts["StudentTrainer"] == {HEAD}
+    assert hosts["CollectingActor"] == set(WORKERS)
+    assert hosts["EvaluatingActor"] <= set(WORKERS)
 
 
 def test_hosts_have_no_secret_but_those_that_they_were_given(finished: Finished) -> None:
@@ -104,7 +104,7 @@ def test_hosts_have_no_secret_but_those_that_they_were_given(finished: Finished)
 
 def test_no_secret_is_shown(finished: Finished) -> None:
     lines = b"\n".join(finished.command_lines)
-    assert b"ray::RemoteCollector" in lines and b"distill\0run" in lines, "hosts' processes were seen"
+    assert b"ray::CollectingActor" in lines and b"distill\0run" in lines, "hosts' processes were seen"
     files = [file for file in finished.run.rglob("*") if file.is_file()]
     assert {"config.yaml", "run.log", "metrics.jsonl"} <= {file.name for file in files}
     shown = b"\n".join([lines, finished.printed.encode(), finished.logs, *(file.read_bytes() for file in files)])

@@ -14,7 +14,8 @@ from distill.models import load_model, model_bytes
 from distill.networks import ARCHITECTURES, QNetwork
 from distill.protocols import explorers_line
 from distill.teach_config import TeachConfig
-from learner.q_trainer import QPlan, QTrainer
+from learner.plans import QPlan
+from learner.q_trainer import QTrainer
 
 GAME, ACTIONS = "pong", {"pong": 6}
 CONFIG = TeachConfig.model_validate({

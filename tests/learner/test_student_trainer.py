@@ -10,7 +10,7 @@ from learner_support import STEPS, learnable_chunk, push, services_of, tiny_conf
 
 from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices
-from cluster.state.session import student_plan
+from cluster.state.kinds import student_plan
 from distill.errors import RunError
 from distill.models import ModelCard, load_model, model_bytes
 from distill.networks import ARCHITECTURES, QNetwork

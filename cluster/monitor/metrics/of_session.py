@@ -2,16 +2,13 @@
 
 import logging
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from cluster.buffer.stats import game_stats
 from cluster.monitor.metrics.exporter import Exporter
 from cluster.monitor.metrics.target import announced
 from cluster.redis.connection import connect
-from cluster.services import RedisServices
-from cluster.state.online_session import OnlineSession
-from cluster.state.run_session import RunSession
 from cluster.state.session import Session
 from distill.config import MonitoringConfig
 from distill.errors import BufferUnavailable
@@ -36,15 +33,14 @@ class RunMetrics:
 
     Args:
         exporter: what serves it.
-        session: of a run of any kind.
-        services: to ask the buffer service what it holds.
+        session: of a run.
     """
 
-    def __init__(self, exporter: Exporter, session: RunSession, services: RedisServices) -> None:
+    def __init__(self, exporter: Exporter, session: Session) -> None:
         self._exporter = exporter
         self._session = session
-        self._address = services.address
-        self._clients = [connect(url, timeout=1.0) for url in services.address.servers]
+        self._address = session.services.address
+        self._clients = [connect(url, timeout=1.0) for url in self._address.servers]
         self._report_at = 0.0
         self._buffer_at = 0.0
         self._trimmed: dict[str, int] = {}
@@ -67,10 +63,11 @@ class RunMetrics:
         for name in self._session.take_replaced():
             self._exporter.forget(name)
         self._report_actors()
-        if isinstance(self._session, Session):
-            self._report_distillation(self._session)
-        elif isinstance(self._session, OnlineSession):
-            self._report_online(self._session)
+        for line, progress in self._session.progress.items():
+            self._report_learner(progress, self._session.kind.paces[line])
+        self._report_drivers()
+        self._report_scores()
+        self._report_decisions()
         if now >= self._buffer_at:
             self._buffer_at = now + BUFFER_SECONDS
             self._report_buffer()
@@ -132,42 +129,31 @@ class RunMetrics:
             exporter.set("distill_last_checkpoint_timestamp_seconds", time.time())
         self._updates[line], self._checkpoints[line] = progress.updates, progress.checkpoint_updates
 
-    def _report_distillation(self, session: Session) -> None:
-        exporter = self._exporter
-        if session.progress.updates or session.progress.inserted:
-            self._report_learner(session.progress, session.config.learner.sample_to_insert)
-        newest = max((report.student_version for report in session.reports.values()), default=0)
-        if newest:
-            lags = {report.game: session.version - report.student_version for report in session.reports.values()}
-            for game, lag in lags.items():
-                exporter.set("distill_policy_version_lag", max(0, lag), game=game)
-        for game, teacher in session.teachers.items():
-            if teacher.scores:
-                exporter.set("distill_score", sum(teacher.scores) / len(teacher.scores), game=game, who="teacher")
-        for game, score in session.scores.items():
-            exporter.set("distill_score", score.mean, game=game, who="student")
-        for game, mean in session.best_means.items():
-            exporter.set("distill_best_score", mean, game=game, who="student")
-        for game, ratio in session.ratios.items():
-            exporter.set("distill_score_ratio", ratio, game=game)
-        self._report_decisions(session.evaluated, session.promotions, list(session.teachers))
-
-    def _report_online(self, session: OnlineSession) -> None:
-        exporter, config = self._exporter, session.config
-        for line, progress in session.progress.items():
-            target = config.q_learner.q_sample_to_insert if line != STUDENT else session.student_ratio
-            self._report_learner(progress, target)
+    def _report_scores(self) -> None:
+        exporter, session = self._exporter, self._session
+        for game in session.games:
+            if session.kind.taught and (mean := session.teacher_mean(game)) is not None:
+                exporter.set("distill_score", mean, game=game, who="teacher")
+            if (ratio := session.ratio(game)) is not None:
+                exporter.set("distill_score_ratio", ratio, game=game)
         for (line, game), mean in session.scores.items():
-            exporter.set("distill_score", mean, game=game, who="student" if line == STUDENT else "candidate")
+            exporter.set("distill_score", mean, game=game, who=session.kind.lineage(line).who)
         for line, state in session.states.items():
             for game, mean in state.best_means.items():
-                exporter.set("distill_best_score", mean, game=game, who="student" if line == STUDENT else "teacher")
-        promotions = sum(state.promotions for state in session.states.values())
-        self._report_decisions(session.evaluated, promotions, list(config.general.games))
+                exporter.set("distill_best_score", mean, game=game, who=session.kind.lineage(line).player)
 
-    def _report_decisions(self, evaluated: dict[str, int], promotions: int, games: Iterable[str]) -> None:
-        exporter = self._exporter
-        for game in games:
+    def _report_drivers(self) -> None:
+        """Report how far behind the students are that drive in a fixed teacher's stead."""
+        session = self._session
+        for report in session.reports.values():
+            if session.kind.taught and report.student_version:
+                lag = session.progress[STUDENT].version - report.student_version
+                self._exporter.set("distill_policy_version_lag", max(0, lag), game=report.game)
+
+    def _report_decisions(self) -> None:
+        exporter, evaluated = self._exporter, self._session.evaluated
+        promotions = sum(state.promotions for state in self._session.states.values())
+        for game in self._session.games:
             exporter.set_total("distill_evaluations_total", evaluated.get(game, 0), "session", game=game)
         exporter.set_total("distill_promotions_total", promotions, "session", resumed=True)
         if sum(evaluated.values()) > self._evaluations:
@@ -193,29 +179,25 @@ class RunMetrics:
 
 
 @contextmanager
-def serve_metrics(
-    config: MonitoringConfig, session: RunSession, services: RedisServices, roles: Iterable[str]
-) -> Generator[RunMetrics]:
+def serve_metrics(config: MonitoringConfig, session: Session) -> Generator[RunMetrics]:
     """Serve a session's metrics until the end, and tell Prometheus where.
 
     Args:
         config: where to listen, and whom to tell.
         session: whose metrics.
-        services: of the run.
-        roles: that the run has.
 
     Raises:
         RunError: if the address cannot be listened on.
     """
-    games = services.address.games
-    with Exporter(games, (*roles, "redis"), config.metrics_host, config.metrics_port) as exporter:
+    roles = (*session.kind.roles, "redis")
+    with Exporter(session.games, roles, config.metrics_host, config.metrics_port) as exporter:
         session.note(f"metrics: http://{exporter.address}/metrics")
-        metrics = RunMetrics(exporter, session, services)
+        metrics = RunMetrics(exporter, session)
         try:
             if config.metrics_targets is None:
                 yield metrics
             else:
-                with announced(config.metrics_targets, services.address.run, exporter.address):
+                with announced(config.metrics_targets, session.folder.name, exporter.address):
                     yield metrics
         finally:
             metrics.close()

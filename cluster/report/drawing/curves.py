@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 def score_figures(runs: Sequence[RunData], games: Sequence[str]) -> list[Html]:
     """Return one figure a game: scores during the runs, with what the students should reach."""
-    by_updates = all(run.command == "run" for run in runs)
+    by_updates = all(run.taught for run in runs)
     figures: list[Html | None] = []
     for game in games:
         series: list[Series] = []
@@ -34,7 +34,7 @@ def score_figures(runs: Sequence[RunData], games: Sequence[str]) -> list[Html]:
         for number, run in enumerate(runs):
             series += _scores_of(run, number, game, by_updates=by_updates)
             teacher = run.final.get(("teacher", game))
-            if teacher is not None and run.command == "run":
+            if teacher is not None and run.taught:
                 levels.append(Level(f"{run.name}, teacher", number, teacher.mean))
         if reference := reference_score(game):
             levels.append(Level("random play", None, reference.random))
@@ -101,7 +101,7 @@ def _scores_of(run: RunData, number: int, game: str, *, by_updates: bool) -> lis
     series: list[Series] = []
     if candidates:
         # With a student in the figure the candidates are only where its teachers come from.
-        style = "markers" if run.command == "online" else "marked"
+        style = "markers" if run.distils else "marked"
         points = [(x, float(np.mean(look.scores))) for x, look in candidates]
         series.append(Series(f"{run.name}, Q-learner's candidate", number, points, style=style))
     for line, promotions in run.promotions.items():

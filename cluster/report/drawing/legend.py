@@ -21,17 +21,16 @@ def runs_legend(runs: Sequence[RunData]) -> Html:
 
 def lines_legend(runs: Sequence[RunData]) -> Html:
     """Return what the lines in the figures of scores are."""
-    commands = {run.command for run in runs}
     keys: list[tuple[str, str]] = []
-    if commands & {"run", "online"}:
+    if any(run.distils for run in runs):
         keys.append(("line", "student, mean and 95 % interval of its episodes"))
-    if "teach" in commands:
+    if not all(run.distils for run in runs):
         keys.append(("line", "Q-learner's candidates, mean of their first episodes"))
-    if "online" in commands:
+    if any(run.distils and not run.taught for run in runs):
         keys.append(("markers", "Q-learner's candidates in a run with a student"))
-    if commands & {"teach", "online"}:
+    if not all(run.taught for run in runs):
         keys.append(("steps", "best Q-learner so far, mean when it was promoted"))
-    if "run" in commands:
+    if any(run.taught for run in runs):
         keys.append(("level", "teacher at the end of the run"))
     keys.append(("random", "random play"))
     return _list(keys, "Lines")

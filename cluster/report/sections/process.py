@@ -92,7 +92,9 @@ def versions(runs: Sequence[RunData]) -> Html:
     for run in runs:
         parts.append(element("h3", run.name))
         shown = [_promotions(run, line) for line in run.promotions if run.promotions[line] or run.verdicts.get(line)]
-        parts += shown or [_evaluated(run)]
+        parts += shown
+        if run.distils or not shown:
+            parts.append(_evaluated(run))
     return join(parts)
 
 

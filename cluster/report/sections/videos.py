@@ -41,7 +41,7 @@ def videos(runs: Sequence[RunData], most_bytes: int) -> Html:
 
 def _who(run: RunData, path: Path) -> str:
     """Return game and player by the name that the run gave to the file."""
-    if run.command == "run":
+    if run.taught:
         return f"{path.stem}, student"
     game, _, suffix = path.stem.rpartition("-")
     return f"{game}, student" if suffix == "student" else f"{path.stem}, Q-learner"

@@ -1,0 +1,63 @@
+"""What a trainer needs to know of the configuration; without PyTorch, for those who only hand it on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from distill.config import LearnerConfig, StudentConfig, TrainingConfig
+from distill.teach_config import QLearnerConfig
+
+
+@dataclass(frozen=True)
+class StudentPlan:
+    """What a student's trainer needs to know of the configuration.
+
+    Attributes:
+        student: network, loss and temperature.
+        training: device, replay and checkpoints.
+        learner: budget, batch size and optimizer.
+        chunk_steps: usual steps per chunk.
+        eval_every: updates between versions.
+        seed: the run's seed.
+        rank: rank of its reader of the buffer.
+        teachers: line of models per game whose `best` is the teacher; none if teachers are fixed.
+        labels: with such lines, label anew what is sampled, or learn from the present teacher's own chunks alone.
+    """
+
+    student: StudentConfig
+    training: TrainingConfig
+    learner: LearnerConfig
+    chunk_steps: int
+    eval_every: int
+    seed: int
+    rank: int = 0
+    teachers: Mapping[str, str] | None = None
+    labels: Literal["fresh", "stored"] = "stored"
+
+
+@dataclass(frozen=True)
+class QPlan:
+    """What a Q-learner's trainer needs to know of the configuration.
+
+    Attributes:
+        line: line of models that gets its candidates.
+        training: device, replay and checkpoints.
+        learner: budget, algorithm and optimizer.
+        chunk_steps: usual steps per chunk.
+        seed: the run's seed.
+        preset: name of the preset, for the card.
+        commit: commit of this program, for the card.
+        initial: model file as bytes to begin with, or None for random weights.
+    """
+
+    line: str
+    training: TrainingConfig
+    learner: QLearnerConfig
+    chunk_steps: int
+    seed: int
+    preset: str
+    commit: str
+    initial: bytes | None = None
+
+
+Plan = StudentPlan | QPlan
