@@ -1,6 +1,7 @@
 """`distill watch`: serve a live page of a run until ctrl-C."""
 
 import os
+import signal
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -45,6 +46,8 @@ def command(arguments: Sequence[str], console: Console) -> None:
     token = _token(options.token_file)
     with suppress(KeyboardInterrupt), WatchServer(folder, options.host, options.port, token) as server:
         console.print(f"{folder.resolve().name}: {server.address} (ctrl-C ends this page, not the run)", soft_wrap=True)
+        # Whoever served the page for a run asks it so to end; open streams end in either case.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         while True:
             time.sleep(3600)
 

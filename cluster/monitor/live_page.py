@@ -4,6 +4,7 @@ import os
 import select
 import subprocess
 import sys
+import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,26 +30,26 @@ def dashboard(folder: Path, port: int) -> Generator[str]:
     command = [sys.executable, "-m", "cluster.cli", "watch", str(folder), "--port", str(port)]
     if sys.platform == "linux":
         command = [sys.executable, "-I", "-S", str(die_with_parent.__file__), str(os.getpid()), *command]
-    child = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-        assert child.stdout is not None, "it is a pipe"
-        started, _, _ = select.select([child.stdout], [], [], START_SECONDS)
-        line = child.stdout.readline().decode(errors="replace").strip() if started else ""
-        if "http://" not in line:
-            raise RunError(f"dashboard: expected it within {START_SECONDS:.0f} s, found: {line or 'nothing'}")
-        yield line.partition(" (")[0]
-    finally:
-        child.terminate()
+    # Its complaints go to a file: a pipe that nobody reads would stop it as soon as it is full.
+    with tempfile.TemporaryFile() as complaints:
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints, start_new_session=True
+        )
         try:
-            child.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait(STOP_SECONDS)
-        if child.stdout is not None:
-            child.stdout.close()
+            assert child.stdout is not None, "it is a pipe"
+            started, _, _ = select.select([child.stdout], [], [], START_SECONDS)
+            line = child.stdout.readline().decode(errors="replace").strip() if started else ""
+            if "http://" not in line:
+                complaints.seek(0)
+                found = complaints.read().decode(errors="replace").strip() or "nothing"
+                raise RunError(f"dashboard: expected it within {START_SECONDS:.0f} s, found: {found}")
+            yield line.partition(" (")[0]
+        finally:
+            child.terminate()
+            try:
+                child.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait(STOP_SECONDS)
+            if child.stdout is not None:
+                child.stdout.close()

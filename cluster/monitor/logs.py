@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cluster.state.log_lines import TEXT_FORMAT
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -69,7 +71,7 @@ class PlainFormatter(logging.Formatter):
     """
 
     def __init__(self, origin: Origin) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s%(origin)s: %(message)s")
+        super().__init__(TEXT_FORMAT)
         self._origin = origin
 
     def format(self, record: logging.LogRecord) -> str:

@@ -8,7 +8,9 @@ from typing import Protocol, Self
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-log = logging.getLogger(__name__)
+from cluster.state.log_lines import PROGRESS
+
+log = logging.getLogger(PROGRESS)
 
 LINE_SECONDS = 15.0
 

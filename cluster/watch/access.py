@@ -1,16 +1,29 @@
-"""Who may read the page: anybody on this machine, or whoever has the token."""
+"""Who may read the page, anybody on this machine or whoever has the token, and what browsers may do with it."""
 
-import base64
-import binascii
 import hmac
 import ipaddress
-from email.message import Message
-from http import HTTPStatus
+from collections.abc import Mapping
+
+from aiohttp import BasicAuth, web
+from aiohttp.typedefs import Handler
 
 from distill.errors import ConfigError
 
 LEAST_TOKEN = 16
 """Characters; shorter ones can be guessed."""
+SECURITY = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self';"
+        " base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Server": "distill",
+}
+"""In the head of every answer; the last one keeps versions to ourselves."""
 
 
 class Access:
@@ -32,18 +45,30 @@ class Access:
         if token is not None and len(token) < LEAST_TOKEN:
             raise ConfigError(f"token: expected at least {LEAST_TOKEN} characters, found {len(token)}")
 
-    def refusal(self, headers: Message) -> tuple[HTTPStatus, str] | None:
-        """Return why a request is refused, or None if it is welcome."""
+    @web.middleware
+    async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Pass on requests that are welcome; whether a path exists is not told to others."""
+        self.check(request.headers)
+        return await handler(request)
+
+    def check(self, headers: Mapping[str, str]) -> None:
+        """Find out whether a request is welcome.
+
+        Raises:
+            HTTPException: the answer, if it is not.
+        """
         # A name that an attacker points at 127.0.0.1 arrives as the Host of a request from the victim's own browser.
         if self._loopback and not is_loopback(_host_name(headers.get("Host", ""))):
-            return HTTPStatus.MISDIRECTED_REQUEST, "This server answers to localhost only."
+            raise web.HTTPMisdirectedRequest(text="This server answers to localhost only.")
         # Other sites may link here. They could not read what they ask for, but they could keep the games playing.
         site, mode = headers.get("Sec-Fetch-Site", "none"), headers.get("Sec-Fetch-Mode")
         if site not in ("same-origin", "none") and mode != "navigate":
-            return HTTPStatus.FORBIDDEN, "Another site asked for this."
+            raise web.HTTPForbidden(text="Another site asked for this.")
         if self._token is not None and not hmac.compare_digest(_secret(headers.get("Authorization", "")), self._token):
-            return HTTPStatus.UNAUTHORIZED, "The token is missing or wrong: give it as the password, any user name."
-        return None
+            raise web.HTTPUnauthorized(
+                text="The token is missing or wrong: give it as the password, any user name.",
+                headers={"WWW-Authenticate": 'Basic realm="distill watch"'},
+            )
 
 
 def is_loopback(host: str) -> bool:
@@ -63,14 +88,11 @@ def _host_name(header: str) -> str:
 
 def _secret(authorization: str) -> bytes:
     """Return the token of an Authorization header, empty if there is none."""
-    scheme, _, value = authorization.partition(" ")
-    match scheme.lower():
-        case "bearer":
-            return value.encode()
-        case "basic":
-            try:
-                return base64.b64decode(value, validate=True).partition(b":")[2]
-            except binascii.Error:
-                return b""
-        case _:
-            return b""
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer":
+        try:
+            token = BasicAuth.decode(authorization, encoding="utf-8").password
+        except ValueError:
+            token = ""
+    # Bytes that are no UTF-8 arrive as lone surrogates, which a plain `encode` refuses.
+    return token.encode(errors="surrogateescape")

@@ -1,10 +1,11 @@
-"""Plays the games of a run for whoever watches: a thread that exists only while somebody does."""
+"""Plays the games of a run for whoever watches, and only while somebody does."""
 
+import asyncio
 import json
 import logging
-import threading
 import time
 from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -20,7 +21,6 @@ MOST_SHARE = 0.25
 """Share of one core that playing may take; with many games they slow down instead."""
 RETRY_SECONDS = 5.0
 """Time after which a game that could not be played is tried again."""
-_STOP_SECONDS = 10.0
 
 
 class Playable(Protocol):
@@ -38,6 +38,8 @@ class Playable(Protocol):
 class Stage:
     """Plays all games in turn while it has viewers, and keeps the newest frame of each.
 
+    It belongs to one event loop; the games themselves are played in a thread of their own.
+
     Args:
         games: ROM names.
         begin: makes the match of a game.
@@ -46,13 +48,13 @@ class Stage:
     def __init__(self, games: tuple[str, ...], begin: Callable[[str], Playable]) -> None:
         self._games = games
         self._begin = begin
-        self._changed = threading.Condition()
+        self._thread = ThreadPoolExecutor(1, "stage")
+        self._play_on: asyncio.Task[None] | None = None
+        self._viewers = 0
         self._frames: dict[str, tuple[int, str]] = {}
         self._number = 0
-        self._viewers = 0
-        self._playing = False
+        self._changed = asyncio.Event()
         self._closed = False
-        self._thread: threading.Thread | None = None
 
     @property
     def closed(self) -> bool:
@@ -62,92 +64,78 @@ class Stage:
     @property
     def playing(self) -> bool:
         """Whether games are played."""
-        return self._playing
+        return self._play_on is not None
 
     @contextmanager
     def watch(self) -> Generator["Viewer"]:
         """Have the games played as long as the context lasts."""
-        with self._changed:
-            self._viewers += 1
-            if not self._playing:
-                self._playing = True
-                self._thread = threading.Thread(target=self._play, name="stage", daemon=True)
-                self._thread.start()
+        self._viewers += 1
+        if self._play_on is None and not self._closed:
+            self._play_on = asyncio.create_task(self._play())
         try:
             yield Viewer(self)
         finally:
-            with self._changed:
-                self._viewers -= 1
-                self._changed.notify_all()
+            self._viewers -= 1
 
-    def next(self, seen: int, timeout: float) -> list[tuple[int, str]]:
-        """Return number and text of the frames after number `seen`, by number; none after `timeout` seconds."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._newer(seen), timeout)
-            return self._newer(seen)
+    async def newer(self, seen: int) -> list[tuple[int, str]]:
+        """Return number and text of the frames after number `seen`, by number; none once the stage is closed."""
+        while not (frames := sorted(frame for frame in self._frames.values() if frame[0] > seen)) and not self._closed:
+            await self._changed.wait()
+        return frames
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Tell all viewers to leave, and wait until nothing is played any more."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-        if self._thread is not None:
-            self._thread.join(_STOP_SECONDS)
+        self._closed = True
+        self._tell()
+        if self._play_on is not None:
+            self._play_on.cancel()
+            await asyncio.wait([self._play_on])
+        await asyncio.to_thread(self._thread.shutdown)
 
-    def _play(self) -> None:
+    async def _play(self) -> None:
         matches: dict[str, Playable] = {}
         retry_at: dict[str, float] = {}
         try:
-            while self._has_viewers():
+            while self._viewers > 0:
                 spent = 0.0
                 for game in self._games:
                     if time.monotonic() < retry_at.get(game, 0.0):
                         continue
                     began, known = time.monotonic(), game in matches
-                    if not self._advance(game, matches):
+                    if not await self._advance(game, matches):
                         retry_at[game] = time.monotonic() + RETRY_SECONDS
                     elif known:
                         # The first time a game's models are loaded, which need not be made up for.
                         spent += time.monotonic() - began
-                self._rest(max(ROUND_SECONDS - spent, spent * (1.0 / MOST_SHARE - 1.0)))
+                await asyncio.sleep(max(ROUND_SECONDS - spent, spent * (1.0 / MOST_SHARE - 1.0)))
         finally:
-            for match in matches.values():
-                match.close()
+            # The next viewer begins with fresh games. A step that is still on its way in the thread ends before these.
+            self._play_on = None
+            self._frames.clear()
+            self._thread.submit(_close_all, matches)
 
-    def _advance(self, game: str, matches: dict[str, Playable]) -> bool:
+    async def _advance(self, game: str, matches: dict[str, Playable]) -> bool:
         """Play a game on and publish its frame; return False if that failed."""
-        try:
+
+        def advance() -> str:
             if game not in matches:
                 matches[game] = self._begin(game)
-            frame = matches[game].advance(STEPS_PER_ROUND)
+            return _text(matches[game].advance(STEPS_PER_ROUND))
+
+        try:
+            frame, played = await asyncio.get_running_loop().run_in_executor(self._thread, advance), True
         except (DistillError, OSError) as error:
             log.debug("%s cannot be played: %s", game, error)
-            self._publish(game, {"game": game, "error": str(error)})
-            return False
-        self._publish(game, frame)
-        return True
+            frame, played = _text({"game": game, "error": str(error)}), False
+        self._number += 1
+        self._frames[game] = self._number, frame
+        self._tell()
+        return played
 
-    def _publish(self, game: str, frame: Mapping[str, object]) -> None:
-        text = json.dumps(frame, separators=(",", ":"))
-        with self._changed:
-            self._number += 1
-            self._frames[game] = self._number, text
-            self._changed.notify_all()
-
-    def _has_viewers(self) -> bool:
-        """Return whether anybody watches; if not, the next viewer starts another thread with fresh games."""
-        with self._changed:
-            if self._viewers == 0:
-                self._playing = False
-                self._frames.clear()
-            return self._viewers > 0
-
-    def _newer(self, seen: int) -> list[tuple[int, str]]:
-        return sorted(frame for frame in self._frames.values() if frame[0] > seen)
-
-    def _rest(self, seconds: float) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._viewers == 0, seconds)
+    def _tell(self) -> None:
+        """Wake all that wait, and let later ones wait for the next change."""
+        self._changed.set()
+        self._changed = asyncio.Event()
 
 
 class Viewer:
@@ -161,9 +149,22 @@ class Viewer:
         self._stage = stage
         self._seen = 0
 
-    def next(self, timeout: float) -> list[str]:
+    async def next(self, timeout: float) -> list[str]:
         """Return the games' frames that are newer than those of the last call, none after `timeout` seconds."""
-        frames = self._stage.next(self._seen, timeout)
+        try:
+            async with asyncio.timeout(timeout):
+                frames = await self._stage.newer(self._seen)
+        except TimeoutError:
+            return []
         if frames:
             self._seen = frames[-1][0]
         return [text for _, text in frames]
+
+
+def _text(frame: Mapping[str, object]) -> str:
+    return json.dumps(frame, separators=(",", ":"))
+
+
+def _close_all(matches: dict[str, Playable]) -> None:
+    for match in matches.values():
+        match.close()

@@ -1,6 +1,5 @@
 """Everything that the page says of a run beside its pictures, read from the run's folder."""
 
-import re
 import threading
 import time
 from collections import deque
@@ -13,6 +12,8 @@ from cluster.models.mirror import ModelMirror, mirrored_lines
 from cluster.state.folder import EVALUATIONS, LOG, METRICS, open_any_run
 from cluster.state.json_tail import JsonTail
 from cluster.state.kinds import AnyConfig, kind_of
+from cluster.state.line_tail import LineTail
+from cluster.state.log_lines import LogLine, parse_log_line
 from cluster.state.rows import evaluation_rows, upgraded_metrics
 from cluster.watch.cast import teacher_scores, titles
 from cluster.watch.history import History, Row
@@ -29,9 +30,6 @@ ALIVE_SECONDS = 60.0
 MOST_EVALUATIONS = 5_000
 MOST_PROMOTIONS = 6
 LOG_LINES = 8
-_LOG_BYTES = 16_384
-_LOG_LINE = re.compile(r"^\d{4}-\d\d-\d\d (\d\d:\d\d:\d\d),\d+ (\w+) (?!\S*\.(?:display|terminal):)\S+: (.*)$")
-"""Lines of the terminal's display, as it is called now and was in 0.1.0, are left out: the page shows the same."""
 
 
 class StateReader:
@@ -49,8 +47,10 @@ class StateReader:
         self.games = tuple(self.config.general.games)
         self._metrics = JsonTail(self.folder.path / METRICS)
         self._evaluations = JsonTail(self.folder.path / EVALUATIONS)
+        self._log = LineTail(self.folder.path / LOG)
         self._history = History()
         self._rows: deque[Row] = deque(maxlen=MOST_EVALUATIONS)
+        self._messages: deque[LogLine] = deque(maxlen=LOG_LINES)
         self._lock = threading.Lock()
         self._read_at = float("-inf")
         self._document: dict[str, Any] = {}
@@ -62,6 +62,11 @@ class StateReader:
                 for row in self._metrics.read():
                     self._history.add(upgraded_metrics(row))
                 self._rows.extend(evaluation_rows(self._evaluations.read()))
+                for line in self._log.read():
+                    said = parse_log_line(line.decode(errors="replace"))
+                    # The page shows itself how far the run is.
+                    if said is not None and not said.progress:
+                        self._messages.append(said)
                 self._document = self._build()
                 self._read_at = time.monotonic()
             return self._document
@@ -86,7 +91,7 @@ class StateReader:
             "actors": self._actors(),
             "restarts": (self._history.newest or {}).get("restarts", {}),
             "lines": self._lines(problems),
-            "log": self._log(),
+            "log": [{"time": m.time, "level": m.level, "text": m.message} for m in reversed(self._messages)],
             "problems": problems,
         }
 
@@ -218,17 +223,6 @@ class StateReader:
         except DistillError as error:
             problems.append(str(error))
             return []
-
-    def _log(self) -> list[dict[str, str]]:
-        """Return the newest messages; what spans several lines, such as a traceback, stays in the file."""
-        path = self.folder.path / LOG
-        if not path.exists():
-            return []
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _LOG_BYTES))
-            text = file.read(_LOG_BYTES).decode(errors="replace")
-        matches = [match for line in text.splitlines() if (match := _LOG_LINE.match(line))]
-        return [{"time": m[1], "level": m[2], "text": m[3]} for m in matches[-LOG_LINES:]][::-1]
 
 
 def _settings(config: AnyConfig) -> dict[str, Any]:

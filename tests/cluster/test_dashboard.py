@@ -2,11 +2,16 @@
 
 import re
 import signal
+import socket
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from run_support import UNTRAINED, Sandbox, new_sandbox, processes, until
+
+from cluster.monitor.live_page import dashboard
+from distill.errors import RunError
 
 pytestmark = pytest.mark.timeout(300)
 OPTIONS = ("--games", "breakout", "--updates", "1000000", *UNTRAINED, "--dashboard", "--serial")
@@ -27,3 +32,11 @@ def test_the_page_lives_as_long_as_the_run(sandbox: Sandbox, number: signal.Sign
     run.signal(number)
     run.wait()
     until(lambda: not processes(sandbox.path), "the page and all else is gone", 20.0)
+
+
+def test_a_page_that_cannot_be_served_says_why(small_run: Path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        why = f"found: distill watch: watch 127.0.0.1:{port}: cannot listen there"
+        with pytest.raises(RunError, match=why), dashboard(small_run, port):
+            pytest.fail("it listens where another one does")

@@ -21,7 +21,8 @@ def sandbox() -> Iterator[Sandbox]:
         yield sandbox
 
 
-def test_it_serves_the_newest_run_until_ctrl_c(sandbox: Sandbox, small_run: Path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_serves_the_newest_run_until_ctrl_c_or_sigterm(sandbox: Sandbox, small_run: Path, number: signal.Signals):
     process = sandbox.start("watch", "--root", str(small_run.parent))
     match = process.until(lambda: re.search(r"small: http://127\.0\.0\.1:(\d+)/", process.output), "it says where")
     assert match is not None
@@ -31,8 +32,12 @@ def test_it_serves_the_newest_run_until_ctrl_c(sandbox: Sandbox, small_run: Path
     assert answer.status == 200
     assert b"distill watch" in answer.read()
     assert os.getpriority(os.PRIO_PROCESS, process.pid) >= 10, "it gives way to the run"
-    process.signal(signal.SIGINT)
-    assert process.wait() == 0
+    stream = http.client.HTTPConnection("127.0.0.1", int(match[1]), timeout=30)
+    stream.request("GET", "/live")
+    answer = stream.getresponse()
+    assert any(line.startswith(b"data:") for line in answer), "games are played"
+    process.signal(number)
+    assert process.wait() == 0, "an open stream does not hold it up"
     assert "Traceback" not in process.output
 
 

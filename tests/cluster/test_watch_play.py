@@ -1,9 +1,12 @@
 """The live page's players: who plays, what is shown of it, and that a broken game holds up no other."""
 
+import asyncio
 import base64
 import io
 import json
+import logging
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +15,11 @@ import imageio.v2 as imageio
 import numpy as np
 import pytest
 import yaml
-from run_support import until
 
 from cluster.models.mirror import ModelMirror
-from cluster.state.folder import open_any_run
+from cluster.monitor.logs import Origin, log_file
+from cluster.state.folder import LOG, open_any_run
+from cluster.state.log_lines import PROGRESS
 from cluster.watch.cast import Cast, Player, Who
 from cluster.watch.match import AGREEMENT_STEPS, Match, png, softmax
 from cluster.watch.stage import ROUND_SECONDS, Stage
@@ -145,6 +149,17 @@ def test_a_resumed_run_may_have_another_budget_and_a_damaged_one_is_told(run: Pa
     assert "names.json" in problems[1]
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_the_newest_messages_are_shown_however_much_progress_was_logged_since(run: Path, as_json: bool):
+    (run / LOG).write_text("2026-11-01 10:11:12,345 INFO cluster.session: of 0.1.0\n")
+    with log_file(run / LOG, Origin("run", "run"), as_json=as_json):
+        logging.getLogger("cluster.state").warning("a thing happened")
+        for i in range(1000):
+            logging.getLogger(PROGRESS).warning("%d updates", i)
+    reader = StateReader(run)
+    assert [line["text"] for line in reader.document()["log"]] == ["a thing happened", "of 0.1.0"]
+
+
 class Recorder:
     """Plays nothing, and notes when it was asked to."""
 
@@ -164,25 +179,36 @@ class Recorder:
 
 def test_a_stage_plays_at_its_pace_and_ends_with_its_last_viewer():
     recorder = Recorder(lambda: None)
-    stage = Stage(("pong",), lambda game: recorder)
-    with stage.watch() as viewer, stage.watch() as other:
-        while len(recorder.times) < 5:
-            assert viewer.next(5.0)
-        assert other.next(5.0), "a slow viewer gets the newest frame"
-    until(lambda: recorder.closed and not stage.playing, "the stage ends")
-    gaps = np.diff(recorder.times)
+
+    async def watch() -> None:
+        stage = Stage(("pong",), lambda game: recorder)
+        with stage.watch() as viewer, stage.watch() as other:
+            while len(recorder.times) < 5:
+                assert await viewer.next(5.0)
+            assert await other.next(5.0), "a slow viewer gets the newest frame"
+        async with asyncio.timeout(30.0):
+            while stage.playing or not recorder.closed:
+                await asyncio.sleep(0.01)
+        with stage.watch() as viewer:
+            assert await viewer.next(5.0), "and begins again"
+        await stage.close()
+
+    asyncio.run(watch())
+    gaps = np.diff(recorder.times[:5])
     assert gaps.min() >= ROUND_SECONDS * 0.95
-    with stage.watch() as viewer:
-        assert viewer.next(5.0), "and begins again"
 
 
 def test_slow_games_are_played_more_slowly_instead_of_taking_the_machine():
     recorder = Recorder(lambda: time.sleep(0.1))
-    stage = Stage(("pong",), lambda game: recorder)
-    with stage.watch() as viewer:
-        while len(recorder.times) < 4:
-            assert viewer.next(5.0)
-    stage.close()
+
+    async def watch() -> None:
+        stage = Stage(("pong",), lambda game: recorder)
+        with stage.watch() as viewer:
+            while len(recorder.times) < 4:
+                assert await viewer.next(5.0)
+        await stage.close()
+
+    asyncio.run(watch())
     assert np.diff(recorder.times)[1:].min() >= 0.4 * 0.95, "a quarter of a core"
 
 
@@ -191,11 +217,42 @@ def test_a_game_that_fails_is_told_and_holds_up_no_other():
         raise DistillError("its model is gone")
 
     failing, playing = Recorder(fail), Recorder(lambda: None)
-    stage = Stage(("breakout", "pong"), lambda game: failing if game == "breakout" else playing)
     texts: list[str] = []
-    with stage.watch() as viewer:
-        while len(playing.times) < 4:
-            texts += viewer.next(5.0)
+
+    async def watch() -> None:
+        stage = Stage(("breakout", "pong"), lambda game: failing if game == "breakout" else playing)
+        with stage.watch() as viewer:
+            while len(playing.times) < 4:
+                texts.extend(await viewer.next(5.0))
+        await stage.close()
+
+    asyncio.run(watch())
     assert '{"game":"breakout","error":"its model is gone"}' in texts
     assert len(failing.times) == 1, "it is tried again after some seconds only"
-    stage.close()
+
+
+def test_a_stage_closes_in_the_middle_of_a_step_and_closes_its_games_after_it():
+    inside, go_on = threading.Event(), threading.Event()
+
+    def step() -> None:
+        assert not recorder.closed
+        inside.set()
+        assert go_on.wait(30.0)
+        assert not recorder.closed, "it is still played"
+
+    recorder = Recorder(step)
+
+    async def watch() -> None:
+        stage = Stage(("pong",), lambda game: recorder)
+        with stage.watch() as viewer:
+            waiting = asyncio.create_task(viewer.next(30.0))
+            await asyncio.to_thread(inside.wait, 30.0)
+            closing = asyncio.create_task(stage.close())
+            assert await waiting == [], "viewers are told at once"
+            assert stage.closed
+            go_on.set()
+            await closing
+        assert recorder.closed
+        assert not stage.playing
+
+    asyncio.run(watch())

@@ -1,22 +1,36 @@
 """The live page's server, over real connections: what it serves, to whom, and its limits."""
 
 import base64
+import contextlib
 import io
 import json
 import logging
+import os
 import re
+import shutil
 import socket
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
 
 import imageio.v2 as imageio
 import pytest
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
 from run_support import until
 from watch_support import ask, connect, frames, send
 
+from cluster.state.folder import METRICS
+from cluster.watch import connections
 from cluster.watch import server as watch_server
-from cluster.watch.server import MOST_CONNECTIONS, MOST_STREAMS, PAGES, SECURITY, WatchServer
+from cluster.watch.access import SECURITY, Access
+from cluster.watch.connections import HEAD_SECONDS, MOST_CONNECTIONS
+from cluster.watch.routes import PAGES
+from cluster.watch.server import STOP_SECONDS, WatchServer
+from cluster.watch.streams import MOST_STREAMS
 from distill.errors import ConfigError, RunError
 
 TOKEN = "correct horse battery"
@@ -47,7 +61,7 @@ def test_the_page_is_every_file_of_its_folder_and_no_other():
 def test_the_page_is_served_with_strict_rules_for_browsers(server: WatchServer):
     for path, (name, kind) in PAGES.items():
         answer = ask(server, path)
-        assert (answer.status, answer.headers["Content-Type"]) == (200, kind)
+        assert (answer.status, answer.headers["Content-Type"]) == (200, f"{kind}; charset=utf-8")
         assert answer.body == resources.files("cluster.watch").joinpath("page", name).read_bytes()
         assert {key: answer.headers[key] for key in SECURITY} == SECURITY
     policy = SECURITY["Content-Security-Policy"]
@@ -88,7 +102,7 @@ def test_other_paths_are_not_found(server: WatchServer, path: str):
 def test_only_reading_is_possible(server: WatchServer):
     for method in ("POST", "PUT", "DELETE", "OPTIONS"):
         answer = ask(server, "/state", method)
-        assert answer.status == 501
+        assert (answer.status, answer.headers["Allow"]) == (405, "GET,HEAD")
         assert answer.headers["Content-Security-Policy"] == SECURITY["Content-Security-Policy"]
     head = ask(server, "/watch.css", "HEAD")
     assert (head.status, head.body) == (200, b"")
@@ -201,7 +215,7 @@ def test_viewers_see_the_same_play_and_their_number_is_bounded(server: WatchServ
     try:
         assert all(next(stream)["seats"] for stream in opened)
         answer = ask(server, "/live")
-        assert (answer.status, answer.body) == (503, b"4 clients watch already.")
+        assert (answer.status, answer.body) == (503, f"{MOST_STREAMS} clients watch already.".encode())
         assert ask(server, "/state").status == 200
     finally:
         for stream in streams:
@@ -211,39 +225,167 @@ def test_viewers_see_the_same_play_and_their_number_is_bounded(server: WatchServ
         next(stream)
 
 
-def test_connections_are_bounded(server: WatchServer):
-    held = [connect(server) for _ in range(MOST_CONNECTIONS)]
-    try:
-        assert send(server, b"") == b"", "one too many is dropped"
-    finally:
-        for client in held:
-            client.close()
-    until(lambda: send(server, b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n").startswith(b"HTTP/1.0 200"), "room again")
+def test_connections_are_bounded_and_the_oldest_gives_way(server: WatchServer):
+    with contextlib.ExitStack() as stack:
+        stream = stack.enter_context(frames(server))
+        held = [stack.enter_context(connect(server)) for _ in range(MOST_CONNECTIONS + 3)]
+        for client in held[:4]:
+            assert client.recv(1) == b"", "it gave way"
+        for client in held[4:]:
+            client.settimeout(0.0)
+            with pytest.raises(BlockingIOError):
+                client.recv(1)
+        for _ in range(MOST_CONNECTIONS):
+            assert ask(server, "/state").status == 200, "silent clients hold up nobody"
+        assert next(stream)["game"], "a stream gives way to nobody"
+
+
+def test_where_all_connections_are_streams_one_more_is_dropped(server: WatchServer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(connections, "MOST_CONNECTIONS", MOST_STREAMS)
+    with contextlib.ExitStack() as stack:
+        for _ in range(MOST_STREAMS):
+            next(stack.enter_context(frames(server)))
+        with connect(server) as client:
+            # A silent one would be hung up on later in any case.
+            client.settimeout(HEAD_SECONDS / 2)
+            assert client.recv(1) == b""
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"", b"GET / HTTP/1.0\r\nHost: loc", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"],
+    ids=["silent", "unfinished", "idle"],
+)
+def test_a_client_that_says_nothing_more_is_hung_up_on(
+    server: WatchServer, head: bytes, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.2)
+    answer = send(server, head)
+    assert answer.startswith(b"HTTP/1.1 200") if head.endswith(b"\r\n\r\n") else answer == b""
 
 
 def test_a_head_that_trickles_is_hung_up_on(server: WatchServer, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(watch_server, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.5)
+
     with connect(server) as client:
-        client.sendall(b"GET / HTTP/1.0\r\nHost: loc")
-        assert client.recv(100) == b""
+        client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
+        client.settimeout(0.05)
+        with pytest.raises((ConnectionError, AssertionError)):
+            while True:
+                client.sendall(b"X: y\r\n")
+                with contextlib.suppress(TimeoutError):
+                    assert client.recv(1)
+
+
+def test_a_body_is_not_waited_for(server: WatchServer):
+    head = b"GET /watch.css HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
+    began = time.monotonic()
+    assert send(server, head + b"some").startswith(b"HTTP/1.1 200")
+    assert time.monotonic() - began < HEAD_SECONDS
+
+
+@pytest.mark.parametrize(
+    "requests",
+    [
+        pytest.param([b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n"], id="stream"),
+        pytest.param([b"GET /page.js HTTP/1.1\r\nHost: localhost\r\n\r\n"] * 200, id="answers"),
+    ],
+)
+def test_a_client_that_takes_nothing_is_dropped(
+    small_run: Path, requests: list[bytes], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(watch_server, "SEND_BYTES", 4096)
+    monkeypatch.setattr(connections, "SEND_SECONDS", 0.2)
+    with caplog.at_level(logging.DEBUG), WatchServer(small_run) as server, contextlib.ExitStack() as stack:
+        taking = stack.enter_context(frames(server))
+        for _ in range(MOST_STREAMS - 1):
+            client = stack.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(connect(server).getpeername())
+            client.sendall(b"".join(requests))
+        text = f"it did not take its answer within 0.2 s ({MOST_STREAMS - 1} so far)"
+        until(lambda: text in caplog.text, "they are dropped")
+        assert next(taking)["game"]
+        for _ in range(MOST_STREAMS - 1):
+            assert next(stack.enter_context(frames(server)))["game"], "their places are free"
+
+
+def test_data_that_takes_long_to_read_holds_up_nobody(small_run: Path, tmp_path: Path):
+    ignored = shutil.ignore_patterns("redis", "videos", "checkpoints", METRICS)
+    run = Path(shutil.copytree(small_run, tmp_path / "run", ignore=ignored))
+    # Reading it waits for somebody who writes.
+    os.mkfifo(run / METRICS)
+    with WatchServer(run) as server, ThreadPoolExecutor() as threads:
+        waiting = threads.submit(ask, server, "/state")
+        with frames(server) as stream:
+            assert next(stream)["game"]
+            assert ask(server, "/watch.css").status == 200
+        still_waits = not waiting.done()
+        with (run / METRICS).open("wb"):
+            answer = waiting.result()
+    assert still_waits
+    assert answer.status == 200
 
 
 def test_heads_have_a_size(server: WatchServer):
-    # Not a byte more than the server reads, or its kernel resets the connection before the answer is seen.
-    too_long = 65_537
-    assert send(server, b"GET /".ljust(too_long, b"x")).startswith(b"HTTP/1.0 414")
-    assert send(server, b"GET / HTTP/1.0\r\n" + b"Host: ".ljust(too_long, b"x")).startswith(b"HTTP/1.0 431")
+    # Not more than the server reads at a time, or its kernel resets the connection before the answer is seen.
+    too_long = 65_536
     many = b"".join(b"X-%d: y\r\n" % i for i in range(200))
-    assert send(server, b"GET / HTTP/1.0\r\n" + many + b"\r\n").startswith(b"HTTP/1.0 431")
+    for head in (
+        b"GET /".ljust(too_long, b"x"), b"GET / HTTP/1.0\r\nHost: ".ljust(too_long, b"x"), b"GET / HTTP/1.0\r\n" + many
+    ):  # fmt: skip
+        assert send(server, head + b"\r\n\r\n").startswith(b"HTTP/1.0 400")
 
 
-def test_the_end_of_the_server_ends_its_streams(small_run: Path):
-    with WatchServer(small_run) as server:
-        watching = frames(server)
-        stream = watching.__enter__()
-        next(stream)
-    assert list(stream) is not None, "the stream ends instead of waiting for ever"
-    watching.__exit__(None, None, None)
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"nonsense\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer SECRET\0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer SECRET".ljust(10_000, b"T") + b"\r\n\r\n",
+        b"GET /SECRET /SECRET HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ],
+)
+def test_what_is_no_request_is_refused_and_not_repeated(
+    server: WatchServer, head: bytes, caplog: pytest.LogCaptureFixture
+):
+    with caplog.at_level(logging.DEBUG):
+        answer = send(server, head)
+    status, _, rest = answer.partition(b"\r\n")
+    assert status.endswith(b" 400 Bad Request")
+    for name, value in SECURITY.items():
+        assert f"{name}: {value}\r\n".encode() in rest
+    assert b"SECRET" not in answer
+    assert "SECRET" not in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+@given(host=st.binary(max_size=30), authorization=st.sampled_from(["", "Basic ", "Bearer "]), secret=st.binary())
+def test_headers_of_any_bytes_are_refused_in_order(host: bytes, authorization: str, secret: bytes):
+    # As aiohttp decodes them.
+    secret_text = secret.decode("utf-8", "surrogateescape")
+    for name in ("localhost", host.decode("utf-8", "surrogateescape")):
+        with pytest.raises((web.HTTPMisdirectedRequest, web.HTTPUnauthorized)):
+            Access("127.0.0.1", TOKEN).check({"Host": name, "Authorization": authorization + secret_text})
+
+
+def test_the_end_of_the_server_ends_its_streams_and_waits_for_nobody(small_run: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(watch_server, "SEND_BYTES", 4096)
+    with contextlib.ExitStack() as stack:
+        with WatchServer(small_run) as server:
+            stream = stack.enter_context(frames(server))
+            silent = stack.enter_context(connect(server))
+            slow = stack.enter_context(connect(server))
+            slow.sendall(b"GET /page.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000)
+            next(stream)
+            began = time.monotonic()
+        assert time.monotonic() - began < 2 * STOP_SECONDS + 5.0
+        assert list(stream) is not None, "the stream ends instead of waiting for ever"
+        assert silent.recv(1) == b""
     assert not server.playing
 
 
