@@ -181,6 +181,15 @@ def write_model_file(path: Path, data: bytes) -> None:
         raise ModelFileError(f"{path}: cannot be written: {error.strerror}") from error
 
 
+def is_model_file(path: Path) -> bool:
+    """Return whether a file is a whole model file of this program's, by its card."""
+    try:
+        read_card(path)
+    except ModelFileError:
+        return False
+    return True
+
+
 def is_safetensors(data: bytes) -> bool:
     """Return whether a file's bytes begin as safetensors do: a length, then a JSON map."""
     return data[_LENGTH_BYTES : _LENGTH_BYTES + 1] == b"{"

@@ -10,6 +10,7 @@ from matplotlib.ticker import EngFormatter
 from cluster.analysis.curves import GameCurves, LastHalf, Rows
 from cluster.models.ledger import read_promotions
 from cluster.state.folder import EVALUATIONS, METRICS, RunFolder
+from cluster.state.rows import looks, metrics_point
 from distill.files import write_atomically
 from distill.games import reference_score
 from distill.protocols import STUDENT
@@ -21,7 +22,7 @@ _PANEL_INCHES = (7.0, 3.4)
 
 def draw_run(folder: RunFolder) -> None:
     """Draw `picture.png` of a run: one column a game, scores above, spreads and lag below."""
-    evaluations, metrics = folder.rows(EVALUATIONS), folder.rows(METRICS)
+    evaluations, metrics = folder.rows(EVALUATIONS, looks), folder.rows(METRICS, metrics_point)
     lines = sorted({(row["line"], row["game"]) for row in evaluations if row["line"] != STUDENT})
     has_student = any(row["line"] == STUDENT for row in evaluations)
     if not lines:

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from cluster.bench.suite import Row, Suite
-from cluster.commands.options import parse_options, require_folder
+from cluster.commands.options import parse_options, write_or_print
 from cluster.ray.cluster import available_cores
-from cluster.state.folder import write_json
 from distill.config import Section
+from distill.files import begins_with, require_writable
 from distill.teachers import choose_teachers
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class BenchOptions(Section):
 def command(arguments: Sequence[str], console: Console) -> None:
     """Measure and print."""
     options = parse_options(BenchOptions, arguments, "bench", BenchOptions.__doc__ or "")
-    require_folder(options.out)
+    require_writable("out", options.out, ours=_is_bench, kind="figures of `distill bench`")
     teacher = choose_teachers(options.teachers, (options.game,))[options.game]
     suite = Suite(options.game, teacher.path.read_bytes(), options.rounds, options.seconds, options.device, log.info)
     rows: list[Row] = []
@@ -58,7 +58,11 @@ def command(arguments: Sequence[str], console: Console) -> None:
             rows += getattr(suite, name)()
     console.print(_table(rows, options))
     if options.out is not None:
-        write_json(options.out, {"machine": _machine(), "rows": [asdict(row) for row in rows]})
+        write_or_print(options.out, {"machine": _machine(), "rows": [asdict(row) for row in rows]}, console)
+
+
+def _is_bench(path: Path) -> bool:
+    return begins_with(path, b'"machine":', b'"rows":')
 
 
 def _machine() -> str:

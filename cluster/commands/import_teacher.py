@@ -10,8 +10,9 @@ from rich.console import Console
 from cluster.commands.options import parse_options
 from distill.config import Section
 from distill.errors import ConfigError
+from distill.files import require_writable
 from distill.importing import import_teacher
-from distill.models import save_model
+from distill.models import is_model_file, save_model
 
 
 class ImportOptions(Section):
@@ -33,8 +34,10 @@ def command(arguments: Sequence[str], console: Console) -> None:
     """Import a teacher."""
     options = parse_options(ImportOptions, arguments, "import-teacher", ImportOptions.__doc__ or "")
     out = options.out or Path("teachers") / f"{options.game}.safetensors"
-    if out.exists() and not options.overwrite:
+    if out.is_file() and not options.overwrite:
         raise ConfigError(f"out: {out} exists; choose another --out, or --overwrite it")
+    if out.absolute().parent.is_dir():
+        require_writable("out", out, ours=is_model_file, kind="a model file")
     network, card = import_teacher(options.source, options.game)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -2,24 +2,31 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import tyro
+from rich.console import Console
 
+from cluster.state.folder import write_json
 from distill.config import Section
-from distill.errors import ConfigError
+from distill.errors import RunError
 
 Options = TypeVar("Options", bound=Section)
 
 
-def require_folder(out: Path | None) -> None:
-    """Check before hours of work that a file can be written at its end.
+def write_or_print(out: Path, document: Any, console: Console) -> None:
+    """Write what took long to find out as JSON; print it where that fails after all, so that it is not lost.
 
     Raises:
-        ConfigError: if its folder does not exist.
+        RunError: if it was printed.
     """
-    if out is not None and not out.absolute().parent.is_dir():
-        raise ConfigError(f"out: {out.absolute().parent} is no folder; make it first")
+    try:
+        write_json(out, document)
+    except OSError as error:
+        console.print_json(data=document)
+        raise RunError(
+            f"out: {out} cannot be written: {error.strerror}; what belongs into it is printed above"
+        ) from error
 
 
 def parse_options(

@@ -14,6 +14,7 @@ from cluster.models.mirror import ModelMirror
 from cluster.run.surroundings import Sitting
 from cluster.state.folder import EVALUATIONS
 from cluster.state.online_session import OnlineSession
+from cluster.state.rows import looks
 from cluster.workers.online_on_ray import OnlineBackend
 from distill.games import reset_seed
 
@@ -70,7 +71,7 @@ def last_half_tasks(session: OnlineSession, line: Line) -> Iterator[EvaluationTa
 def _left(session: OnlineSession, line: Line, mirror: ModelMirror) -> list[tuple[int, str]]:
     """Return the versions that are to be played and at which game, oldest first."""
     metadata = {version: mirror.metadata(version) for version in mirror.versions()}
-    rows = session.folder.rows(EVALUATIONS)
+    rows = session.folder.rows(EVALUATIONS, looks)
     played = {(row["version"], row["game"]) for row in rows if (row["line"], row["block"]) == (line.name, CURVE)}
     return [
         (version, game)

@@ -15,6 +15,7 @@ from cluster.analysis.table import result_table
 from cluster.models.ledger import read_promotions
 from cluster.state.folder import EVALUATIONS, METRICS
 from cluster.state.online_session import OnlineSession
+from cluster.state.rows import looks, metrics_point
 from distill.files import write_atomically
 from distill.games import reset_seed
 from distill.inference import make_q_function
@@ -43,7 +44,7 @@ def write_outcome(session: OnlineSession, evaluations: Sequence[Evaluation], con
         network, card = load_model(registry.fetch(version))
         who = "teacher" if line.who == "candidate" else line.who
         scores = {game: played[who, game].card_entry() for game in line.games if (who, game) in played}
-        rows = [row for row in folder.rows(EVALUATIONS) if row["line"] == line.name]
+        rows = [row for row in folder.rows(EVALUATIONS, looks) if row["line"] == line.name]
         training: dict[str, Any] = card.training | {"curve": score_curve(rows)}
         path = folder.student if line.name == STUDENT else folder.path / f"{line.name}.safetensors"
         # A candidate was published in float16, so its weights are stored as they were played.
@@ -94,6 +95,6 @@ def _write_scores(session: OnlineSession, played: dict[tuple[str, str], Evaluati
 def _last_half(session: OnlineSession, game: str) -> LastHalf:
     folder = session.folder
     line = next(line.name for line in session.lines if line.name != STUDENT and game in line.games)
-    metrics = folder.rows(METRICS)
-    curves = GameCurves.of(folder.rows(EVALUATIONS), read_promotions(folder.path, line), metrics, line, game)
+    metrics = folder.rows(METRICS, metrics_point)
+    curves = GameCurves.of(folder.rows(EVALUATIONS, looks), read_promotions(folder.path, line), metrics, line, game)
     return LastHalf.of(game, line, curves, metrics)

@@ -10,6 +10,7 @@ from actors.evaluation import Evaluation
 from actors.video import record_episode
 from cluster.analysis.table import learning_curve, result_table
 from cluster.state.folder import EVALUATIONS, METRICS
+from cluster.state.rows import looks, metrics_point
 from cluster.state.session import Session
 from distill.files import write_atomically
 from distill.games import reset_seed
@@ -36,9 +37,9 @@ def write_outcome(session: Session, evaluations: Sequence[Evaluation], console: 
     save_model(folder.student, network, replace(card, scores=scores))
     learning_curve(
         folder.path / "learning_curve.png",
-        folder.rows(EVALUATIONS),
+        folder.rows(EVALUATIONS, looks),
         {game: teacher.scores for game, teacher in session.teachers.items()},
-        folder.rows(METRICS),
+        folder.rows(METRICS, metrics_point),
     )
     if session.config.general.video:
         q_function = make_q_function(network)

@@ -11,9 +11,10 @@ from rich.console import Console
 from actors.evaluation import Evaluation, EvaluationTask
 from cluster.monitor.run_view import RunView
 from cluster.run.drive import Training, trained
+from cluster.run.ending import begun
 from cluster.run.results import write_outcome
 from cluster.run.surroundings import Sitting, open_sitting, require_same, require_surroundings
-from cluster.state.folder import RunFolder, new_run, open_run
+from cluster.state.folder import RunFolder, open_run
 from cluster.state.session import Session, evaluation_tasks, final_tasks
 from cluster.workers.in_process import SerialBackend
 from cluster.workers.on_ray import RayBackend
@@ -48,8 +49,8 @@ def start_run(config: RunConfig, console: Console) -> RunFolder:
     """
     teachers = choose_teachers(config.general.teachers, config.general.games)
     require_surroundings(config, list(teachers))
-    folder = new_run(config, list(teachers))
-    _run(config, folder, teachers, console)
+    with begun(config, list(teachers)) as folder:
+        _run(config, folder, teachers, console)
     return folder
 
 
@@ -112,7 +113,7 @@ def _see_through(session: Session, backend: Backend, sitting: Sitting, console: 
             metrics.update(at_once=True)
             evaluations = _final_evaluation(session, backend, sitting)
     if sitting.stop.requested:
-        console.print(f"stopped; go on with: distill run --resume {session.folder.path}", soft_wrap=True)
+        sitting.tell_stop(session, session.config.command, console)
     else:
         write_outcome(session, evaluations, console)
 
@@ -128,8 +129,7 @@ def _choose_best(session: Session, backend: Backend, sitting: Sitting) -> None:
             store.record_score(scored.version, scored.score)
     if session.best is None and not sitting.stop.requested:
         raise RunError(
-            f"run {session.folder.name}: its student could not be published, see {session.folder.path / 'run.log'};"
-            f" try again with `distill run --resume {session.folder.path}`"
+            f"run {session.folder.name}: its student could not be published, see {session.folder.path / 'run.log'}"
         )
 
 

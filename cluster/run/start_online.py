@@ -1,6 +1,5 @@
 """One run with Q-learners from beginning to end: folder, Redis, Ray, training, last evaluation, teacher files."""
 
-import json
 from pathlib import Path
 
 from rich.console import Console
@@ -9,9 +8,10 @@ from actors.evaluation import Evaluation, EvaluationTask
 from cluster.monitor.online_view import OnlineView
 from cluster.run.after_training import play_last_half
 from cluster.run.drive import trained
+from cluster.run.ending import begun
 from cluster.run.online_results import write_outcome
 from cluster.run.surroundings import Sitting, open_sitting, require_same, require_surroundings
-from cluster.state.folder import ENVIRONMENT, RunFolder, new_run, open_run
+from cluster.state.folder import RunFolder, open_run
 from cluster.state.online_session import OnlineSession
 from cluster.workers.online_on_ray import OnlineBackend
 from cluster.workers.placement import place
@@ -43,8 +43,8 @@ def start_online(config: TeachConfig, console: Console) -> RunFolder:
         for line in [(game,) for game in games] if isinstance(config, OnlineConfig) else [games]:
             require_initial(card, config.q_learner, {game: action_count(game) for game in line})
     require_surroundings(config, config.general.games)
-    folder = new_run(config, list(config.general.games))
-    _run(config, folder, console)
+    with begun(config, config.general.games) as folder:
+        _run(config, folder, console)
     return folder
 
 
@@ -78,8 +78,7 @@ def _run(config: TeachConfig, folder: RunFolder, console: Console) -> None:
     with open_sitting(folder, config, games, readers=1 + with_student) as sitting:
         placement = place(others, learners, config.training, sitting.cluster)
         session = OnlineSession(folder, config, sitting.services, sitting=sitting.number)
-        commit = json.loads((folder.path / ENVIRONMENT).read_text())["git_commit"]
-        backend = OnlineBackend(session, placement, counts, commit)
+        backend = OnlineBackend(session, placement, counts, folder.commit())
         _see_through(session, backend, sitting, console)
 
 
@@ -92,8 +91,7 @@ def _see_through(session: OnlineSession, backend: OnlineBackend, sitting: Sittin
             play_last_half(session, backend, sitting)
             evaluations = _final_evaluation(session, backend, sitting)
     if sitting.stop.requested:
-        command = session.config.command
-        console.print(f"stopped; go on with: distill {command} --resume {session.folder.path}", soft_wrap=True)
+        sitting.tell_stop(session, session.config.command, console)
     else:
         write_outcome(session, evaluations, console)
 

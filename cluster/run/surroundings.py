@@ -1,26 +1,34 @@
 """One sitting of a run of any kind: its folder is claimed, its log is open, its Redis and its Ray are there."""
 
 import contextlib
+import socket
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from rich.console import Console
+
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
 from cluster.monitor.logs import Origin, log_file
+from cluster.monitor.metrics.target import require_target
 from cluster.monitor.tensorboard import require_tensorboard
-from cluster.ray.cluster import RayCluster, available_cores, ray_cluster
+from cluster.ray.cluster import RayCluster, available_cores, ray_cluster, require_listener
 from cluster.redis.connection import connect, require_server
 from cluster.redis.private_server import PrivateRedis
+from cluster.run.ending import kept, told_what_is_kept
 from cluster.run.stop_request import StopRequest
 from cluster.services import RedisServices
 from cluster.state.folder import LOG, SITTINGS, RunFolder
 from cluster.state.run_session import RunSession
-from distill.config import Settings, flatten
-from distill.errors import ConfigError
+from distill.config import RunConfig, Settings, flatten
+from distill.errors import ConfigError, RunError
+from distill.files import remove_leftovers
 from learner.trainer import choose_device
 
 T = TypeVar("T")
+
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass
@@ -51,6 +59,14 @@ class Sitting:
                 return
             yield step
 
+    def tell_stop(self, session: RunSession, command: str, console: Console) -> None:
+        """Say after a request to stop what is kept of the run, if anything is."""
+        folder = session.folder
+        if self.number == 0 and not folder.has_begun():
+            console.print(f"stopped before the training had begun: nothing of run {folder.name} is kept")
+        else:
+            console.print(f"stopped; {kept(folder, command)}", soft_wrap=True)
+
     def _revive_server(self, session: RunSession) -> None:
         if self.server is None or self.server.pid is not None:
             return
@@ -78,17 +94,20 @@ def open_sitting(
         DistillError: with what is wrong and what to do.
     """
     config = settings.buffer
-    number = len(folder.rows(SITTINGS))
+    number = folder.next_sitting()
     origin = Origin(folder.name, settings.command)
     with (
-        log_file(folder.path / LOG, origin, as_json=settings.monitoring.log_json),
+        # It comes first, since it says as well who may not write into the folder.
         folder.claim(),
+        told_what_is_kept(folder, settings.command, new=number == 0),
+        log_file(folder.path / LOG, origin, as_json=settings.monitoring.log_json),
         StopRequest() as stop,
         contextlib.ExitStack() as stack,
     ):
         server = None if config.buffer else stack.enter_context(PrivateRedis(folder.redis))
         urls = config.buffer or (server.url if server else "")
         limits = Limits(config.capacity, config.backlog, config.shards, readers)
+        remove_leftovers(folder.path)
         services = RedisServices(BufferAddress(urls, folder.name, tuple(games), limits), folder.path)
         folder.append(SITTINGS, {"sitting": number})
         cluster = RayCluster(available_cores())
@@ -98,7 +117,7 @@ def open_sitting(
 
 
 def require_surroundings(config: Settings, games: Sequence[str]) -> None:
-    """Find out before anything is made whether the learner's device, the user's Redis and wanted extras are there.
+    """Find out before anything is made whether all is there that a run needs: device, Redis, Ray, ports, extras.
 
     Args:
         config: of the run.
@@ -107,17 +126,45 @@ def require_surroundings(config: Settings, games: Sequence[str]) -> None:
     Raises:
         DistillError: with what is missing.
     """
-    if config.general.address is None:
+    general, monitoring = config.general, config.monitoring
+    if general.address is None:
         # On a cluster the learner's node may have what this one lacks.
         choose_device(config.training.device)
+    elif not (isinstance(config, RunConfig) and config.general.serial):
+        require_listener(general.address)
     buffer = config.buffer
     if buffer.buffer is not None:
         limits = Limits(buffer.capacity, buffer.backlog, buffer.shards)
         for url in BufferAddress(buffer.buffer, "", tuple(games), limits).servers:
             with connect(url) as client:
                 require_server(client)
-    if config.monitoring.tensorboard:
+    if monitoring.tensorboard:
         require_tensorboard()
+    require_free_port("metrics", monitoring.metrics_host, monitoring.metrics_port)
+    if monitoring.dashboard:
+        require_free_port("dashboard", LOOPBACK, monitoring.dashboard_port)
+    if monitoring.metrics_targets is not None:
+        require_target(monitoring.metrics_targets, general.name)
+
+
+def require_free_port(what: str, host: str, port: int) -> None:
+    """Check that this machine can listen on an address, which somebody else may take a moment later.
+
+    Raises:
+        RunError: if it cannot.
+    """
+    try:
+        family, kind, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(family, kind) as listener:
+            # As the servers do it: connections that have just ended do not count.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(1)
+    except OSError as error:
+        raise RunError(
+            f"{what}: expected to listen on {host}, port {port}, found: {error.strerror or error};"
+            " choose another port, or 0 for a free one"
+        ) from error
 
 
 def require_same(folder: RunFolder, before: Settings, after: Settings, fixed: Sequence[str]) -> None:

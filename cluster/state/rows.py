@@ -1,15 +1,11 @@
 """Reads the lines that runs of every kind write as they go, and brings them to one form."""
 
-import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from distill.protocols import STUDENT
-
-T = TypeVar("T")
 
 Player = Literal["student", "candidate"]
 
@@ -102,20 +98,6 @@ class Look:
     updates: int | None
     seconds: float | None
     scores: tuple[float, ...]
-
-
-def read_lines(path: Path, parse: Callable[[Mapping[str, Any]], T]) -> tuple[list[T], int]:
-    """Return what the JSON lines of a file say, and how many lines could not be understood; none if it is absent."""
-    if not path.exists():
-        return [], 0
-    rows: list[T] = []
-    damaged = 0
-    for line in path.read_bytes().splitlines():
-        try:
-            rows.append(parse(json.loads(line)))
-        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
-            damaged += 1
-    return rows, damaged
 
 
 def metrics_point(row: Mapping[str, Any]) -> MetricsPoint:

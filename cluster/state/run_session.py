@@ -10,6 +10,7 @@ from typing import Any
 from actors.collecting_actor import CollectorReport
 from cluster.services import RedisServices
 from cluster.state.folder import METRICS, RunFolder
+from distill.errors import RunError
 from learner.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ class RunSession:
         evaluated: evaluations that this sitting has had, by game.
         messages: newest events worth a line.
         on_metrics: called with every line of metrics.
+        unwritten: lines of metrics that the disk has refused.
     """
 
     folder: RunFolder
@@ -40,6 +42,7 @@ class RunSession:
     evaluated: Counter[str] = field(default_factory=Counter[str], kw_only=True)
     messages: deque[str] = field(default_factory=lambda: deque[str](maxlen=5), kw_only=True)
     on_metrics: Callable[[Mapping[str, Any]], None] | None = field(default=None, kw_only=True)
+    unwritten: int = field(default=0, kw_only=True)
     _metrics_at: float = field(default=0.0, kw_only=True)
     _replaced: list[str] = field(default_factory=list[str], kw_only=True)
 
@@ -85,8 +88,13 @@ class RunSession:
         return due
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
-        """Write a line of metrics."""
-        self.folder.append(METRICS, row)
+        """Write a line of metrics; one that the disk refuses is counted, since the training can go on without it."""
+        try:
+            self.folder.append(METRICS, row)
+        except RunError as error:
+            if not self.unwritten:
+                self.note(f"{error}; the run goes on without lines of metrics while that is so")
+            self.unwritten += 1
         if self.on_metrics is not None:
             self.on_metrics(row)
 

@@ -1,7 +1,9 @@
 """What is known of a running run, from its actors' reports: for the display, the metrics file and the scores."""
 
 import logging
+import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
@@ -73,7 +75,7 @@ class Session(RunSession):
     _updates: dict[int, int] = field(default_factory=dict[int, int])
 
     def __post_init__(self) -> None:
-        for row in self.folder.rows(EVALUATIONS):
+        for row in self.folder.rows(EVALUATIONS, _require_scored):
             self.evaluated_version = max(self.evaluated_version, row["version"])
             if self.best is None or row["score"] > self.best.score:
                 self.best = Scored(row["version"], row["score"])
@@ -156,6 +158,12 @@ class Session(RunSession):
             "replay_transitions": progress.replay,
             **self.actor_metrics(),
         }
+
+
+def _require_scored(row: Mapping[str, Any]) -> None:
+    """Raise what a damaged line of evaluations does."""
+    if type(row["version"]) is not int or not math.isfinite(row["score"]):
+        raise ValueError("expected a version and its score")
 
 
 def student_plan(config: RunConfig) -> StudentPlan:

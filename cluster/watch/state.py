@@ -12,6 +12,7 @@ from cluster.models.ledger import read_promotions
 from cluster.models.mirror import ModelMirror, mirrored_lines
 from cluster.state.folder import EVALUATIONS, LOG, METRICS, open_any_run
 from cluster.state.json_tail import JsonTail
+from cluster.state.rows import looks, metrics_point
 from cluster.watch.cast import teacher_scores, titles
 from cluster.watch.history import History, Row
 from cluster.watch.scores import mean_ratio, run_points, score_document
@@ -46,8 +47,8 @@ class StateReader:
     def __init__(self, path: Path) -> None:
         self.folder, self.config = open_any_run(path)
         self.games = tuple(self.config.general.games)
-        self._metrics = JsonTail(self.folder.path / METRICS)
-        self._evaluations = JsonTail(self.folder.path / EVALUATIONS)
+        self._metrics = JsonTail(self.folder.path / METRICS, metrics_point)
+        self._evaluations = JsonTail(self.folder.path / EVALUATIONS, looks)
         self._history = History()
         self._rows: deque[Row] = deque(maxlen=MOST_EVALUATIONS)
         self._lock = threading.Lock()
@@ -217,11 +218,13 @@ class StateReader:
     def _log(self) -> list[dict[str, str]]:
         """Return the newest messages; what spans several lines, such as a traceback, stays in the file."""
         path = self.folder.path / LOG
-        if not path.exists():
+        try:
+            with path.open("rb") as file:
+                file.seek(max(0, path.stat().st_size - _LOG_BYTES))
+                text = file.read(_LOG_BYTES).decode(errors="replace")
+        except OSError:
+            # It is not there yet, or not for this user to read.
             return []
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _LOG_BYTES))
-            text = file.read(_LOG_BYTES).decode(errors="replace")
         matches = [match for line in text.splitlines() if (match := _LOG_LINE.match(line))]
         return [{"time": m[1], "level": m[2], "text": m[3]} for m in matches[-LOG_LINES:]][::-1]
 

@@ -9,6 +9,8 @@ from online_support import row
 
 from cluster.analysis.picture import draw_run
 from cluster.state.folder import RunFolder
+from cluster.state.run_session import learner_metrics
+from learner.progress import Progress
 
 
 def test_a_run_is_drawn_whole_and_one_without_scores_is_not(tmp_path: Path):
@@ -30,10 +32,11 @@ def test_a_run_is_drawn_whole_and_one_without_scores_is_not(tmp_path: Path):
                 "scores": {"pong": {"mean": index - 7.0, "interval": None, "episodes": 8}},
             })  # fmt: skip
         learners = {
-            name: {"seconds": seconds, "updates": speed * index, "lag": {"pong": float(index % 3 == 0)}}
+            name: learner_metrics(Progress(train_seconds=seconds, updates=speed * index))
+            | {"lag": {"pong": float(index % 3 == 0)}}
             for name, speed in (("pong", 900), ("student", 1300))
         }
-        folder.append("metrics.jsonl", {"time": seconds, "learners": learners})
+        folder.append("metrics.jsonl", {"time": seconds, "learners": learners, "collectors": {}, "restarts": {}})
     models = tmp_path / "models" / "pong"
     models.mkdir(parents=True)
     (models / "ledger.json").write_text(json.dumps({"promotions": promotions, "verdicts": {}, "scores": {}}))
