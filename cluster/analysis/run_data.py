@@ -22,6 +22,7 @@ from cluster.state.folder import (
     RunFolder,
     open_any_run,
     read_yaml,
+    require_config,
 )
 from cluster.state.json_lines import read_lines
 from cluster.state.rows import (
@@ -133,10 +134,8 @@ def read_run(path: Path) -> RunData:
         RunError: if there is no run at `path`.
         ConfigError: if its configuration is damaged.
     """
-    if not (path / CONFIG).is_file():
-        raise RunError(f"report {path}: expected a run's folder with {CONFIG} in it; `distill runs` lists the runs")
     folder, notes = RunFolder(path.resolve()), list[str]()
-    settings = {"command": "run"} | read_yaml(path / CONFIG)
+    settings = {"command": "run"} | read_yaml(require_config(path))
     try:
         open_any_run(path)
     except ConfigError as error:

@@ -263,6 +263,12 @@ def open_run(kind: type[Config], path: Path, name: str = CONFIG) -> tuple[RunFol
         RunError: if there is no run at `path`.
         ConfigError: if its configuration is damaged.
     """
+    file = require_config(path, name)
+    return RunFolder(path.resolve()), parse_settings(kind, read_yaml(file), str(file))
+
+
+def require_config(path: Path, name: str = CONFIG) -> Path:
+    """Return the configuration's file of an existing run; raises RunError if there is none to be seen at `path`."""
     file = path / name
     try:
         found = stat.S_ISREG(file.stat().st_mode)
@@ -273,16 +279,13 @@ def open_run(kind: type[Config], path: Path, name: str = CONFIG) -> tuple[RunFol
     if not found:
         half = " (it is half deleted)" if (path / DELETED).is_file() else ""
         raise RunError(f"{path}: expected a run's folder with {name} in it{half}; `distill runs` lists the runs")
-    return RunFolder(path.resolve()), parse_settings(kind, read_yaml(file), str(file))
+    return file
 
 
 def open_any_run(path: Path, name: str = CONFIG) -> tuple[RunFolder, RunConfig | TeachConfig]:
     """Return an existing run of any subcommand and its configuration; takes and raises what `open_run` does."""
     kinds: tuple[type[RunConfig] | type[TeachConfig], ...] = (RunConfig, TeachConfig, OnlineConfig)
-    try:
-        named = read_yaml(path / name).get("command") if (path / name).is_file() else None
-    except PermissionError:
-        named = None  # which is explained next
+    named = read_yaml(require_config(path, name)).get("command")
     return open_run(next((kind for kind in kinds if kind.command == named), RunConfig), path, name)
 
 
