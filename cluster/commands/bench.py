@@ -39,7 +39,7 @@ class BenchOptions(Section):
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = "cpu"
     """Device of the learner."""
     out: Path | None = None
-    """JSON file for all figures."""
+    """JSON file for all figures; older ones are replaced, another file is not."""
 
 
 def command(arguments: Sequence[str], console: Console) -> None:

@@ -45,7 +45,7 @@ class EvaluateOptions(Section):
     teachers: tuple[Path, ...] = (Path("teachers"),)
     """Teacher files or folders, whose cards the student is compared with."""
     out: Path | None = None
-    """JSON file for all scores and statistics."""
+    """JSON file for all scores and statistics; older ones are replaced, another file is not."""
     write_card: bool = False
     """Write the scores into the model file's card."""
     serial: bool = False

@@ -27,7 +27,7 @@ class ImportOptions(Section):
     dtype: Literal["float16", "float32"] = "float32"
     """How the weights are stored; float16 halves the file and changes the q-values in the third digit."""
     overwrite: bool = False
-    """Replace the file if it exists."""
+    """Replace the file if it is a model file."""
 
 
 def command(arguments: Sequence[str], console: Console) -> None:

@@ -22,7 +22,7 @@ class ReportOptions(Section):
     runs: tyro.conf.Positional[tuple[Path, ...]]
     """Folders of the runs; they may be finished or not."""
     out: Path = Path("report.html")
-    """File to write."""
+    """File to write; an older report is replaced, another file is not."""
     video_megabytes: Annotated[float, Field(ge=0.0, le=1_000.0)] = 20.0
     """Most megabytes of films to put into it; what does not fit is named instead."""
 

@@ -29,7 +29,7 @@ class RunsOptions(Section):
     buffer: BufferUrls | None = None
     """URL of your own Redis, or several separated by commas, to see what runs keep there."""
     delete: str | None = None
-    """Name of a run to delete, its folder and what it keeps in Redis."""
+    """Name of a run to delete: what it has written into its folder, and what it keeps in Redis; files of yours stay."""
 
 
 def command(arguments: Sequence[str], console: Console) -> None:
