@@ -28,7 +28,7 @@ def test_a_card_is_written_through_a_link_and_scores_that_do_not_fit_are_printed
     capsys.readouterr()
     assert cli.run(["evaluate", str(link), *QUICK, "--out", "/dev/full"]) == 2
     printed = capsys.readouterr()
-    assert "/dev/full cannot be written: No space left on device; its content is printed above" in printed.err
+    assert "/dev/full cannot be written: No space left on device; what belongs into it is printed above" in printed.err
     (evaluation,) = json.loads(printed.out[printed.out.index("[\n") :])
     assert evaluation["game"] == "pong" and len(evaluation["scores"]) == 1
 
