@@ -44,8 +44,9 @@ fuzz: $(VENV)/.installed-test ## decode FUZZ_EXAMPLES mutated chunks
 bench: $(VENV)/.installed ## measure this machine against bare loops; BENCH="--only buffer" passes options on
 	$(BIN)/distill bench $(BENCH)
 
+# An environment of another name, as VENV= or the shell gives it, is somebody's own.
 clean: ## remove .venv, builds and caches; runs/ stays
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .ruff_cache .import_linter_cache
+	rm -rf .venv build dist *.egg-info .pytest_cache .hypothesis .ruff_cache .import_linter_cache
 	find actors cluster distill learner tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One editable install serves every target; the test extra is added to it. A .venv that is already there is kept, so

@@ -3,6 +3,7 @@
 The same names are flags of the subcommand and keys of its YAML file. Inside the program values are trusted.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 Config = TypeVar("Config", bound="Settings")
 
+RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+"""What a run may be called: a plain name of a folder, and no pattern of names anywhere."""
 MOST_ACTORS = 1024
 """Of one game."""
 
@@ -59,7 +62,7 @@ class Section(BaseModel):
 class GeneralConfig(Section):
     """Which games to play, and where the run is kept."""
 
-    name: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")] = None
+    name: Annotated[str | None, Field(pattern=RUN_NAME)] = None
     """Name of the run and of its folder; made from the games and the time if absent."""
     root: Path = Path("runs")
     """Folder that holds the runs."""
@@ -342,6 +345,11 @@ def require_room(pace: Pace, batch_size: int, play: PlayConfig, prefix: str) -> 
             f"{prefix}sample_to_insert_window: found {pace.window:g}; must be at least {least:g}, twice the larger of a"
             " minibatch and a chunk's samples, or learner and actors would wait for each other for ever"
         )
+
+
+def is_run_name(name: str) -> bool:
+    """Return whether a run may be called that."""
+    return re.fullmatch(RUN_NAME, name) is not None and not name.endswith("\n")
 
 
 def flatten(config: Settings) -> dict[str, Any]:

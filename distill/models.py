@@ -186,6 +186,15 @@ def write_model_file(path: Path, data: bytes) -> None:
         raise ModelFileError(f"{path}: cannot be written: {error.strerror}") from error
 
 
+def is_model_file(path: Path) -> bool:
+    """Return whether a file is a whole model file of this program's, by its card."""
+    try:
+        read_card(path)
+    except ModelFileError:
+        return False
+    return True
+
+
 def _read_header(name: str, file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
     """Return a safetensors file's JSON header and where its tensors begin, checked against the file's size."""
     length = int.from_bytes(file.read(_LENGTH_BYTES), "little")

@@ -16,6 +16,8 @@ from distill.games import OBSERVATION_SHAPE, PREPROCESSING, action_meanings
 from distill.models import write_model_file
 from distill.networks import QNetwork
 
+PRODUCER = "policy-distillery"
+"""By which a file says who has written it."""
 OPSET = 17
 IR_VERSION = 8
 INPUT = "observations"
@@ -92,7 +94,7 @@ def build_onnx(network: QNetwork, games: Sequence[str] = ()) -> onnx.ModelProto:
             ],
             graph.weights,
         ),
-        producer_name="policy-distillery",
+        producer_name=PRODUCER,
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
     )

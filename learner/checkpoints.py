@@ -7,6 +7,7 @@ which files there are, which model version each one published, and that version'
 import json
 import logging
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,13 +18,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from distill.errors import RunError
-from distill.files import write_atomically
+from distill.files import remove_leftovers, write_atomically
 from learner.gradient_learner import GradientLearner
 
 log = logging.getLogger(__name__)
 
 FORMAT = "distill-checkpoint-1"
 MANIFEST = "manifest.json"
+_FILE = re.compile(r"checkpoint-\d+\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -111,8 +113,7 @@ class CheckpointStore:
         self._directory = directory
         self._keep_last = keep_last
         directory.mkdir(parents=True, exist_ok=True)
-        for leftover in directory.glob("*.tmp"):
-            leftover.unlink()
+        remove_leftovers(directory)
         self.entries = self._read_manifest()
 
     def _read_manifest(self) -> list[CheckpointEntry]:
@@ -122,7 +123,12 @@ class CheckpointStore:
         try:
             rows = json.loads(path.read_text())["checkpoints"]
             entries = [CheckpointEntry(**row) for row in rows]
-        except (ValueError, KeyError, TypeError) as error:
+            # Files are removed by these names.
+            if strange := [entry.file for entry in entries if not _FILE.fullmatch(entry.file)]:
+                raise ValueError(f"{strange[0]!r}, which is no checkpoint's name")
+        except OSError as error:
+            raise RunError(f"{path}: cannot be read: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise RunError(f"{path}: expected a list of checkpoints, found {error}; mend or remove it") from error
         return [entry for entry in entries if (self._directory / entry.file).exists()]
 
@@ -134,10 +140,13 @@ class CheckpointStore:
             tensors: from `learner_tensors`.
             state: everything else, as plain JSON values.
             version: model version published from these weights, if one was.
+
+        Raises:
+            RunError: if the disk refuses; the checkpoints before it are kept.
         """
         path = self._directory / f"checkpoint-{updates:010d}.safetensors"
         metadata = {"format": FORMAT, "state": json.dumps(state)}
-        write_atomically(path, save(dict(tensors), metadata=metadata))
+        self._write(path, save(dict(tensors), metadata=metadata))
         known = next((entry for entry in self.entries if entry.file == path.name), None)
         if version is None and known is not None:
             version = known.version
@@ -167,9 +176,15 @@ class CheckpointStore:
         dropped = [e for e in self.entries if e not in kept]
         self.entries = kept
         manifest = {"checkpoints": [asdict(entry) for entry in kept]}
-        write_atomically(self._directory / MANIFEST, json.dumps(manifest, indent=2).encode())
+        self._write(self._directory / MANIFEST, json.dumps(manifest, indent=2).encode())
         for entry in dropped:
             (self._directory / entry.file).unlink(missing_ok=True)
+
+    def _write(self, path: Path, data: bytes) -> None:
+        try:
+            write_atomically(path, data)
+        except OSError as error:
+            raise RunError(f"checkpoint {path}: cannot be written: {error.strerror}") from error
 
     def load_latest(self) -> tuple[dict[str, torch.Tensor], Any] | None:
         """Return tensors and state of the newest readable checkpoint, or None if there is none.

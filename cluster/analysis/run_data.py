@@ -2,11 +2,11 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -17,12 +17,13 @@ from cluster.state.folder import (
     CONFIG,
     ENVIRONMENT,
     EVALUATIONS,
-    LOCK,
     METRICS,
     SITTINGS,
     RunFolder,
     open_any_run,
+    require_config,
 )
+from cluster.state.json_lines import read_lines
 from cluster.state.rows import (
     CollectorPoint,
     LearnerPoint,
@@ -30,7 +31,6 @@ from cluster.state.rows import (
     MetricsPoint,
     looks,
     metrics_point,
-    read_lines,
     scores_of,
     superseded_left_out,
 )
@@ -38,6 +38,8 @@ from cluster.state.yaml_file import read_yaml
 from distill.errors import ConfigError, DistillError, RunError
 from distill.protocols import STUDENT
 from distill.scores import Comparison, GameScore, compare
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -142,18 +144,14 @@ def read_run(path: Path) -> RunData:
         RunError: if there is no run at `path`.
         ConfigError: if its configuration is damaged.
     """
-    if not (path / CONFIG).is_file():
-        raise RunError(f"report {path}: expected a run's folder with {CONFIG} in it; `distill runs` lists the runs")
     folder, notes = RunFolder(path.resolve()), list[str]()
-    settings = {"command": "run"} | read_yaml(path / CONFIG)
+    settings = {"command": "run"} | read_yaml(require_config(path))
     try:
         open_any_run(path)
     except ConfigError as error:
         notes.append(f"Another version of this program made the run: {error}.")
-    metrics, damaged = read_lines(path / METRICS, metrics_point)
-    _note_damage(notes, METRICS, damaged)
-    rows, damaged = read_lines(path / EVALUATIONS, looks)
-    _note_damage(notes, EVALUATIONS, damaged)
+    metrics = _lines(path / METRICS, metrics_point, notes)
+    rows = _lines(path / EVALUATIONS, looks, notes)
     if not metrics:
         notes.append("There are no metrics: no curves of the loss, and no times.")
     if not rows:
@@ -163,7 +161,7 @@ def read_run(path: Path) -> RunData:
     state = _state(folder, notes)
     if not final:
         notes.append("There is no evaluation at the end: the run is in no aggregate.")
-    sittings, _ = read_lines(path / SITTINGS, dict)
+    sittings = _lines(path / SITTINGS, dict, notes)
     if len(sittings) > 1:
         notes.append(f"The run was resumed {len(sittings) - 1} times.")
     return RunData(
@@ -186,9 +184,15 @@ def read_run(path: Path) -> RunData:
     )
 
 
-def _note_damage(notes: list[str], file: str, lines: int) -> None:
-    if lines:
-        notes.append(f"{file}: {lines} damaged line{'s' * (lines > 1)} left out.")
+def _lines(path: Path, parse: Callable[[Mapping[str, Any]], T], notes: list[str]) -> list[T]:
+    try:
+        rows, damaged = read_lines(path, parse)
+    except OSError as error:
+        notes.append(f"{path.name} cannot be read ({error.strerror}) and is left out.")
+        return []
+    if damaged:
+        notes.append(f"{path.name}: {damaged} damaged line{'s' * (damaged > 1)} left out.")
+    return rows
 
 
 def _games(settings: Mapping[str, Any], path: Path) -> tuple[str, ...]:
@@ -199,12 +203,7 @@ def _games(settings: Mapping[str, Any], path: Path) -> tuple[str, ...]:
 
 
 def _state(folder: RunFolder, notes: list[str]) -> str:
-    try:
-        # Asking makes the lock, and a report should leave no trace in the folder.
-        running = (folder.path / LOCK).exists() and folder.in_use()
-    except OSError:
-        running = False
-    if running:
+    if folder.in_use():
         notes.append(f"The run was going on when this report was made ({time.strftime('%Y-%m-%d %H:%M:%S %Z')}).")
         return "running"
     if folder.evaluation.exists() or any(folder.path.glob("*.safetensors")):
@@ -216,7 +215,7 @@ def _state(folder: RunFolder, notes: list[str]) -> str:
 def _environment(path: Path, notes: list[str]) -> dict[str, Any]:
     try:
         found = json.loads((path / ENVIRONMENT).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, RecursionError, ValueError):
         found = None
     if isinstance(found, dict):
         return cast(dict[str, Any], found)

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from cluster.bench.suite import Row, Suite
-from cluster.commands.options import parse_options, require_folder
+from cluster.commands.options import parse_options, write_or_print
 from cluster.ray.cluster import available_cores
-from cluster.state.folder import write_json
 from distill.config import Section
+from distill.files import begins_with, require_writable
 from distill.game_names import GameName
 from distill.teachers import choose_teachers
 
@@ -40,13 +40,13 @@ class BenchOptions(Section):
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = "cpu"
     """Device of the learner."""
     out: Path | None = None
-    """JSON file for all figures."""
+    """JSON file for all figures; older ones are replaced, another file is not."""
 
 
 def command(arguments: Sequence[str], console: Console) -> None:
     """Measure and print."""
     options = parse_options(BenchOptions, arguments, "bench", BenchOptions.__doc__ or "")
-    require_folder(options.out)
+    require_writable("out", options.out, ours=_is_bench, kind="figures of `distill bench`")
     teacher = choose_teachers(options.teachers, (options.game,))[options.game]
     suite = Suite(options.game, teacher.path.read_bytes(), options.rounds, options.seconds, options.device, log.info)
     rows: list[Row] = []
@@ -59,7 +59,11 @@ def command(arguments: Sequence[str], console: Console) -> None:
             rows += getattr(suite, name)()
     console.print(_table(rows, options))
     if options.out is not None:
-        write_json(options.out, {"machine": _machine(), "rows": [asdict(row) for row in rows]})
+        write_or_print(options.out, {"machine": _machine(), "rows": [asdict(row) for row in rows]}, console)
+
+
+def _is_bench(path: Path) -> bool:
+    return begins_with(path, b'"machine":', b'"rows":')
 
 
 def _machine() -> str:

@@ -13,13 +13,13 @@ from rich.table import Table
 
 from actors.evaluation import Evaluation, EvaluationTask
 from cluster.analysis.table import result_table
-from cluster.commands.options import parse_options, require_folder
+from cluster.commands.options import parse_options, write_or_print
 from cluster.ray.cluster import RayCluster, available_cores
 from cluster.ray.private import private_ray
-from cluster.state.folder import write_json
 from cluster.workers.episodes import evaluate_on_ray, evaluate_serially
 from distill.config import Section, Share
-from distill.errors import ConfigError
+from distill.errors import ConfigError, ModelFileError
+from distill.files import begins_with, require_writable
 from distill.game_names import Games
 from distill.models import ModelCard, read_bounded, read_card, write_card
 from distill.scores import GameScore, compare
@@ -46,7 +46,7 @@ class EvaluateOptions(Section):
     teachers: tuple[Path, ...] = (Path("teachers"),)
     """Teacher files or folders, whose cards the student is compared with."""
     out: Path | None = None
-    """JSON file for all scores and statistics."""
+    """JSON file for all scores and statistics; older ones are replaced, another file is not."""
     write_card: bool = False
     """Write the scores into the model file's card."""
     serial: bool = False
@@ -56,8 +56,10 @@ class EvaluateOptions(Section):
 def command(arguments: Sequence[str], console: Console) -> None:
     """Evaluate a model."""
     options = parse_options(EvaluateOptions, arguments, "evaluate", EvaluateOptions.__doc__ or "")
-    require_folder(options.out)
+    require_writable("out", options.out, ours=_is_evaluation, kind="scores of `distill evaluate`")
     card = read_card(options.model)
+    if options.write_card:
+        require_writable("write_card", options.model)
     unknown = set(options.games) - set(card.actions)
     if unknown:
         raise ConfigError(f"games: {options.model} plays {', '.join(card.actions)}, not {', '.join(sorted(unknown))}")
@@ -67,10 +69,21 @@ def command(arguments: Sequence[str], console: Console) -> None:
             if evaluation is not None:
                 evaluations.append(evaluation)
     _print(console, options, card, [evaluation.score() for evaluation in evaluations])
+    document = [{**e.to_json(), "statistics": asdict(e.score())} for e in evaluations]
     if options.out is not None:
-        write_json(options.out, [{**e.to_json(), "statistics": asdict(e.score())} for e in evaluations])
+        write_or_print(options.out, document, console)
     if options.write_card:
-        write_card(options.model, replace(card, scores=card.scores | {e.game: e.card_entry() for e in evaluations}))
+        try:
+            write_card(options.model, replace(card, scores=card.scores | {e.game: e.card_entry() for e in evaluations}))
+        except ModelFileError as error:
+            if options.out is not None:
+                raise ModelFileError(f"{error}; the scores are in {options.out}") from error
+            console.print_json(data=document)
+            raise ModelFileError(f"{error}; the scores are printed above") from error
+
+
+def _is_evaluation(path: Path) -> bool:
+    return begins_with(path, b'"who":', b'"game":')
 
 
 def _play(options: EvaluateOptions, card: ModelCard) -> Iterator[Evaluation | None]:

@@ -10,9 +10,10 @@ from rich.console import Console
 from cluster.commands.options import parse_options
 from distill.config import Section
 from distill.errors import ConfigError
+from distill.files import require_writable
 from distill.game_names import GameName
 from distill.importing import import_teacher
-from distill.models import save_model
+from distill.models import is_model_file, save_model
 
 
 class ImportOptions(Section):
@@ -27,15 +28,17 @@ class ImportOptions(Section):
     dtype: Literal["float16", "float32"] = "float32"
     """How the weights are stored; float16 halves the file and changes the q-values in the third digit."""
     overwrite: bool = False
-    """Replace the file if it exists."""
+    """Replace the file if it is a model file."""
 
 
 def command(arguments: Sequence[str], console: Console) -> None:
     """Import a teacher."""
     options = parse_options(ImportOptions, arguments, "import-teacher", ImportOptions.__doc__ or "")
     out = options.out or Path("teachers") / f"{options.game}.safetensors"
-    if out.exists() and not options.overwrite:
+    if out.is_file() and not options.overwrite:
         raise ConfigError(f"out: {out} exists; choose another --out, or --overwrite it")
+    if out.absolute().parent.is_dir():
+        require_writable("out", out, ours=is_model_file, kind="a model file")
     network, card = import_teacher(options.source, options.game)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
-from cluster.commands.options import parse_options, require_folder
+from cluster.commands.options import parse_options
 from cluster.models.ledger import Ledger, Promotion, read_promotions
 from cluster.models.mirror import ModelMirror, mirrored_lines
 from cluster.redis.ownership import running_server
@@ -21,7 +21,8 @@ from cluster.services import RedisServices
 from cluster.state.folder import RunFolder, open_any_run
 from distill.config import Section
 from distill.errors import ConfigError
-from distill.models import write_model_file
+from distill.files import require_writable
+from distill.models import is_model_file, write_model_file
 from distill.protocols import STUDENT
 
 
@@ -138,7 +139,7 @@ def _version(mirror: ModelMirror, line: str, name: str) -> int:
 
 
 def _export(mirror: ModelMirror, line: str, version: int, out: Path) -> None:
-    require_folder(out)
+    require_writable("export", out, ours=is_model_file, kind="a model file")
     data = mirror.data(version)
     if data is None:
         kept = ", ".join(str(other) for other in mirror.versions() if mirror.data(other) is not None)

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import tyro
+from rich.console import Console
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
+from cluster.state.folder import write_json
 from distill.config import Section
-from distill.errors import ConfigError
+from distill.errors import RunError
 from distill.setting_values import meant_path, meant_whole_number
 from distill.words import shown
 
@@ -45,14 +47,19 @@ def _read(metavar: str, kind: type[Value], meant: Callable[[str], Value]) -> Pri
     )
 
 
-def require_folder(out: Path | None) -> None:
-    """Check before hours of work that a file can be written at its end.
+def write_or_print(out: Path, document: Any, console: Console) -> None:
+    """Write what took long to find out as JSON; print it where that fails after all, so that it is not lost.
 
     Raises:
-        ConfigError: if its folder does not exist.
+        RunError: if it was printed.
     """
-    if out is not None and not out.absolute().parent.is_dir():
-        raise ConfigError(f"out: {out.absolute().parent} is no folder; make it first")
+    try:
+        write_json(out, document)
+    except OSError as error:
+        console.print_json(data=document)
+        raise RunError(
+            f"out: {out} cannot be written: {error.strerror}; what belongs into it is printed above"
+        ) from error
 
 
 def parse_options(

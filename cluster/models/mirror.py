@@ -13,6 +13,7 @@ from distill.files import write_atomically
 
 _LEDGER = "ledger.json"
 _METADATA = re.compile(r"^(\d+)\.json$")
+_ASIDE = re.compile(r"^(\d+)\.aside\.safetensors$")
 
 
 def mirrored_lines(directory: Path) -> list[str]:
@@ -31,12 +32,19 @@ class ModelMirror:
 
     def __init__(self, directory: Path, line: str) -> None:
         self._directory = directory / "models" / line
-        self._directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"{self._directory}: cannot be made: {error.strerror}") from error
 
     @contextmanager
     def locked(self) -> Generator[None]:
-        """Keep other processes from changing this mirror."""
-        with (self._directory / ".lock").open("ab") as file:
+        """Keep other processes from changing this mirror. Raises RunError if this user may not."""
+        try:
+            lock = (self._directory / ".lock").open("ab")
+        except OSError as error:
+            raise RunError(f"{self._directory}: may not be written to: {error.strerror}") from error
+        with lock as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
@@ -78,7 +86,8 @@ class ModelMirror:
 
     def aside(self) -> list[int]:
         """Return the versions that were set aside, oldest first."""
-        return sorted(int(path.name.split(".")[0]) for path in self._directory.glob("*.aside.safetensors"))
+        matches = (_ASIDE.match(path.name) for path in self._directory.iterdir())
+        return sorted(int(match[1]) for match in matches if match)
 
     def drop_aside(self, version: int) -> None:
         """Drop what `set_aside` copied."""
@@ -112,10 +121,13 @@ class ModelMirror:
         path = self._directory / name
         try:
             return json.loads(path.read_bytes())
-        except (OSError, ValueError) as error:
+        except (OSError, RecursionError, ValueError) as error:
             raise RunError(
                 f"{path}: expected JSON, found {error}; mend it, or move {self._directory} away to start without models"
             ) from error
 
     def _write(self, name: str, data: bytes) -> None:
-        write_atomically(self._directory / name, data)
+        try:
+            write_atomically(self._directory / name, data)
+        except OSError as error:
+            raise RunError(f"{self._directory / name}: cannot be written: {error.strerror}") from error

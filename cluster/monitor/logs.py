@@ -6,6 +6,7 @@ A record may name another game than its process, with `log.info(..., extra={"gam
 import contextlib
 import json
 import logging
+import sys
 import traceback
 from collections.abc import Generator
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.state.log_lines import TEXT_FORMAT
+from distill.errors import RunError
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,36 @@ def formatter(origin: Origin, *, as_json: bool) -> logging.Formatter:
     return JsonFormatter(origin) if as_json else PlainFormatter(origin)
 
 
+class _LogFile(logging.FileHandler):
+    """Leaves out what the disk refuses: what goes on stands on standard error too, and nobody should miss it there.
+
+    Args:
+        path: the file, which is appended to.
+
+    Raises:
+        RunError: if it cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            super().__init__(path, encoding="utf-8")
+        except OSError as error:
+            raise RunError(f"{path}: cannot be written: {error.strerror}") from error
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name of the base class
+        if not isinstance(sys.exception(), OSError):
+            super().handleError(record)
+
+    def close(self) -> None:
+        """Close the file; what is then still to be written, and cannot be, is left out as well."""
+        with contextlib.suppress(OSError):
+            super().close()
+
+
 @contextlib.contextmanager
 def log_file(path: Path, origin: Origin, *, as_json: bool) -> Generator[None]:
     """Append all log lines of this process to a file too; as JSON, those on standard error are JSON as well."""
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _LogFile(path)
     handler.setFormatter(formatter(origin, as_json=as_json))
     root = logging.getLogger()
     plain = [(other, other.formatter) for other in root.handlers if type(other) is logging.StreamHandler]

@@ -136,13 +136,11 @@ def ray_cluster(address: str | None, buffer: BufferConfig) -> Generator[RayClust
             yield RayCluster(available_cores())
         return
     handler = signal.getsignal(signal.SIGTERM)
+    require_listener(address)
     try:
-        _require_listener(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise RunError(
-            f"ray at {address}: cannot connect: {error}; check that it runs, and RAY_AUTH_MODE and its token"
-        ) from error
+        raise _unreachable(address, error) from error
     finally:
         # Ray makes SIGTERM its own, where it would end this process before anything is saved.
         signal.signal(signal.SIGTERM, handler)
@@ -167,8 +165,19 @@ def _bundle(options: Mapping[str, Any]) -> dict[str, float]:
     return {name: amount for name, amount in asked.items() if amount}
 
 
-def _require_listener(address: str) -> None:
-    """Try a plain connection first: where nobody listens, Ray itself would try for minutes. Raises OSError."""
+def require_listener(address: str) -> None:
+    """Try a plain connection first: where nobody listens, Ray itself would try for minutes.
+
+    Raises:
+        RunError: if nobody listens there.
+    """
     host, separator, port = address.rpartition(":")
     if separator and port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
+        except (OSError, OverflowError) as error:
+            raise _unreachable(address, error) from error
+
+
+def _unreachable(address: str, error: Exception) -> RunError:
+    return RunError(f"ray at {address}: cannot connect: {error}; check that it runs, and RAY_AUTH_MODE and its token")

@@ -5,13 +5,31 @@ leaves neither daemons nor files behind. Use: `python -m cluster.ray.host CORES 
 """
 
 import logging
+import os
+import re
 import shutil
+import stat
 import sys
+from pathlib import Path
 
 import ray
 
 OBJECT_STORE_BYTES = 256 * 2**20
 """Only model files pass through Ray's object store; chunks go through the buffer service."""
+
+
+FOLDER_PREFIX = "distill-ray-"
+_FOLDER = re.compile(FOLDER_PREFIX + r"\w{8}")
+
+
+def remove_folder(directory: Path) -> None:
+    """Remove a folder that was made for a run's Ray; any other one is left alone, whoever has named it."""
+    try:
+        found = directory.lstat()
+    except OSError:
+        return
+    if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and _FOLDER.fullmatch(directory.name):
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def main() -> None:
@@ -32,7 +50,7 @@ def main() -> None:
         sys.stdin.read()
     finally:
         ray.shutdown()
-        shutil.rmtree(directory, ignore_errors=True)
+        remove_folder(Path(directory))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ import logging
 import os
 import secrets
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,10 +12,12 @@ import tempfile
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 
 import ray
 from ray._raylet import Config  # pyright: ignore[reportAttributeAccessIssue] - Ray's C++ part has no types
 
+from cluster.ray.host import FOLDER_PREFIX, remove_folder
 from distill.errors import RunError
 
 log = logging.getLogger(__name__)
@@ -87,7 +88,7 @@ def _connect(address: str) -> None:
 def _host(cores: int) -> Generator[str]:
     """Start the process that holds Ray, and yield Ray's address."""
     base = tempfile.gettempdir()
-    directory = tempfile.mkdtemp(prefix="distill-ray-", dir=base if len(base) <= _LONGEST_DIRECTORY else "/tmp")
+    directory = tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=base if len(base) <= _LONGEST_DIRECTORY else "/tmp")
     with tempfile.TemporaryFile() as errors:
         host = subprocess.Popen(
             [sys.executable, "-m", "cluster.ray.host", str(cores), directory],
@@ -107,7 +108,7 @@ def _host(cores: int) -> Generator[str]:
             yield address
         finally:
             _end(host)
-            shutil.rmtree(directory, ignore_errors=True)
+            remove_folder(Path(directory))
 
 
 def _end(host: subprocess.Popen[bytes]) -> None:

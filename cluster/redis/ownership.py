@@ -8,8 +8,10 @@ while it is written would find half a record, or none.
 import fcntl
 import json
 import os
-import shutil
+import re
 import signal
+import stat
+import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +24,9 @@ OWNER = "server.json"
 """Who uses the directory, an `Ownership` as JSON; there while a run does, and after one that was killed."""
 SOCKET = "redis.sock"
 """The server's socket, in its private directory."""
+_SOCKETS_PREFIX = "distill-"
+_SOCKETS = re.compile(_SOCKETS_PREFIX + r"\w{8}")
+_SOCKET_PATH_BYTES = 107
 _ENDING_SECONDS = 15.0
 
 
@@ -57,9 +62,12 @@ def claim(directory: Path) -> int:
     """Lock a directory, ending a redis-server that a dead run has left there; return the lock's file descriptor.
 
     Raises:
-        RunError: if a living run uses the directory.
+        RunError: if a living run uses the directory, or this user may not write into it.
     """
-    lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise RunError(f"{directory / _LOCK}: cannot be written: {error.strerror}") from error
     try:
         deadline = time.monotonic() + _ENDING_SECONDS
         while not _try_lock(lock):
@@ -81,7 +89,7 @@ def claim(directory: Path) -> int:
         left = _recorded(directory)
         # In a copy of a living run's folder the record speaks of that run, which needs its sockets.
         if left is not None and not _lives(left):
-            shutil.rmtree(left.sockets, ignore_errors=True)
+            remove_sockets(Path(left.sockets))
         (directory / OWNER).unlink(missing_ok=True)
     except BaseException:
         os.close(lock)
@@ -101,6 +109,27 @@ def release(directory: Path, lock: int) -> None:
     os.close(lock)
 
 
+def make_sockets() -> Path:
+    """Make a directory that only its owner can enter, with a path short enough for a unix socket in it."""
+    longest = _SOCKET_PATH_BYTES - len(f"/{_SOCKETS_PREFIX}12345678/{SOCKET}")
+    base = tempfile.gettempdir()
+    return Path(tempfile.mkdtemp(prefix=_SOCKETS_PREFIX, dir=base if len(os.fsencode(base)) <= longest else "/tmp"))
+
+
+def remove_sockets(directory: Path) -> None:
+    """Remove a directory that `make_sockets` has made; any other one, as a record may name, is left alone."""
+    try:
+        found = directory.lstat()
+        private = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) == 0o700
+        if private and _SOCKETS.fullmatch(directory.name):
+            if (directory / SOCKET).is_socket():
+                (directory / SOCKET).unlink()
+            directory.rmdir()
+    except OSError:
+        # It is gone, or holds what is not ours.
+        return
+
+
 def _try_lock(lock: int) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -111,9 +140,12 @@ def _try_lock(lock: int) -> bool:
 
 def _recorded(directory: Path) -> Ownership | None:
     try:
-        return Ownership(**json.loads((directory / OWNER).read_bytes()))
-    except (OSError, ValueError, TypeError):
+        found = Ownership(**json.loads((directory / OWNER).read_bytes()))
+    except (OSError, RecursionError, ValueError, TypeError):
         return None
+    numbers = (found.owner, found.owner_started, found.server, found.server_started)
+    known = all(type(number) is int for number in numbers) and type(found.sockets) is str
+    return found if known else None
 
 
 def _lives(found: Ownership) -> bool:

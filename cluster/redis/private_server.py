@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
@@ -24,7 +23,6 @@ _LOG_LINES = 10
 _MULTIPART_AOF = "appendonlydir"
 """Redis 7 and newer keep the append-only file in this folder, which older ones silently ignore."""
 _TRUNCATED = b"Truncating the AOF"
-_SOCKET_PATH_BYTES = 107
 _STOP_SECONDS = 10.0
 
 
@@ -77,13 +75,16 @@ class PrivateRedis:
         """
         if self.pid is not None:
             return
-        self._directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"{self._directory}: cannot be made: {error.strerror}") from error
         if self._lock is None:
             self._lock = ownership.claim(self._directory)
         try:
             binary = self._binary or _find_binary(self._directory)
             if self._sockets is None:
-                self._sockets = _private_directory()
+                self._sockets = ownership.make_sockets()
             log = self._directory / _LOG
             log_start = log.stat().st_size if log.exists() else 0
             self._child = self._spawn(binary, self._lock)
@@ -104,7 +105,7 @@ class PrivateRedis:
                 self._child.wait(_STOP_SECONDS)
             self._child = None
         if self._sockets is not None:
-            shutil.rmtree(self._sockets, ignore_errors=True)
+            ownership.remove_sockets(self._sockets)
             self._sockets = None
         if self._lock is not None:
             ownership.release(self._directory, self._lock)
@@ -212,10 +213,3 @@ def _version(binary: str) -> tuple[int, int]:
         return (0, 0)
     match = re.search(rb"v=(\d+)\.(\d+)", text)
     return (int(match[1]), int(match[2])) if match else (0, 0)
-
-
-def _private_directory() -> Path:
-    """Make a directory that only its owner can enter, with a path short enough for a unix socket in it."""
-    longest = _SOCKET_PATH_BYTES - len(f"/distill-12345678/{ownership.SOCKET}")
-    base = tempfile.gettempdir()
-    return Path(tempfile.mkdtemp(prefix="distill-", dir=base if len(os.fsencode(base)) <= longest else "/tmp"))

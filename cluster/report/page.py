@@ -15,6 +15,8 @@ from cluster.report.sections.process import timing, versions
 from cluster.report.sections.scores import aggregate_tables, game_tables, ratio_chart
 from cluster.report.sections.videos import videos
 
+GENERATOR = "Policy Distillery"
+"""By which a page says who has written it."""
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; media-src data:; img-src data:"
 """Lets the browser fetch nothing and run nothing, whatever names and messages of a run may contain."""
 
@@ -49,6 +51,7 @@ def document(runs: Sequence[RunData], video_bytes: int) -> str:
         element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="color-scheme", content="light dark"),
+        element("meta", name="generator", content=GENERATOR),
         element("title", title),
         element("style", style),
     )

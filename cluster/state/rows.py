@@ -4,13 +4,11 @@ Format 1, of version 0.1.0: `distill run` wrote other rows than `teach` and `onl
 today's form first (`upgraded_metrics`, `upgraded_evaluations`), so nobody else knows that there was another one.
 """
 
-import json
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from cluster.models.blocks import FRESH
 from distill.protocols import STUDENT
@@ -21,7 +19,6 @@ if TYPE_CHECKING:  # who reads rows needs none of what is told in them
     from cluster.models.coordinator import LineageState
     from learner.progress import Progress
 
-T = TypeVar("T")
 Row = Mapping[str, Any]
 
 Player = Literal["student", "candidate"]
@@ -225,20 +222,6 @@ def upgraded_evaluations(row: Row) -> list[Row]:
 def evaluation_rows(rows: Iterable[Row]) -> list[Row]:
     """Return all blocks of episodes of a run's rows, those of 0.1.0 brought to today's form."""
     return [upgraded for row in rows for upgraded in upgraded_evaluations(row)]
-
-
-def read_lines(path: Path, parse: Callable[[Mapping[str, Any]], T]) -> tuple[list[T], int]:
-    """Return what the JSON lines of a file say, and how many lines could not be understood; none if it is absent."""
-    if not path.exists():
-        return [], 0
-    rows: list[T] = []
-    damaged = 0
-    for line in path.read_bytes().splitlines():
-        try:
-            rows.append(parse(json.loads(line)))
-        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
-            damaged += 1
-    return rows, damaged
 
 
 def metrics_point(row: Mapping[str, Any]) -> MetricsPoint:

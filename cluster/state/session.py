@@ -16,7 +16,7 @@ from cluster.services import RedisServices
 from cluster.state.folder import EVALUATIONS, METRICS, RunFolder
 from cluster.state.kinds import AnyConfig, Kind, kind_of
 from cluster.state.rows import evaluation_row, metrics_row
-from distill.errors import DistillError
+from distill.errors import DistillError, RunError
 from distill.protocols import STUDENT
 from distill.scores import score_ratio
 from distill.teachers import TeacherFile
@@ -46,6 +46,7 @@ class Session:
         evaluated: evaluations that this sitting has had, by game.
         messages: newest events worth a line.
         on_metrics: called with every row of metrics.
+        unwritten: rows of metrics that the disk has refused.
     """
 
     folder: RunFolder
@@ -62,6 +63,7 @@ class Session:
     evaluated: Counter[str] = field(default_factory=Counter[str])
     messages: deque[str] = field(default_factory=lambda: deque[str](maxlen=5))
     on_metrics: Callable[[Mapping[str, Any]], None] | None = None
+    unwritten: int = 0
     _metrics_at: float = 0.0
     _replaced: list[str] = field(default_factory=list[str])
     kind: Kind = field(init=False)
@@ -165,7 +167,13 @@ class Session:
         """Write a row of metrics."""
         self._metrics_at = time.monotonic() + METRICS_SECONDS
         row = metrics_row(self.progress, self.states, self.reports, self.restarts)
-        self.folder.append(METRICS, row)
+        try:
+            self.folder.append(METRICS, row)
+        except RunError as error:
+            # The training can go on without it.
+            if not self.unwritten:
+                self.note(f"{error}; the run goes on without rows of metrics while that is so")
+            self.unwritten += 1
         if self.on_metrics is not None:
             self.on_metrics(row)
 

@@ -14,7 +14,7 @@ from cluster.state.json_tail import JsonTail
 from cluster.state.kinds import AnyConfig, kind_of
 from cluster.state.line_tail import LineTail
 from cluster.state.log_lines import LogLine, parse_log_line
-from cluster.state.rows import evaluation_rows, upgraded_metrics
+from cluster.state.rows import evaluation_rows, looks, metrics_point, upgraded_metrics
 from cluster.watch.cast import teacher_scores, titles
 from cluster.watch.history import History, Row
 from cluster.watch.scores import mean_ratio, score_document
@@ -45,8 +45,8 @@ class StateReader:
     def __init__(self, path: Path) -> None:
         self.folder, self.config = open_any_run(path)
         self.games = tuple(self.config.general.games)
-        self._metrics = JsonTail(self.folder.path / METRICS)
-        self._evaluations = JsonTail(self.folder.path / EVALUATIONS)
+        self._metrics = JsonTail(self.folder.path / METRICS, metrics_point)
+        self._evaluations = JsonTail(self.folder.path / EVALUATIONS, looks)
         self._log = LineTail(self.folder.path / LOG)
         self._history = History()
         self._rows: deque[Row] = deque(maxlen=MOST_EVALUATIONS)

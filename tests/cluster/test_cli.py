@@ -244,6 +244,9 @@ def test_a_folder_that_is_no_run_cannot_be_resumed(here: Path, capsys: Capture):
 def test_a_name_that_is_taken_is_refused_with_what_to_do(here: Path, capsys: Capture):
     (here / "runs" / "taken").mkdir(parents=True)
     message = refuse(capsys, "run", *USUAL, "--name", "taken")
+    assert "runs/taken exists; it is no run; choose another --name" in message
+    (here / "runs" / "taken" / "config.yaml").touch()
+    message = refuse(capsys, "run", *USUAL, "--name", "taken")
     assert "runs/taken exists" in message and "--resume" in message and "--delete taken" in message
 
 
@@ -356,7 +359,7 @@ def test_what_a_run_is_made_of_cannot_be_changed(option: str, value: str, here: 
         (("evaluate", str(PONG), "--out", "missing/x.json"), "missing is no folder"),
         (("export", str(PONG)), "Missing from distill export"),
         (("export", "noise", "out.onnx"), "noise: not a safetensors file"),
-        (("export", str(PONG), "missing/out.onnx"), "missing/out.onnx: cannot be written"),
+        (("export", str(PONG), "missing/out.onnx"), "missing is no folder"),
         (("export", str(PONG), "out.onnx", "--games", "breakout"), "game 'breakout': this network plays pong"),
         (("export", str(PONG), "out.onnx", "--game", "Breakout-v4"), "game 'breakout': this network plays pong"),
         (("import-teacher", "noise"), "--game"),

@@ -1,5 +1,9 @@
 """`distill runs`: what it lists, and what it deletes and leaves alone."""
 
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +15,34 @@ from cluster.redis.connection import connect
 from cluster.redis.keys import stream_keys
 from cluster.redis.private_server import PrivateRedis
 from cluster.state.folder import RunFolder, new_run
+from cluster.state.removal import Removal
+from cluster.watch.state import StateReader
 from distill.config import BufferConfig, DistillConfig, RunConfig
+from distill.errors import RunError
+
+NOBODY = 65534
+_WITHOUT_RIGHTS = ("setpriv", "--inh-caps=-all", "--bounding-set=-all", sys.executable, "-m", "cluster.cli")
+"""Root without its rights over files of others, who can still read where this Python is installed."""
+
+
+def distill_without_rights(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `distill` in a folder as a user to whom what belongs to NOBODY is another user's."""
+    command = [*_WITHOUT_RIGHTS, *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def give_away(folder: Path) -> None:
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, NOBODY, NOBODY)
+
+
+def _can_lose_rights() -> bool:
+    if os.geteuid() != 0 or shutil.which(_WITHOUT_RIGHTS[0]) is None:
+        return False
+    return subprocess.run([*_WITHOUT_RIGHTS, "--help"], capture_output=True, check=False).returncode == 0
+
+
+needs_two_users = pytest.mark.skipif(not _can_lose_rights(), reason="needs root and setpriv")
 
 
 def make_run(root: Path, name: str, buffer: str | None = None) -> RunFolder:
@@ -125,6 +156,183 @@ def test_a_name_that_is_no_run_deletes_nothing(tmp_path: Path, capsys: pytest.Ca
     assert distill("--root", str(tmp_path / "root"), "--delete", name) == 2
     assert "there is none" in capsys.readouterr().err
     assert folder.path.exists()
+
+
+@pytest.mark.parametrize(
+    "content", ["", "command: run\nname: x\ngames: [pong]\nroot: .\n", "tau: cold\n", "{{", "- 1\n"]
+)
+@pytest.mark.parametrize("name", ["..", ".", "root", "mine", "mine/", "*", "/", "~", "x\n", "m" * 64])
+def test_a_folder_of_the_users_stays_whatever_its_config_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, content: str
+):
+    root = tmp_path / "root"
+    (root / "mine" / "models").mkdir(parents=True)
+    monkeypatch.chdir(root)
+    for folder in (tmp_path, root, root / "mine"):
+        (folder / "config.yaml").write_text(content)
+        (folder / "thesis.txt").write_text("years of work")
+    before = everything(tmp_path)
+    for place in (str(root), "."):
+        assert distill("--root", place, "--delete", name) == 2
+        message = capsys.readouterr().err
+        assert message.startswith("distill runs: run ") and "Traceback" not in message and message.count("\n") == 1
+    assert everything(tmp_path) == before
+    assert distill("--root", str(root)) == 0
+    assert "mine" not in capsys.readouterr().out
+
+
+def everything(folder: Path) -> dict[str, bytes | None]:
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+def fill(folder: RunFolder) -> None:
+    """Put into a run's folder what a run of any kind writes."""
+    for name in (
+        "run.lock", "run.log", "metrics.jsonl", "evaluations.jsonl", "sittings.jsonl", "actors.json", "evaluation.json",
+        "table.md", "student.safetensors", "pong.safetensors", "learning_curve.png", "picture.png", ".distill-0a1b.tmp",
+        "config.yaml.77.tmp", "checkpoints/student/checkpoint-0000000100.safetensors", "models/pong/.lock",
+        "checkpoints/student/manifest.json", "models/pong/12.safetensors", "models/pong/12.aside.safetensors",
+        "models/pong/12.json", "models/pong/names.json", "models/pong/ledger.json", "redis/redis.log",
+        "redis/server.lock", "redis/server.json", "redis/appendonlydir/appendonly.aof.1.incr.aof",
+        "redis/appendonlydir/appendonly.aof.manifest", "redis/temp-12.rdb", "videos/pong.mp4",
+        "videos/pong-student.mp4", "videos/.pong.partial.mp4", "tensorboard/events.out.tfevents.1.host.2.0",
+    ):  # fmt: skip
+        path = folder.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def test_all_that_a_run_has_written_is_deleted(tmp_path: Path):
+    fill(make_run(tmp_path, "one"))
+    assert distill("--root", str(tmp_path), "--delete", "one") == 0
+    assert everything(tmp_path) == {}
+
+
+def test_what_the_user_has_put_into_a_run_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    folder = make_run(tmp_path, "one")
+    fill(folder)
+    theirs = ("thesis.txt", "best.safetensors", "notes/day.txt", "videos/holiday.mp4", "models/pong/2026-notes.json",
+              "checkpoints/student/checkpoint-good.safetensors", "redis/dump.txt")  # fmt: skip
+    for name in theirs:
+        (folder.path / name).parent.mkdir(exist_ok=True)
+        (folder.path / name).write_text("mine")
+    (folder.path / "shortcut").symlink_to(tmp_path)
+    assert distill("--root", str(tmp_path), "--delete", "one") == 0
+    output = capsys.readouterr().out
+    assert "stays, with what is not the run's" in output and "thesis.txt" in output
+    left = {name for name, content in everything(folder.path).items() if content is not None}
+    assert left == set(theirs) and (folder.path / "shortcut").is_symlink()
+    assert distill("--root", str(tmp_path), "--delete", "one") == 2, "what is left is no run"
+
+
+def test_a_link_within_a_run_is_removed_and_what_it_names_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    folder, disk = make_run(tmp_path / "runs", "one"), tmp_path / "disk"
+    (disk / "student").mkdir(parents=True)
+    (disk / "student" / "manifest.json").write_text("kept")
+    (folder.path / "checkpoints").symlink_to(disk)
+    (folder.path / "student.safetensors").symlink_to(disk / "student" / "manifest.json")
+    assert distill("--root", str(tmp_path / "runs"), "--delete", "one") == 0
+    assert "checkpoints was a link and is removed; what it names stays" in capsys.readouterr().out
+    assert not folder.path.exists() and (disk / "student" / "manifest.json").read_text() == "kept"
+
+
+def test_a_run_that_is_a_link_is_deleted_where_it_lies(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    folder = make_run(tmp_path / "disk", "one")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "link").symlink_to(folder.path)
+    assert distill("--root", str(tmp_path / "runs"), "--delete", "link") == 2
+    assert f"distill runs --root {tmp_path / 'disk'} --delete one" in capsys.readouterr().err
+    assert folder.path.exists() and (tmp_path / "runs" / "link").is_symlink()
+
+
+def test_a_run_is_not_deleted_from_within(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    folder = make_run(tmp_path, "one")
+    fill(folder)
+    monkeypatch.chdir(folder.path / "videos")
+    assert distill("--root", str(tmp_path), "--delete", "one") == 2
+    assert "this shell is in its folder" in capsys.readouterr().err and (folder.path / "config.yaml").exists()
+
+
+def test_a_deletion_that_was_killed_looks_like_no_run_and_can_be_finished(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder = make_run(tmp_path, "one")
+    fill(folder)
+    with folder.claim():
+        Removal.of(folder).begin()
+    assert distill("--root", str(tmp_path)) == 0
+    assert "half deleted" in line_of(capsys.readouterr().out, "one")
+    assert cli.run(["run", "--resume", str(folder.path)]) == 2
+    assert "half deleted" in capsys.readouterr().err
+    with pytest.raises(RunError, match="half deleted; `distill runs --delete one` finishes that"):
+        make_run(tmp_path, "one")
+    assert distill("--root", str(tmp_path), "--delete", "one") == 0
+    assert everything(tmp_path) == {}
+
+
+@needs_two_users
+def test_a_run_of_another_user_is_listed_and_not_deleted(tmp_path: Path):
+    folder = make_run(tmp_path, "one")
+    fill(folder)
+    (folder.path / "actors.json").write_text("{}")
+    give_away(folder.path)
+    before = everything(tmp_path)
+    listed = distill_without_rights(tmp_path, "runs", "--root", ".")
+    assert "stopped" in line_of(listed.stdout, "one") or "finished" in line_of(listed.stdout, "one")
+    for arguments in (
+        ("runs", "--root", ".", "--delete", "one"),
+        ("run", "--resume", "one"),
+        ("scale-actors", "one", "pong=2"),
+    ):
+        done = distill_without_rights(tmp_path, *arguments)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1 and "ermission denied" in done.stderr
+    (folder.path / "metrics.jsonl").chmod(0o600)
+    folder.path.chmod(0o700)
+    assert "not readable" in line_of(distill_without_rights(tmp_path, "runs", "--root", ".").stdout, "one")
+    for arguments in (("report", "one", "--out", "/dev/null"), ("models", "one"), ("watch", "one")):
+        done = distill_without_rights(tmp_path, *arguments)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1 and "ermission denied" in done.stderr, arguments
+    folder.path.chmod(0o755)
+    assert everything(tmp_path) == before
+
+
+@needs_two_users
+def test_a_deletion_that_is_not_permitted_deep_inside_removes_nothing(tmp_path: Path):
+    folder = make_run(tmp_path, "one")
+    fill(folder)
+    give_away(folder.path / "models" / "pong")
+    before = everything(tmp_path)
+    done = distill_without_rights(tmp_path, "runs", "--root", ".", "--delete", "one")
+    assert done.returncode == 2 and "nothing is deleted" in done.stderr and "models/pong" in done.stderr
+    assert everything(tmp_path) == before
+
+
+DAMAGE = (
+    b'{"updates": 5, "sco', b"null\n", b"[1]\n", b"7\n", b"\xff\xfe\n", b'{"score": NaN, "updates": NaN}\n',
+    b'{"score": "x", "updates": {}}\n', b"[" * 100_000 + b"\n", b"1" * 20_000_000 + b"\n", b"\n", b"{}\n",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: repr(damage[:12]))
+def test_a_damaged_line_hides_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: bytes):
+    folder = make_run(tmp_path, "one")
+    for file, row in (("metrics.jsonl", {"updates": 1234}), ("evaluations.jsonl", {"score": 0.5, "version": 1})):
+        folder.append(file, row)
+        with (folder.path / file).open("ab") as lines:
+            lines.write(damage)
+        folder.append(file, row | {"updates": 2345, "score": 0.75})
+    with (folder.path / "sittings.jsonl").open("ab") as lines:
+        lines.write(damage)
+    assert distill("--root", str(tmp_path)) == 0
+    line = line_of(capsys.readouterr().out, "one")
+    assert "2,345" in line and "0.75" in line
+    assert len([row for row in folder.rows("metrics.jsonl") if row.get("updates") in (1234, 2345)]) == 2
+    assert folder.next_sitting() == 1, "no number comes twice"
+    for arguments in (["report", str(folder.path), "--out", str(tmp_path / "x.html")], ["models", str(folder.path)]):
+        assert cli.run(arguments) == 0
+    StateReader(folder.path).document()
 
 
 def test_nothing_is_deleted_while_the_runs_redis_is_away(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -77,12 +77,13 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path: Path
         store.save(updates, {"x": torch.full((4,), float(updates))}, {"updates": updates})
     newest = tmp_path / "checkpoint-0000000002.safetensors"
     newest.write_bytes(newest.read_bytes()[:-3])
-    (tmp_path / "left.over.tmp").write_bytes(b"half")
+    (tmp_path / ".distill-0123456789abcdef.tmp").write_bytes(b"half")
+    (tmp_path / "thesis.tmp").write_bytes(b"of the user")
     reopened = CheckpointStore(tmp_path, 3)
     found = reopened.load_latest()
     assert found is not None
     assert found[1] == {"updates": 1}
-    assert not list(tmp_path.glob("*.tmp"))
+    assert [path.name for path in tmp_path.glob("*.tmp")] == ["thesis.tmp"]
     (tmp_path / "checkpoint-0000000001.safetensors").write_bytes(b"no")
     with pytest.raises(RunError, match="none of its 2"):
         reopened.load_latest()
