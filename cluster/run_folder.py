@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from cluster.shell import command_line
 from distill.config import Config, RunConfig, Settings, flatten, parse_settings
 from distill.errors import ConfigError, RunError
 from distill.files import write_atomically
@@ -135,8 +136,9 @@ def new_run(config: Settings, games: list[str]) -> RunFolder:
     folder = RunFolder((general.root / name).resolve())
     if folder.path.exists():
         raise RunError(
-            f"run {name}: {folder.path} exists; go on with `distill {config.command} --resume {folder.path}`,"
-            f" delete it with `distill runs --delete {name}`, or choose another --name"
+            f"run {name}: {folder.path} exists; go on with"
+            f" `{command_line('distill', config.command, '--resume', folder.path)}`, delete it with"
+            f" `{command_line('distill', 'runs', '--root', general.root, '--delete', name)}`, or choose another --name"
         )
     try:
         folder.path.parent.mkdir(parents=True, exist_ok=True)

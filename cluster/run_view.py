@@ -4,8 +4,8 @@ from datetime import timedelta
 from statistics import fmean
 
 from rich.console import Group
+from rich.styled import Styled
 from rich.table import Table
-from rich.text import Text
 
 from cluster.session import Session
 from distill.scores import score_ratio
@@ -70,14 +70,14 @@ class RunView:
                 number(progress.loss.get(game), 4),
             )
         batch = session.config.learner.batch_size
-        learner = Text(
+        learner = (
             f"learner  update {progress.updates:,} ({progress.fraction:.0%})"
             f"  {progress.updates_per_second:.1f} updates/s"
             f"  {progress.updates_per_second * batch:,.0f} samples/s  {progress.ratio:.1f} samples per transition"
             f"  waits: {self._who_waits()}  {time_left(progress)}"
         )
         best = f"best student {session.best.version}: {session.best.score:.2f} of the teachers" if session.best else ""
-        return Group(games, learner, Text(best), *(Text(message, style="dim") for message in session.messages))
+        return Group(games, learner, best, *(Styled(message, "dim") for message in session.messages))
 
 
 def who_waits(progress: Progress, actor_seconds: float) -> str:

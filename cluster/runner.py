@@ -17,6 +17,7 @@ from cluster.run_folder import RunFolder, new_run, open_run
 from cluster.run_view import RunView
 from cluster.serial_backend import SerialBackend
 from cluster.session import Session, evaluation_tasks, final_tasks
+from cluster.shell import command_line
 from cluster.sitting import Sitting, open_sitting, require_same, require_surroundings
 from cluster.training import Training, trained
 from distill.config import RunConfig
@@ -112,9 +113,13 @@ def _see_through(session: Session, backend: Backend, sitting: Sitting, console: 
             metrics.update(at_once=True)
             evaluations = _final_evaluation(session, backend, sitting)
     if sitting.stop.requested:
-        console.print(f"stopped; go on with: distill run --resume {session.folder.path}", soft_wrap=True)
+        console.print(f"stopped; go on with: {_resume(session)}", soft_wrap=True)
     else:
         write_outcome(session, evaluations, console)
+
+
+def _resume(session: Session) -> str:
+    return command_line("distill", "run", "--resume", session.folder.path)
 
 
 def _choose_best(session: Session, backend: Backend, sitting: Sitting) -> None:
@@ -129,7 +134,7 @@ def _choose_best(session: Session, backend: Backend, sitting: Sitting) -> None:
     if session.best is None and not sitting.stop.requested:
         raise RunError(
             f"run {session.folder.name}: its student could not be published, see {session.folder.path / 'run.log'};"
-            f" try again with `distill run --resume {session.folder.path}`"
+            f" try again with `{_resume(session)}`"
         )
 
 

@@ -14,6 +14,7 @@ from cluster.ray_cluster import RayCluster, available_cores, ray_cluster
 from cluster.run_folder import RunFolder
 from cluster.run_session import RunSession
 from cluster.services import RedisServices
+from cluster.standard_output import lost_output
 from cluster.stopping import StopRequest
 from cluster.tensorboard import require_tensorboard
 from distill.config import Settings, flatten
@@ -23,6 +24,7 @@ from learner.trainer import choose_device
 T = TypeVar("T")
 
 SITTINGS = "sittings.jsonl"
+LOG = "run.log"
 
 
 @dataclass
@@ -42,16 +44,24 @@ class Sitting:
     cluster: RayCluster
     stop: StopRequest
     server: PrivateRedis | None
+    _lost: str | None = None
 
     def over(self, steps: Iterator[T], session: RunSession) -> Iterator[T]:
         """Pass the steps of a session on until the user asks to stop."""
         while not self.stop.requested:
             self._revive_server(session)
+            self._notice_lost_output(session)
             try:
                 step = next(steps)
             except StopIteration:
                 return
             yield step
+
+    def _notice_lost_output(self, session: RunSession) -> None:
+        lost = lost_output()
+        if lost != self._lost:
+            self._lost = lost
+            session.note(f"{lost}; the run goes on, and its lines are in {session.folder.path / LOG}")
 
     def _revive_server(self, session: RunSession) -> None:
         if self.server is None or self.server.pid is not None:
@@ -83,7 +93,7 @@ def open_sitting(
     number = len(folder.rows(SITTINGS))
     origin = Origin(folder.name, settings.command)
     with (
-        log_file(folder.path / "run.log", origin, as_json=settings.monitoring.log_json),
+        log_file(folder.path / LOG, origin, as_json=settings.monitoring.log_json),
         folder.claim(),
         StopRequest() as stop,
         contextlib.ExitStack() as stack,

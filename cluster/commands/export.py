@@ -28,4 +28,4 @@ def command(arguments: Sequence[str], console: Console) -> None:
     options = parse_options(ExportOptions, arguments, "export", ExportOptions.__doc__ or "")
     network, _ = load_model(options.model)
     export_onnx(options.out, network, options.games)
-    console.print(f"{options.out}: {', '.join(options.games or network.actions)}", soft_wrap=True, highlight=False)
+    console.print(f"{options.out}: {', '.join(options.games or network.actions)}", soft_wrap=True)

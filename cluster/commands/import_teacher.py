@@ -8,6 +8,7 @@ import tyro
 from rich.console import Console
 
 from cluster.commands.options import parse_options
+from cluster.shell import command_line
 from distill.config import Section
 from distill.errors import ConfigError
 from distill.importing import import_teacher
@@ -43,7 +44,6 @@ def command(arguments: Sequence[str], console: Console) -> None:
     save_model(out, network, card, options.dtype)
     console.print(
         f"{out}: {options.game}, {network.parameter_count():,} parameters. It has no score yet:"
-        f" distill evaluate {out} --episodes 200 --write-card",
+        f" {command_line('distill', 'evaluate', out, '--episodes', '200', '--write-card')}",
         soft_wrap=True,
-        highlight=False,
     )

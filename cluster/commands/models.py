@@ -65,7 +65,8 @@ def command(arguments: Sequence[str], console: Console) -> None:
         console.print(f"wrote {options.export}", soft_wrap=True)
     elif options.version is not None:
         version = _version(mirror, options.line, options.version)
-        console.print_json(data={"version": version, **mirror.metadata(version), **_decided(mirror, version)})
+        shown = {"version": version, **mirror.metadata(version), **_decided(mirror, version)}
+        console.print_json(data=shown, ensure_ascii=True)
     else:
         console.print(_versions(mirror, options.line))
 

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import tyro
 
+from cluster.commands.help_output import help_output
 from distill.config import Section
 from distill.errors import ConfigError
 
@@ -38,13 +39,15 @@ def parse_options(
         ConfigError: if a value is out of range.
         SystemExit: after --help, or with 2 for an unknown option.
     """
-    options = tyro.cli(
-        kind,
-        args=list(arguments),
-        prog=f"distill {name}",
-        description=description,
-        default=default,
-        config=(tyro.conf.OmitArgPrefixes,),
-    )
+    with help_output():
+        options = tyro.cli(
+            kind,
+            args=list(arguments),
+            prog=f"distill {name}",
+            description=description,
+            default=default,
+            # Comments are for those who read the source.
+            config=(tyro.conf.OmitArgPrefixes, tyro.conf.HelptextFromCommentsOff),
+        )
     assert isinstance(options, kind), "tyro fills the type that it is given"
     return options

@@ -104,5 +104,6 @@ def _delete(options: RunsOptions, name: str, console: Console) -> None:
     if exists:
         shutil.rmtree(path)
     console.print(
-        f"deleted run {name}: its folder and {keys} keys in Redis" if exists else f"deleted {keys} keys in Redis"
+        f"deleted run {name}: its folder and {keys} keys in Redis" if exists else f"deleted {keys} keys in Redis",
+        soft_wrap=True,
     )

@@ -14,6 +14,7 @@ from cluster.online.session import OnlineSession
 from cluster.online.view import OnlineView
 from cluster.placement import place
 from cluster.run_folder import ENVIRONMENT, RunFolder, new_run, open_run
+from cluster.shell import command_line
 from cluster.sitting import Sitting, open_sitting, require_same, require_surroundings
 from cluster.training import trained
 from distill.errors import ConfigError, RunError
@@ -92,8 +93,8 @@ def _see_through(session: OnlineSession, backend: OnlineBackend, sitting: Sittin
             play_last_half(session, backend, sitting)
             evaluations = _final_evaluation(session, backend, sitting)
     if sitting.stop.requested:
-        command = session.config.command
-        console.print(f"stopped; go on with: distill {command} --resume {session.folder.path}", soft_wrap=True)
+        resume = command_line("distill", session.config.command, "--resume", session.folder.path)
+        console.print(f"stopped; go on with: {resume}", soft_wrap=True)
     else:
         write_outcome(session, evaluations, console)
 

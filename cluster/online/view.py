@@ -1,8 +1,8 @@
 """How a run with Q-learners looks while it runs: a table of games and a line for every learner."""
 
 from rich.console import Group
+from rich.styled import Styled
 from rich.table import Table
-from rich.text import Text
 
 from cluster.online.session import OnlineSession
 from cluster.run_view import number, time_left, who_waits
@@ -65,7 +65,7 @@ class OnlineView:
             )
         waits = sum(report.seconds["wait"] for report in session.reports.values())
         lines = [
-            Text(
+            (
                 f"{line}  update {progress.updates:,} ({progress.fraction:.0%})"
                 f"  {progress.updates_per_second:.1f} updates/s  {progress.ratio:.1f} samples per step"
                 f"  waits: {who_waits(progress, waits)}"
@@ -73,4 +73,4 @@ class OnlineView:
             )
             for line, progress in session.progress.items()
         ]
-        return Group(table, *lines, Text(self._remaining()), *(Text(m, style="dim") for m in session.messages))
+        return Group(table, *lines, self._remaining(), *(Styled(message, "dim") for message in session.messages))
