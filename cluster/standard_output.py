@@ -4,6 +4,7 @@
 would raise wherever the command just prints, in the middle of a signal handler as well.
 """
 
+import errno
 import io
 import os
 import select
@@ -24,12 +25,13 @@ class _Outlived(io.FileIO):
     """A standard stream that takes everything; from the first error on it drops it.
 
     Attributes:
-        error: why nothing arrives any more, or None.
+        error: number of the error since which nothing arrives, or None. The exception itself would keep alive what its
+            callers hold.
     """
 
     def __init__(self, descriptor: int) -> None:
         super().__init__(descriptor, "w", closefd=False)
-        self.error: OSError | None = None
+        self.error: int | None = None
 
     def write(self, data: "ReadableBuffer", /) -> int:
         """Write all of it, or note why that is not possible."""
@@ -41,7 +43,7 @@ class _Outlived(io.FileIO):
             except BlockingIOError:  # who shares the pipe has made it non-blocking
                 select.select([], [self], [])
             except OSError as error:
-                self.error = error
+                self.error = error.errno
         return size
 
 
@@ -70,7 +72,7 @@ def open_standard_streams() -> str | None:
 
 def lost_output() -> str | None:
     """Return what has become of the standard streams, or None while both arrive."""
-    lost = [f"{name}: {s.error.strerror}" for s, name in zip(_streams, _NAMES.values(), strict=False) if s.error]
+    lost = [f"{name}: {os.strerror(s.error)}" for s, name in zip(_streams, _NAMES.values(), strict=False) if s.error]
     return ", ".join(lost) or None
 
 
@@ -79,7 +81,7 @@ def exit_code(code: int) -> int:
     error = _streams[0].error if _streams else None
     if error is None or code:
         return code
-    if isinstance(error, BrokenPipeError):
+    if error == errno.EPIPE:
         return _BROKEN_PIPE
     sys.stderr.write(f"distill: {lost_output()}; not everything was printed\n")
     return 2

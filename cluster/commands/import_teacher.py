@@ -16,7 +16,7 @@ from distill.models import save_model
 
 
 class ImportOptions(Section):
-    """Turn a Stable-Baselines3 DQN zip, or a CleanRL or other three-conv two-linear state dict, into a teacher."""
+    """Turn a Stable-Baselines3 zip, or a state dict of three convolutions and two linear layers, into a teacher."""
 
     source: tyro.conf.Positional[Path]
     """The file to read; nothing in it is executed."""

@@ -46,8 +46,11 @@ def parse_options(
             prog=f"distill {name}",
             description=description,
             default=default,
-            # Comments are for those who read the source.
-            config=(tyro.conf.OmitArgPrefixes, tyro.conf.HelptextFromCommentsOff),
+            config=(
+                tyro.conf.OmitArgPrefixes,
+                tyro.conf.PositionalMetavarFromFieldName,
+                tyro.conf.HelptextFromCommentsOff,  # comments are for those who read the source
+            ),
         )
     assert isinstance(options, kind), "tyro fills the type that it is given"
     return options
