@@ -27,17 +27,19 @@ class _Outlived(io.FileIO):
     Attributes:
         error: number of the error since which nothing arrives, or None. The exception itself would keep alive what its
             callers hold.
+        ended: whether the command has said all; libraries' last words are dropped.
     """
 
     def __init__(self, descriptor: int) -> None:
         super().__init__(descriptor, "w", closefd=False)
         self.error: int | None = None
+        self.ended = False
 
     def write(self, data: "ReadableBuffer", /) -> int:
         """Write all of it, or note why that is not possible."""
         left = memoryview(data).cast("B")
         size = len(left)
-        while left and self.error is None:
+        while left and self.error is None and not self.ended:
             try:
                 left = left[os.write(self.fileno(), left) :]
             except BlockingIOError:  # who shares the pipe has made it non-blocking
@@ -78,7 +80,10 @@ def lost_output() -> str | None:
 
 def exit_code(code: int) -> int:
     """Return the exit code of a command that would end with `code`, and say so if not all could be printed."""
-    error = _streams[0].error if _streams else None
+    stdout = _streams[0]
+    # A library that Ray brings along resets colours at exit, on a terminal that has none as well.
+    stdout.ended = True
+    error = stdout.error
     if error is None or code:
         return code
     if error == errno.EPIPE:
