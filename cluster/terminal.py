@@ -1,6 +1,7 @@
 """The console that everything is printed on: strings are literal, colours and control codes go to terminals alone."""
 
 import os
+import shutil
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -28,8 +29,11 @@ class LiteralConsole(Console):
         if not sys.stdout.isatty():
             # FORCE_COLOR wants colours in a file or pipe, not a table that is drawn over itself.
             self.is_interactive &= os.environ.get("TTY_INTERACTIVE") == "1"
-            if not os.environ.get("COLUMNS", "").isdecimal():
+            if not os.environ.get("COLUMNS", "").lstrip("0").isdecimal():
                 self.width = PLAIN_WIDTH
+        elif self.width == 0:
+            # Rich takes COLUMNS=0 at its word; elsewhere it means that the width is not known.
+            self.width = shutil.get_terminal_size().columns
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Return a string as text, as it is: neither markup nor emoji codes, and what cannot be shown written out."""

@@ -347,6 +347,11 @@ def test_no_value_of_columns_is_harmful(
     assert os.environ["COLUMNS"] == columns, "it is not left changed"
 
 
+def test_columns_of_0_do_not_empty_a_terminal(tmp_path: Path):
+    code, output = on_terminal([DISTILL, "runs"], 100, tmp_path, environment(COLUMNS="0"))
+    assert code == 0 and b"no runs in runs" in output
+
+
 @pytest.mark.parametrize("columns, most", [("60", 60), ("200", 200), (None, 140)])
 def test_columns_sets_the_width_of_what_is_piped(
     columns: str | None, most: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
