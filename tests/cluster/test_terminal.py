@@ -21,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 from rich.tree import Tree
 from run_support import TEACHERS, TINY, UNTRAINED
 
@@ -110,6 +111,12 @@ def test_a_word_is_printed_as_it_is_wherever_it_stands(word: str, console: Liter
         output = printed(console, thing)
         assert output.count(literal(word)) == times
         assert is_quiet(output)
+
+
+@pytest.mark.parametrize("word", WORDS, ids=ascii)
+def test_a_text_that_a_library_made_keeps_its_lines_and_steers_nothing(word: str, console: LiteralConsole):
+    output = printed(console, Text(f"first\n{word}"))
+    assert is_quiet(output) and output.startswith("first\n")
 
 
 @given(st.text(st.characters(exclude_categories=())))
