@@ -1,16 +1,22 @@
 """The `distill` command: one function a subcommand, errors as one line and exit code 2."""
 
+import difflib
 import logging
 import sys
 from collections.abc import Callable, Sequence
 
-from rich import get_console
 from rich.console import Console
+from rich.highlighter import NullHighlighter
 from rich.logging import RichHandler
 
+from cluster.monitor.logs import BriefFormatter
+from cluster.output.console import LiteralConsole
+from cluster.output.literal import paragraph
+from cluster.output.standard_output import exit_code, open_standard_streams
 from distill.errors import DistillError
 
-PLAIN_WIDTH = 140
+PACKAGE = "policy-distillery"
+HELP = ("help", "--help", "-h")
 
 COMMANDS = {
     "run": "distil teachers into one student",
@@ -31,27 +37,40 @@ COMMANDS = {
 
 def main() -> None:
     """Run the command line and exit."""
-    sys.exit(run(sys.argv[1:]))
+    closed = open_standard_streams()
+    if closed is not None:
+        sys.stderr.write(f"distill: {closed}\n")
+        sys.exit(2)
+    sys.exit(exit_code(run(sys.argv[1:])))
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one subcommand; return the exit code: 0 done, 2 wrong use or input, 130 interrupted."""
-    console = get_console()
-    if not console.is_terminal:
-        # Without a terminal there is no width to keep to, and a table in a log should not be folded.
-        console.width = PLAIN_WIDTH
-    if not arguments or arguments[0] in ("-h", "--help"):
-        console.print(_usage(), highlight=False, soft_wrap=True)
+    console = LiteralConsole()
+    name, *rest = arguments or [""]
+    if name in ("", *HELP) and not set(rest) - set(HELP):
+        console.print(*_usage(), sep="\n", soft_wrap=True)
         return 0 if arguments else 2
-    name, *rest = arguments
+    if name == "--version":
+        console.print(_version())
+        return 0
+    if name == "help":
+        name, rest = rest[0], ["--help"]
     if name not in COMMANDS:
-        sys.stderr.write(f"distill: unknown command {name!r}\n{_usage()}\n")
+        known = [*COMMANDS, "help"]
+        near = [other for other in known if other.startswith(name)] or difflib.get_close_matches(name, known, 1, 0.5)
+        hint = f"; did you mean `distill {near[0]}`?" if near else ""
+        sys.stderr.write("\n".join([f"distill: unknown command {name!r}{hint}", *_usage(), ""]))
         return 2
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=[_handler()])
+    return _run_command(name, rest, console)
+
+
+def _run_command(name: str, arguments: Sequence[str], console: Console) -> int:
+    logging.basicConfig(level=logging.INFO, handlers=[_handler(console)])
     try:
-        _load(name)(rest, console)
+        _load(name)(arguments, console)
     except DistillError as error:
-        sys.stderr.write(f"distill {name}: {error}\n")
+        sys.stderr.write(f"distill {name}: {paragraph(str(error))}\n")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write(f"distill {name}: interrupted\n")
@@ -61,12 +80,21 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _handler() -> logging.Handler:
-    """Return a handler that keeps log lines above a live display on a terminal, and writes plain lines elsewhere."""
-    if not get_console().is_terminal:
-        return logging.StreamHandler()
-    handler = RichHandler(show_path=False, show_level=False, show_time=False)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+def _handler(console: Console) -> logging.Handler:
+    """Return a handler that keeps log lines above a live display, and writes plain lines where there is none."""
+    handler: logging.Handler
+    if console.is_interactive:
+        handler = RichHandler(
+            console=console,
+            highlighter=NullHighlighter(),
+            keywords=[],
+            show_path=False,
+            show_level=False,
+            show_time=False,
+        )
+    else:
+        handler = logging.StreamHandler()
+    handler.setFormatter(BriefFormatter())
     return handler
 
 
@@ -77,10 +105,21 @@ def _load(name: str) -> Callable[[Sequence[str], Console], None]:
     return importlib.import_module(f"cluster.commands.{name.replace('-', '_')}").command
 
 
-def _usage() -> str:
+def _version() -> str:
+    from importlib import metadata  # noqa: PLC0415 - takes as long as all the rest of `distill --help`
+
+    return f"{PACKAGE} {metadata.version(PACKAGE)}"
+
+
+def _usage() -> list[str]:
     width = max(map(len, COMMANDS))
-    lines = "\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items())
-    return f"usage: distill COMMAND [OPTIONS]\n\n{lines}\n\n`distill COMMAND --help` tells the options of each."
+    return [
+        "usage: distill COMMAND [OPTIONS]",
+        "",
+        *(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()),
+        "",
+        "`distill COMMAND --help` tells the options of each, `distill --version` the version.",
+    ]
 
 
 if __name__ == "__main__":

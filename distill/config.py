@@ -205,7 +205,7 @@ class LearnerConfig(Section):
     learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 2.5e-4
     """Peak learning rate."""
     schedule: Literal["constant", "cosine"] = "constant"
-    """Learning rate after the warm-up: constant, or cosine decay to 0; online, a late teacher needs a constant one."""
+    """Learning rate after the warm-up: constant, or cosine decay to 0; `online` needs it constant to the end."""
     warmup_updates: Annotated[int, Field(ge=0)] = 500
     """Updates over which the learning rate rises linearly from 0; large first steps can kill a network's ReLUs."""
     weight_decay: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
@@ -276,7 +276,7 @@ class MonitoringConfig(Section):
     tensorboard: bool = False
     """Write TensorBoard event files into the run's folder."""
     log_json: bool = False
-    """Write run.log, and log lines elsewhere than on a terminal, as one JSON object a line."""
+    """Log one JSON object a line, into run.log and, where there is no live display, to standard error."""
 
 
 class Settings(Section):

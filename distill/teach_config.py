@@ -87,7 +87,7 @@ class QLearnerConfig(Section):
     double_q: bool = True
     """Let the online network choose the action that the target network values (Double DQN)."""
     target_every: Annotated[int, Field(ge=1)] = 500
-    """Updates after which the target network becomes the online one."""
+    """Updates between copies of the online network into the target network."""
     clip_rewards: bool = True
     """Learn from rewards clipped to -1 to 1; scores stay raw."""
     life_loss_ends: bool = True

@@ -15,6 +15,11 @@ from cluster.redis.private_server import PrivateRedis
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--renew-help", action="store_true", help="write what --help prints into tests/cluster/help")
+
+
 DEBIAN_BINARY = "/usr/bin/redis-server"
 
 

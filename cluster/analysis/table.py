@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from rich.console import Group
+from rich.styled import Styled
 from rich.table import Table
 
 from distill.scores import Comparison, Interval, summarise
@@ -10,7 +12,7 @@ _HEADINGS = ("game", "teacher", "student", "ratio", "95 % interval")
 _NONE = "n/a"
 
 
-def result_table(comparisons: Sequence[Comparison]) -> tuple[Table, str]:
+def result_table(comparisons: Sequence[Comparison]) -> tuple[Group, str]:
     """Return the table `game | teacher | student | ratio | 95 % interval` for a terminal, and the same as Markdown.
 
     A column with the paper's raw ratio is added if a game's ratio is not student / teacher. The last row is the
@@ -57,15 +59,15 @@ def _interval(interval: Interval | None) -> str:
     return _NONE if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
 
 
-def _rich(headings: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]) -> Table:
-    table = Table(caption="\n".join(notes) or None, caption_justify="left")
+def _rich(headings: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]) -> Group:
+    table = Table()
     for heading in headings:
         table.add_column(heading, justify="left" if heading == "game" else "right", no_wrap=True)
     for row in rows[:-1]:
         table.add_row(*row)
     table.add_section()
     table.add_row(*rows[-1], style="bold")
-    return table
+    return Group(table, *(Styled(note, "table.caption") for note in notes))
 
 
 def _markdown(headings: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]) -> str:

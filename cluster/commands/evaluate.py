@@ -64,7 +64,7 @@ def command(arguments: Sequence[str], console: Console) -> None:
     if unknown:
         raise ConfigError(f"games: {options.model} plays {', '.join(card.actions)}, not {', '.join(sorted(unknown))}")
     evaluations: list[Evaluation] = []
-    with console.status("playing"):
+    with console.status("playing", spinner="line"):
         for evaluation in _play(options, card):
             if evaluation is not None:
                 evaluations.append(evaluation)

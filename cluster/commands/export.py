@@ -31,7 +31,7 @@ def command(arguments: Sequence[str], console: Console) -> None:
     require_writable("out", options.out, ours=_is_export, kind="an ONNX file of `distill export`")
     network, _ = load_model(options.model)
     export_onnx(options.out, network, options.games)
-    console.print(f"{options.out}: {', '.join(options.games or network.actions)}", soft_wrap=True, highlight=False)
+    console.print(f"{options.out}: {', '.join(options.games or network.actions)}", soft_wrap=True)
 
 
 def _is_export(path: Path) -> bool:

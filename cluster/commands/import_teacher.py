@@ -8,6 +8,7 @@ import tyro
 from rich.console import Console
 
 from cluster.commands.options import parse_options
+from cluster.output.shell import command_line
 from distill.config import Section
 from distill.errors import ConfigError
 from distill.files import require_writable
@@ -17,7 +18,7 @@ from distill.models import is_model_file, save_model
 
 
 class ImportOptions(Section):
-    """Turn a Stable-Baselines3 DQN zip, or a CleanRL or other three-conv two-linear state dict, into a teacher."""
+    """Turn a Stable-Baselines3 zip, or a state dict of three convolutions and two linear layers, into a teacher."""
 
     source: tyro.conf.Positional[Path]
     """The file to read; nothing in it is executed."""
@@ -56,7 +57,6 @@ def command(arguments: Sequence[str], console: Console) -> None:
         )
     console.print(
         f"{out}: {options.game}, {network.parameter_count():,} parameters. It has no score yet:"
-        f" distill evaluate {out} --episodes 200 --write-card",
+        f" {command_line('distill', 'evaluate', out, '--episodes', '200', '--write-card')}",
         soft_wrap=True,
-        highlight=False,
     )

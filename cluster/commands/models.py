@@ -32,13 +32,13 @@ class ModelsOptions(Section):
     run: tyro.conf.Positional[Path]
     """Folder of the run; it may be running or not."""
     line: str | None = None
-    """Line of models: `student`, or a Q-learner's by its games."""
+    """Line of models: `student`, or a Q-learner's, which is named after its games."""
     version: str | None = None
     """Version to show, export or roll back to: a number, or a name such as best, production or latest."""
     export: Path | None = None
     """File to write the version to, as a native model file."""
     roll_back: bool = False
-    """Point `production` (`best`, for a Q-learner's line) at the version, or else at the one before the last."""
+    """Point `production` (`best` in a Q-learner's line) back at --version, or without it at what it was before."""
 
 
 def command(arguments: Sequence[str], console: Console) -> None:
@@ -66,7 +66,8 @@ def command(arguments: Sequence[str], console: Console) -> None:
         console.print(f"wrote {options.export}", soft_wrap=True)
     elif options.version is not None:
         version = _version(mirror, options.line, options.version)
-        console.print_json(data={"version": version, **mirror.metadata(version), **_decided(mirror, version)})
+        shown = {"version": version, **mirror.metadata(version), **_decided(mirror, version)}
+        console.print_json(data=shown, ensure_ascii=True)
     else:
         console.print(_versions(mirror, options.line))
 

@@ -8,6 +8,7 @@ import tyro
 from rich.console import Console
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
+from cluster.commands.help_output import help_output
 from cluster.state.folder import write_json
 from distill.config import Section
 from distill.errors import RunError
@@ -78,14 +79,19 @@ def parse_options(
         ConfigError: if a value is out of range.
         SystemExit: after --help, or with 2 for an unknown option.
     """
-    options = tyro.cli(
-        kind,
-        args=list(arguments),
-        prog=f"distill {name}",
-        description=description,
-        default=default,
-        config=(tyro.conf.OmitArgPrefixes,),
-        registry=_VALUES,
-    )
+    with help_output():
+        options = tyro.cli(
+            kind,
+            args=list(arguments),
+            prog=f"distill {name}",
+            description=description,
+            default=default,
+            config=(
+                tyro.conf.OmitArgPrefixes,
+                tyro.conf.PositionalMetavarFromFieldName,
+                tyro.conf.HelptextFromCommentsOff,  # comments are for those who read the source
+            ),
+            registry=_VALUES,
+        )
     assert isinstance(options, kind), "tyro fills the type that it is given"
     return options

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from cluster.buffer.stats import RunUsage, delete_run, list_runs
 from cluster.commands.options import parse_options
+from cluster.output.shell import command_line
 from cluster.redis.connection import connect, require_primary
 from cluster.state.folder import CONFIG, DELETED, EVALUATIONS, METRICS, RunFolder, open_any_run
 from cluster.state.json_lines import read_lines
@@ -126,8 +127,8 @@ def _delete(options: RunsOptions, name: str, console: Console) -> None:
         )
     if path.is_symlink():
         raise ConfigError(
-            f"run {name}: {path} is a link to {path.readlink()}; delete the run where it lies, then the link: distill"
-            f" runs --root {path.resolve().parent} --delete {path.resolve().name}"
+            f"run {name}: {path} is a link to {path.readlink()}; delete the run where it lies, then the link:"
+            f" {command_line('distill', 'runs', '--root', path.resolve().parent, '--delete', path.resolve().name)}"
         )
     if not path.exists():
         keys = _delete_keys(options.buffer, name, f"run {name}: nothing is deleted")

@@ -31,11 +31,11 @@ class WatchOptions(Section):
     root: Path = Path("runs")
     """Folder that holds the runs."""
     host: str = "127.0.0.1"
-    """Address to listen on; another one than this machine's own needs a token."""
+    """Address to listen on; one that other machines can reach needs a token."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 0
     """Port to listen on; 0 takes a free one."""
     token_file: Path | None = None
-    """File whose first line is the token, which browsers ask for as a password; else DISTILL_WATCH_TOKEN, if set."""
+    """File whose first line is the token, which browsers ask for as a password; else $DISTILL_WATCH_TOKEN, if set."""
 
 
 def command(arguments: Sequence[str], console: Console) -> None:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cluster.output.literal import paragraph
 from cluster.state.log_lines import TEXT_FORMAT
 from distill.errors import RunError
 
@@ -80,7 +81,18 @@ class PlainFormatter(logging.Formatter):
         """Return the line."""
         known = _known(record, self._origin)
         record.origin = f" [{' '.join(f'{name}={value}' for name, value in known.items())}]" if known else ""
-        return super().format(record)
+        return paragraph(super().format(record))
+
+
+class BriefFormatter(logging.Formatter):
+    """A time and a message, for who sits before the terminal."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(message)s", "%H:%M:%S")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        return paragraph(super().format(record))
 
 
 def formatter(origin: Origin, *, as_json: bool) -> logging.Formatter:

@@ -4,8 +4,8 @@ from datetime import timedelta
 from statistics import fmean
 
 from rich.console import Group
+from rich.styled import Styled
 from rich.table import Table
-from rich.text import Text
 
 from cluster.state.session import Session
 from distill.protocols import STUDENT
@@ -48,7 +48,7 @@ class RunView:
             row = self._row(game)
             table.add_row(*(row[column] for column in columns))
         lines = [
-            Text(
+            (
                 f"{lineage}  update {progress.updates:,} ({progress.fraction:.0%})"
                 f"  {progress.updates_per_second:.1f} updates/s  {progress.ratio:.1f} samples per transition"
                 f"  waits: {self._who_waits(progress)}"
@@ -56,7 +56,7 @@ class RunView:
             )
             for lineage, progress in session.progress.items()
         ]
-        return Group(table, *lines, Text(self._remaining()), *(Text(m, style="dim") for m in session.messages))
+        return Group(table, *lines, self._remaining(), *(Styled(message, "dim") for message in session.messages))
 
     def _row(self, game: str) -> dict[str, str]:
         """Return all that can be told of a game, by column."""

@@ -31,13 +31,13 @@ class Display:
     """Shows a run; use it as a context manager.
 
     Args:
-        console: where to draw; a console that is no terminal gets log lines instead.
+        console: where to draw; one that cannot draw over what it has drawn gets log lines instead.
         view: what to draw.
     """
 
     def __init__(self, console: Console, view: View) -> None:
         self._view = view
-        self._live = Live(console=console, refresh_per_second=2, transient=False) if console.is_terminal else None
+        self._live = Live(console=console, refresh_per_second=2, transient=False) if console.is_interactive else None
         self._line_at = time.monotonic() + LINE_SECONDS
 
     def __enter__(self) -> Self:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
+from cluster.output.shell import command_line
 from cluster.state.folder import RunFolder, new_run
 from cluster.state.removal import Removal
 from distill.config import Settings
@@ -76,7 +77,7 @@ def kept(folder: RunFolder, command: str) -> str:
     """Return a sentence about what a run that ends early has saved, and how to go on with it."""
     updates = folder.checkpointed()
     saved = "no checkpoint is written yet" if updates is None else f"kept is the checkpoint of update {updates:,}"
-    return f"{saved}; go on with: distill {command} --resume {folder.path}"
+    return f"{saved}; go on with: {command_line('distill', command, '--resume', folder.path)}"
 
 
 def _described(error: OSError) -> str:

@@ -10,6 +10,7 @@ from rich.console import Console
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
 from cluster.monitor.logs import Origin, log_file
+from cluster.output.standard_output import lost_output
 from cluster.ray.cluster import RayCluster, available_cores, ray_cluster
 from cluster.redis.private_server import PrivateRedis
 from cluster.run.ending import kept, told_what_is_kept
@@ -40,16 +41,24 @@ class Surroundings:
     cluster: RayCluster
     stop: StopRequest
     server: PrivateRedis | None
+    _lost: str | None = None
 
     def over(self, steps: Iterator[T], session: Session) -> Iterator[T]:
         """Pass the steps of a session on until the user asks to stop."""
         while not self.stop.requested:
             self._revive_server(session)
+            self._notice_lost_output(session)
             try:
                 step = next(steps)
             except StopIteration:
                 return
             yield step
+
+    def _notice_lost_output(self, session: Session) -> None:
+        lost = lost_output()
+        if lost != self._lost:
+            self._lost = lost
+            session.note(f"{lost}; the run goes on, and its lines are in {session.folder.path / LOG}")
 
     def tell_stop(self, session: Session, console: Console) -> None:
         """Say after a request to stop what is kept of the run, if anything is."""

@@ -20,6 +20,7 @@ from typing import Any
 
 import yaml
 
+from cluster.output.shell import command_line
 from cluster.state.json_lines import append_line, read_lines
 from cluster.state.yaml_file import read_yaml
 from distill.config import Config, RunConfig, Settings, flatten, parse_settings
@@ -246,14 +247,18 @@ def _require_free(folder: RunFolder, command: str) -> None:
         return
     if (folder.path / CONFIG).is_file():
         advice = (
-            f"go on with `distill {command} --resume {folder.path}`, delete it with"
-            f" `distill runs --delete {folder.name}`, or choose another --name"
+            f"go on with `{command_line('distill', command, '--resume', folder.path)}`, delete it with"
+            f" `{_deletion(folder)}`, or choose another --name"
         )
     elif (folder.path / DELETED).is_file():
-        advice = f"it is half deleted; `distill runs --delete {folder.name}` finishes that"
+        advice = f"it is half deleted; `{_deletion(folder)}` finishes that"
     else:
         advice = "it is no run; choose another --name"
     raise RunError(f"run {folder.name}: {folder.path} exists; {advice}")
+
+
+def _deletion(folder: RunFolder) -> str:
+    return command_line("distill", "runs", "--root", folder.path.parent, "--delete", folder.name)
 
 
 def open_run(kind: type[Config], path: Path, name: str = CONFIG, *, oldest: int = 1) -> tuple[RunFolder, Config]:

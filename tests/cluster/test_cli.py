@@ -44,7 +44,7 @@ def refuse(capsys: Capture, *arguments: str) -> str:
     assert "Traceback" not in printed.err
     assert printed.err.strip(), "it says why"
     assert sorted(Path.cwd().rglob("*")) == before, "it makes nothing"
-    return " ".join(printed.err.split())
+    return " ".join(printed.err.replace("│", " ").split())
 
 
 @pytest.mark.parametrize("command", [(), *((name,) for name in cli.COMMANDS)], ids="-".join)
