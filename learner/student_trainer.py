@@ -105,8 +105,8 @@ class StudentTrainer(Trainer):
         if self.learner.updates % self._plan.eval_every == 0:
             self._publish_soon()
 
-    def _is_ready(self) -> bool:
-        """Take each game's new best teacher, if there is one; return whether every game has a teacher."""
+    def _take_arrivals(self) -> None:
+        """Take each game's new best teacher, if there is one."""
         for game, follower in self._followers.items():
             model = follower.poll()
             if model is None:
@@ -118,6 +118,9 @@ class StudentTrainer(Trainer):
                 dropped = self.replays[game].drop_before(model.version)
                 log.info("%s: %d transitions with labels of older teachers are dropped", game, dropped)
             log.info("%s is taught by version %d", game, model.version)
+
+    def _is_ready(self) -> bool:
+        """Return whether every game has a teacher."""
         return all(follower.version for follower in self._followers.values())
 
     def _lag(self) -> dict[str, float]:

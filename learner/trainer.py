@@ -104,8 +104,11 @@ class Trainer(ABC):
     def _plan_publication(self) -> None:
         """Call `_publish_soon` if a version has become due; called after every update."""
 
+    def _take_arrivals(self) -> None:  # noqa: B027 - a Q-learner needs nothing but chunks
+        """Take what updates need beside chunks, if something new has arrived; called before every update."""
+
     def _is_ready(self) -> bool:
-        """Return whether everything but data is there for updates; called often."""
+        """Return whether everything but data is there for updates."""
         return True
 
     def _lag(self) -> dict[str, float]:
@@ -131,19 +134,21 @@ class Trainer(ABC):
         losses, counts = defaultdict[str, float](float), Counter[str]()
         until = math.inf if updates is None else updates_before + updates
         while self.fraction < 1.0 and last - began < seconds and self.learner.updates < until:
+            self._take_arrivals()
             if not self._threaded and not self._may_update():
                 self.feed.poll()
             if self._may_update():
                 update = self.learner.update(self.fraction)
-                self.limiter.sampled += self._batch_size
+                self.limiter.sampled(self._batch_size)
                 if update.finite:
                     losses[update.game] += update.loss
                     counts[update.game] += 1
                 self._plan_publication()
-            elif self._threaded:
-                self._wait()
             else:
-                break
+                self._forfeit_if_never_ready()
+                if not self._threaded:
+                    break
+                self._wait()
             now = time.monotonic()
             if now >= self._publish_at:
                 self._try_to_publish()
@@ -169,19 +174,19 @@ class Trainer(ABC):
             self._publish_at = time.monotonic() + PUBLISH_RETRY_SECONDS
 
     def _may_update(self) -> bool:
-        if not self._is_ready():
-            # Nobody knows when the first update can be made. One that was started again soon can, and makes up for it.
-            if self.learner.updates == 0:
-                self.limiter.forfeit()
-            return False
         filled = all(len(replay) >= self._training.min_replay for replay in self.replays.values())
-        return filled and self.limiter.may_sample(self._batch_size)
+        return self._is_ready() and filled and self.limiter.may_sample(self._batch_size)
+
+    def _forfeit_if_never_ready(self) -> None:
+        # Nobody knows when the first update can be made. One that was started again soon can, and makes up for it.
+        if self.learner.updates == 0 and not self._is_ready():
+            self.limiter.forfeit()
 
     def _wait(self) -> None:
         if self.feed.failure is not None:
             raise RunError(f"the feed of {self._line} failed: {self.feed.failure!r}") from self.feed.failure
         time.sleep(WAIT_SECONDS)
-        self.limiter.sample_wait_seconds += WAIT_SECONDS
+        self.limiter.waited("sample", WAIT_SECONDS)
 
     def _published(self, version: int) -> int:
         """Keep a checkpoint of the weights that were published as `version`."""
@@ -219,11 +224,11 @@ class Trainer(ABC):
         self.feed.close()
 
     def _progress(self, loss: dict[str, float], updates_per_second: float) -> Progress:
-        fraction = self.fraction
+        fraction, limiter = self.fraction, self.limiter.get_state()
         return Progress(
             line=self._line,
             updates=self.learner.updates,
-            samples=self.limiter.sampled,
+            samples=limiter.sampled,
             nonfinite_updates=self.learner.nonfinite_updates,
             train_seconds=self._train_seconds,
             fraction=fraction,
@@ -236,8 +241,8 @@ class Trainer(ABC):
             last_rejection=self.feed.last_rejection,
             outages=self.feed.outages,
             ratio=self.limiter.realised_ratio,
-            sample_wait_seconds=self.limiter.sample_wait_seconds,
-            insert_wait_seconds=self.limiter.insert_wait_seconds,
+            sample_wait_seconds=limiter.sample_wait_seconds,
+            insert_wait_seconds=limiter.insert_wait_seconds,
             version=self._version,
             version_updates=self._version_updates,
             checkpoint_updates=self._checkpoint_updates,
@@ -252,7 +257,7 @@ class Trainer(ABC):
         """Return what every version's metadata says of its training."""
         return {
             "updates": self.learner.updates,
-            "samples": self.limiter.sampled,
+            "samples": self.limiter.get_state().sampled,
             "transitions": dict(self.feed.inserted),
             "seconds": round(self._train_seconds, 1),
         }
