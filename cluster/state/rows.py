@@ -25,8 +25,8 @@ class LearnerPoint:
         loss: by game.
         ratio: samples per inserted transition.
         inserted: transitions by game.
-        waited_for_data: seconds that updates waited.
-        feed_waited: seconds that the feed waited for the learner.
+        sample_wait_seconds: time the learner waited for data.
+        insert_wait_seconds: time the feed waited for the learner.
         nonfinite: updates skipped.
         rejected: chunks refused since the learner's process began.
         lag: by game, versions that the labels were behind; empty where there is none.
@@ -38,8 +38,8 @@ class LearnerPoint:
     loss: dict[str, float]
     ratio: float
     inserted: dict[str, int]
-    waited_for_data: float
-    feed_waited: float
+    sample_wait_seconds: float
+    insert_wait_seconds: float
     nonfinite: int
     rejected: int
     lag: dict[str, float]
@@ -183,8 +183,8 @@ def _learner(row: Mapping[str, Any]) -> LearnerPoint:
         loss={str(game): float(loss) for game, loss in row["loss"].items()},
         ratio=_number(row["sample_to_insert_ratio"]),
         inserted={str(game): int(count) for game, count in row["inserted_transitions"].items()},
-        waited_for_data=_number(waits["sample"]),
-        feed_waited=_number(waits["insert"]),
+        sample_wait_seconds=_number(waits["sample"]),
+        insert_wait_seconds=_number(waits["insert"]),
         nonfinite=int(row["nonfinite_updates"]),
         rejected=sum(int(count) for count in row["rejected_chunks"].values()),
         lag={str(game): _number(lag) for game, lag in row.get("lag", {}).items()},
