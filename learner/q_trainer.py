@@ -67,6 +67,9 @@ class QTrainer(Trainer):
         RunError: if the initial model is of another architecture or other games.
     """
 
+    stored_as = "float16"
+    """As in a teacher file."""
+
     def __init__(
         self, plan: QPlan, actions: Mapping[str, int], services: Services, directory: Path, *, threaded: bool
     ) -> None:
@@ -78,11 +81,11 @@ class QTrainer(Trainer):
         rule = NStepRule(config.n_step, config.discount, config.clip_rewards, config.life_loss_ends)
         step_replays = {game: NStepReplay(rule, training.replay_capacity, plan.chunk_steps, device) for game in actions}
         self._plan = plan
-        self._candidates = services.registry(plan.line)
         self._for_explorers = services.registry(explorers_line(plan.line))
         self._explorers_version = self._for_explorers.resolve("latest") or 0
         super().__init__(
             plan.line,
+            services.registry(plan.line),
             QLearner(
                 _initial_network(plan, actions),
                 step_replays,
@@ -102,8 +105,6 @@ class QTrainer(Trainer):
             directory / "checkpoints" / plan.line,
             threaded=threaded,
         )
-        # The first candidate is what it begins with: until one is promoted, a student has no teacher.
-        self._next_candidate = self._candidates_due() + (self._version > 0)
         self._publish_for_explorers()
 
     @property
@@ -111,15 +112,13 @@ class QTrainer(Trainer):
         """Share of the environment steps that have been learned from."""
         return sum(self.feed.inserted.values()) / (self._plan.learner.steps * len(self.replays))
 
-    def _candidates_due(self) -> int:
-        return sum(self.feed.inserted.values()) // (self._plan.learner.candidate_steps * len(self.replays))
+    def _versions_due(self) -> int:
+        # The first candidate is what it begins with: until one is promoted, a student has no teacher.
+        return 1 + sum(self.feed.inserted.values()) // (self._plan.learner.candidate_steps * len(self.replays))
 
-    def _plan_publication(self) -> None:
+    def _after_update(self) -> None:
         if time.monotonic() >= self._explorers_at:
             self._publish_for_explorers()
-        if self._candidates_due() >= self._next_candidate:
-            self._next_candidate = self._candidates_due() + 1
-            self._publish_soon()
 
     def _publish_for_explorers(self) -> None:
         self._explorers_at = time.monotonic() + self._plan.learner.publish_seconds
@@ -146,13 +145,6 @@ class QTrainer(Trainer):
             **self._metadata(),
         }
         return ModelCard("teacher", network.architecture, network.actions, training=training)
-
-    def publish(self) -> int:
-        """Publish a candidate in float16, as a teacher file holds it, with a checkpoint; return its version."""
-        card = self._card()
-        return self._published(
-            self._candidates.publish(model_bytes(self.learner.judged, card, "float16"), card.training)
-        )
 
 
 def _initial_network(plan: QPlan, actions: Mapping[str, int]) -> QNetwork:

@@ -10,7 +10,7 @@ import torch
 
 from distill.config import LearnerConfig, StudentConfig, TrainingConfig
 from distill.following import ModelFollower
-from distill.models import ModelCard, model_bytes
+from distill.models import ModelCard
 from distill.networks import ARCHITECTURES, QNetwork
 from distill.protocols import STUDENT, Services
 from learner.gradient_learner import autocast_dtype
@@ -76,13 +76,13 @@ class StudentTrainer(Trainer):
         self._labels = FreshLabels(device) if plan.teachers and plan.labels == "fresh" else None
         dtype = autocast_dtype(device, training.precision)
         self._plan = plan
-        self._registry = services.registry(STUDENT)
         self._followers = {
             game: ModelFollower(services.registry(line), "best", lambda network: network)
             for game, line in (plan.teachers or {}).items()
         }
         super().__init__(
             STUDENT,
+            services.registry(STUDENT),
             StudentLearner(
                 network, label_replays, plan.student, settings, device, dtype, plan.seed, labels=self._labels
             ),
@@ -101,9 +101,8 @@ class StudentTrainer(Trainer):
         """Share of the updates that are made."""
         return self.learner.updates / self._plan.learner.updates
 
-    def _plan_publication(self) -> None:
-        if self.learner.updates % self._plan.eval_every == 0:
-            self._publish_soon()
+    def _versions_due(self) -> int:
+        return self.learner.updates // self._plan.eval_every
 
     def _take_arrivals(self) -> None:
         """Take each game's new best teacher, if there is one."""
@@ -135,9 +134,8 @@ class StudentTrainer(Trainer):
         """Return the version of each game's teacher, 0 before the first; empty where teachers are fixed."""
         return {game: follower.version for game, follower in self._followers.items()}
 
-    def publish(self) -> int:
-        """Publish the student as a new version, with a checkpoint of the same weights; return the version."""
-        student = self._plan.student
+    def _card(self) -> ModelCard:
+        student, network = self._plan.student, self.learner.judged
         training = {
             "method": "online policy distillation" if self._followers else "policy distillation",
             "loss": student.loss,
@@ -148,6 +146,4 @@ class StudentTrainer(Trainer):
         }
         if self._followers:
             training["taught_by"] = self.taught_by()
-        network = self.learner.judged
-        card = ModelCard("student", network.architecture, network.actions, training=training)
-        return self._published(self._registry.publish(model_bytes(network, card), training))
+        return ModelCard("student", network.architecture, network.actions, training=training)

@@ -8,13 +8,14 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 from distill.config import Pace, TrainingConfig
 from distill.errors import BufferUnavailable, RunError
-from distill.protocols import ChunkReader
+from distill.models import ModelCard, StorageType, model_bytes
+from distill.protocols import ChunkReader, ModelRegistry
 from learner.checkpoints import AnyLearner, CheckpointStore, learner_tensors, load_learner_tensors
 from learner.feed import Feed
 from learner.limiter import SampleToInsertLimiter
@@ -31,9 +32,11 @@ class Trainer(ABC):
     """One learner, its replays, its feed and its checkpoints. A plain class: `learner.remote` makes it a Ray actor.
 
     It resumes from the newest checkpoint in `directory`, if there is one; the buffer then fills its replay again.
+    A kind of trainer says when versions are due and what their card is; publishing is done here.
 
     Args:
         line: the models that it publishes, see `Services.registry`.
+        registry: that of these models.
         learner: what is trained.
         replays: one replay a game.
         actions: A of every game.
@@ -45,9 +48,13 @@ class Trainer(ABC):
         threaded: let a feed thread fill the replay; without it `advance` does so itself, as far as data is there.
     """
 
+    stored_as: ClassVar[StorageType] = "float32"
+    """How the weights of its versions are stored."""
+
     def __init__(
         self,
         line: str,
+        registry: ModelRegistry,
         learner: AnyLearner,
         replays: Mapping[str, GameReplay[Any]],
         actions: Mapping[str, int],
@@ -62,6 +69,7 @@ class Trainer(ABC):
         self.learner = learner
         self.replays = dict(replays)
         self._line = line
+        self._registry = registry
         self._training = training
         self._batch_size = batch_size
         self.checkpoints = CheckpointStore(directory, training.keep_last)
@@ -76,6 +84,8 @@ class Trainer(ABC):
         self._checkpoint_updates = state.updates
         self._checkpointed_at = time.monotonic()
         self._publish_at = math.inf
+        # One that has never published owes what is due.
+        self._versions_planned = self._versions_due() if self._version else 0
         if threaded:
             self.feed.start()
 
@@ -97,15 +107,18 @@ class Trainer(ABC):
         """Share of the run's own budget, of updates or of steps, that is spent."""
 
     @abstractmethod
-    def publish(self) -> int:
-        """Publish the network as a new version, with a checkpoint of the same weights; return the version."""
+    def _versions_due(self) -> int:
+        """Return how many versions the training so far is worth, whether they were published or not."""
 
     @abstractmethod
-    def _plan_publication(self) -> None:
-        """Call `_publish_soon` if a version has become due; called after every update."""
+    def _card(self) -> ModelCard:
+        """Return the card of the network as it stands."""
 
     def _take_arrivals(self) -> None:  # noqa: B027 - a Q-learner needs nothing but chunks
         """Take what updates need beside chunks, if something new has arrived; called before every update."""
+
+    def _after_update(self) -> None:  # noqa: B027 - a student has nothing to do here
+        """Do what else is due after an update."""
 
     def _is_ready(self) -> bool:
         """Return whether everything but data is there for updates."""
@@ -143,7 +156,8 @@ class Trainer(ABC):
                 if update.finite:
                     losses[update.game] += update.loss
                     counts[update.game] += 1
-                self._plan_publication()
+                self._after_update()
+                self._plan_version()
             else:
                 self._forfeit_if_never_ready()
                 if not self._threaded:
@@ -162,8 +176,11 @@ class Trainer(ABC):
         rate = (self.learner.updates - updates_before) / max(1e-9, last - began)
         return self._progress(mean_loss, rate)
 
-    def _publish_soon(self) -> None:
-        self._publish_at = 0.0
+    def _plan_version(self) -> None:
+        due = self._versions_due()
+        if due > self._versions_planned:
+            self._versions_planned = due
+            self._publish_at = 0.0
 
     def _try_to_publish(self) -> None:
         self._publish_at = math.inf
@@ -188,12 +205,13 @@ class Trainer(ABC):
         time.sleep(WAIT_SECONDS)
         self.limiter.waited("sample", WAIT_SECONDS)
 
-    def _published(self, version: int) -> int:
-        """Keep a checkpoint of the weights that were published as `version`."""
-        self._version = version
+    def publish(self) -> int:
+        """Publish the network as a new version, with a checkpoint of the same weights; return the version."""
+        card = self._card()
+        self._version = self._registry.publish(model_bytes(self.learner.judged, card, self.stored_as), card.training)
         self._version_updates = self.learner.updates
-        self.checkpoint(version)
-        return version
+        self.checkpoint(self._version)
+        return self._version
 
     def publish_final(self) -> int:
         """Publish the network as it stands unless its newest version already is that; return the version."""
