@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from actors.evaluation import Evaluation, EvaluationTask
 from cluster.models.ledger import Ledger, Promotion
 from distill.errors import RunError
-from distill.games import reset_seed
+from distill.games import SeedStream, reset_seed
 from distill.promotion import decide
 from distill.scores import GameScore
 from distill.teach_config import PromotionConfig
@@ -27,7 +27,6 @@ FRESH = 1_000_000
 """First block of the episodes that a model plays once it is the best; they have seeds of their own."""
 CURVE = 2_000_000
 """Block of the episodes that all versions of a run's last half play after the training, with the same seeds."""
-EVALUATION_SEEDS = 4
 
 Blocks = dict[int, list[float]]
 
@@ -217,7 +216,7 @@ class Coordinator:
             if left > 0:
                 block = first + len(mine)
                 episodes = min(config.look_episodes, left)
-                seed = reset_seed(self._seed, EVALUATION_SEEDS, block)
+                seed = reset_seed(self._seed, SeedStream.PROMOTION, block)
                 tasks.append(
                     EvaluationTask(
                         line.who, game, version, None, episodes, episodes, config.eval_epsilon, seed, line.name, block

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from actors.evaluation import EvaluationTask
-from cluster.models.coordinator import CURVE, EVALUATION_SEEDS, Line
+from cluster.models.coordinator import CURVE, Line
 from cluster.models.ledger import Ledger, in_last_half
 from cluster.models.mirror import ModelMirror
 from cluster.run.surroundings import Sitting
 from cluster.state.folder import EVALUATIONS
 from cluster.state.online_session import OnlineSession
 from cluster.workers.online_on_ray import OnlineBackend
-from distill.games import reset_seed
+from distill.games import SeedStream, reset_seed
 
 AT_ONCE = 16
 """Versions whose weights are in memory together."""
@@ -44,7 +44,8 @@ def last_half_tasks(session: OnlineSession, line: Line) -> Iterator[EvaluationTa
     """Yield what a line's versions have to play, oldest first; one whose weights are gone is told and left out."""
     mirror = ModelMirror(session.folder.path, line.name)
     left = _left(session, line, mirror)
-    config, seed = session.config.promotion, reset_seed(session.config.general.seed, EVALUATION_SEEDS, CURVE)
+    config = session.config.promotion
+    seed = reset_seed(session.config.general.seed, SeedStream.PROMOTION, CURVE)
     if left:
         versions = ", ".join(str(version) for version in dict.fromkeys(version for version, _ in left))
         session.note(f"{line.name}: {config.curve_episodes} episodes of each version of the last half: {versions}")

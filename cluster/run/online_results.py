@@ -16,7 +16,7 @@ from cluster.models.ledger import read_promotions
 from cluster.state.folder import EVALUATIONS, METRICS
 from cluster.state.online_session import OnlineSession
 from distill.files import write_atomically
-from distill.games import reset_seed
+from distill.games import SeedStream, reset_seed
 from distill.inference import make_q_function
 from distill.models import ModelCard, load_model, save_model
 from distill.networks import QNetwork
@@ -68,7 +68,7 @@ def _film(session: OnlineSession, line: str, network: QNetwork, card: ModelCard)
             game,
             lambda observations, game=game: q_function(observations, game),
             epsilon=session.config.promotion.eval_epsilon,
-            seed=reset_seed(session.config.general.seed, 3),
+            seed=reset_seed(session.config.general.seed, SeedStream.FILMS),
         )
 
 

@@ -12,7 +12,7 @@ from cluster.analysis.table import learning_curve, result_table
 from cluster.state.folder import EVALUATIONS, METRICS
 from cluster.state.session import Session
 from distill.files import write_atomically
-from distill.games import reset_seed
+from distill.games import SeedStream, reset_seed
 from distill.inference import make_q_function
 from distill.models import load_model, save_model
 from distill.scores import Comparison, compare, summarise
@@ -50,7 +50,7 @@ def write_outcome(session: Session, evaluations: Sequence[Evaluation], console: 
                 game,
                 lambda observations, game=game: q_function(observations, game),
                 epsilon=session.config.evaluation.eval_epsilon,
-                seed=reset_seed(session.config.general.seed, 3),
+                seed=reset_seed(session.config.general.seed, SeedStream.FILMS),
             )
             log.info("%s: score %.0f after %d steps", path, recording.score, recording.steps)
     if scores:

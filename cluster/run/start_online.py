@@ -17,7 +17,7 @@ from cluster.workers.online_on_ray import OnlineBackend
 from cluster.workers.placement import place
 from cluster.workers.wanted_actors import ActorCounts
 from distill.errors import ConfigError, RunError
-from distill.games import action_count, reset_seed
+from distill.games import SeedStream, action_count, reset_seed
 from distill.models import read_card
 from distill.teach_config import OnlineConfig, TeachConfig
 from learner.q_trainer import require_initial
@@ -26,7 +26,6 @@ FIXED_SETTINGS = ("name", "root", "games", "network", "n_step", "discount", "cli
                   "q_optimizer")  # fmt: skip
 """What a run cannot change when it is resumed."""
 FIXED_WITH_STUDENT = ("student", "optimizer", "labels")
-FINAL_SEEDS = 5
 ROLES = ("explorer", "learner", "evaluator", "coordinator")
 
 
@@ -104,7 +103,7 @@ def _final_evaluation(session: OnlineSession, backend: OnlineBackend, sitting: S
         return []
     session.note(f"final evaluation: {config.final_episodes} episodes per game of the best models")
     tasks: list[EvaluationTask] = []
-    seed = reset_seed(session.config.general.seed, FINAL_SEEDS)
+    seed = reset_seed(session.config.general.seed, SeedStream.ONLINE_FINAL)
     for line in session.lines:
         registry = session.services.registry(line.name)
         version = registry.resolve("best")

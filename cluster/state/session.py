@@ -12,7 +12,7 @@ from cluster.state.folder import EVALUATIONS
 from cluster.state.run_session import RunSession, learner_metrics
 from distill.config import RunConfig
 from distill.errors import BufferUnavailable
-from distill.games import reset_seed
+from distill.games import SeedStream, reset_seed
 from distill.protocols import STUDENT, ModelRegistry
 from distill.scores import GameScore, compare
 from distill.teachers import TeacherFile
@@ -20,9 +20,6 @@ from learner.progress import Progress
 from learner.student_trainer import StudentPlan
 
 log = logging.getLogger(__name__)
-
-CHOOSING_SEEDS, FINAL_SEEDS = 1, 2
-"""Streams of seeds; those that chose the best version would flatter it at the end."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +177,7 @@ def evaluation_tasks(session: Session, version: int, *, fetch: bool = False) -> 
     """
     model = session.registry.fetch(version) if fetch else None
     episodes = session.config.evaluation.eval_episodes
-    return [_task(session, "student", game, version, model, episodes, CHOOSING_SEEDS) for game in session.teachers]
+    return [_task(session, "student", game, version, model, episodes, SeedStream.CHOOSING) for game in session.teachers]
 
 
 def final_tasks(session: Session) -> list[EvaluationTask]:
@@ -189,14 +186,14 @@ def final_tasks(session: Session) -> list[EvaluationTask]:
     version, episodes = session.best.version, session.config.evaluation.final_episodes
     student = session.registry.fetch(version)
     return [
-        _task(session, *player, episodes, FINAL_SEEDS)
+        _task(session, *player, episodes, SeedStream.FINAL)
         for game, teacher in session.teachers.items()
         for player in (("teacher", game, 0, teacher.path.read_bytes()), ("student", game, version, student))
     ]
 
 
 def _task(
-    session: Session, who: str, game: str, version: int, model: bytes | None, episodes: int, stream: int
+    session: Session, who: str, game: str, version: int, model: bytes | None, episodes: int, stream: SeedStream
 ) -> EvaluationTask:
     settings = session.config.evaluation
     seed = reset_seed(session.config.general.seed, stream)
