@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from distill.architectures import ArchitectureName
 from distill.buffer_urls import BufferUrls
 from distill.errors import ConfigError
 
@@ -26,6 +27,9 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Games = Annotated[tuple[str, ...], tyro.conf.arg(aliases=("--game",))]
 
 Config = TypeVar("Config", bound="Settings")
+
+LossKind = Literal["kl", "nll", "mse"]
+"""The losses of `distill.losses`, by the paper's names."""
 
 MOST_ACTORS = 1024
 """Of one game."""
@@ -77,9 +81,9 @@ class DistillConfig(GeneralConfig):
 class StudentConfig(Section):
     """The student network and its loss."""
 
-    student: Literal["teacher", "net1", "net2", "net3", "one_percent", "multi3", "multi10"] = "multi3"
+    student: ArchitectureName = "multi3"
     """Architecture by the paper's name; every game gets an output layer, or controller, of its own."""
-    loss: Literal["kl", "nll", "mse"] = "kl"
+    loss: LossKind = "kl"
     """KL to the sharpened teacher, NLL of its best action, or MSE of its q-values."""
     tau: Annotated[float, Field(gt=0.0, le=100.0)] = 0.01
     """Temperature that divides the teacher's q-values before the softmax of the KL loss."""

@@ -19,6 +19,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from distill.architectures import ARCHITECTURES, Architecture
 from distill.errors import ModelFileError
 from distill.games import STACK
 from distill.models import (
@@ -30,7 +31,7 @@ from distill.models import (
     read_bounded,
     read_card,
 )
-from distill.networks import ARCHITECTURES, FEATURE_CELLS, Architecture, QNetwork
+from distill.networks import FEATURE_CELLS, QNetwork
 
 _ZIP, _PICKLE = b"PK", b"\x80"
 _FOREIGN_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")

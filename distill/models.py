@@ -15,10 +15,11 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from distill.architectures import Architecture
 from distill.errors import ConfigError, ModelFileError
 from distill.files import write_atomically
 from distill.games import PREPROCESSING, action_count
-from distill.networks import Architecture, QNetwork
+from distill.networks import QNetwork
 
 FORMAT_VERSION = 1
 MAX_FILE_BYTES = 512 * 2**20

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import torch
 
+from distill.architectures import ARCHITECTURES
 from distill.config import TrainingConfig
 from distill.errors import BufferUnavailable, RunError
 from distill.models import ModelCard, load_model, model_bytes
-from distill.networks import ARCHITECTURES, QNetwork
+from distill.networks import QNetwork
 from distill.protocols import Services, explorers_line
 from distill.teach_config import QLearnerConfig
 from learner.gradient_learner import autocast_dtype

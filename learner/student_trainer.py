@@ -8,10 +8,11 @@ from typing import Literal
 
 import torch
 
+from distill.architectures import ARCHITECTURES
 from distill.config import LearnerConfig, StudentConfig, TrainingConfig
 from distill.following import ModelFollower
 from distill.models import ModelCard
-from distill.networks import ARCHITECTURES, QNetwork
+from distill.networks import QNetwork
 from distill.protocols import STUDENT, Services
 from learner.gradient_learner import autocast_dtype
 from learner.label_replay import LabelReplay

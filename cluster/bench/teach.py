@@ -11,8 +11,9 @@ from actors.collector import Collector
 from actors.exploring_actor import ExplorerSpec, ExploringActor
 from cluster.bench.record import ChunkSink
 from cluster.services import RedisServices
+from distill.architectures import ARCHITECTURES
 from distill.games import action_count
-from distill.networks import ARCHITECTURES, QNetwork
+from distill.networks import QNetwork
 from distill.teach_config import TeachConfig
 from learner.gradient_learner import autocast_dtype
 from learner.n_step_replay import NStepReplay, NStepRule

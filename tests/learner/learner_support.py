@@ -12,9 +12,10 @@ from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
 from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices
+from distill.architectures import ARCHITECTURES
 from distill.chunks import Chunk, ChunkHeader, column_shapes
 from distill.config import RunConfig, parse_settings
-from distill.networks import ARCHITECTURES, QNetwork
+from distill.networks import QNetwork
 from learner.label_replay import LabelReplay
 from learner.student_learner import StudentLearner
 

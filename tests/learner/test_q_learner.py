@@ -7,7 +7,8 @@ import pytest
 import torch
 from learner_support import STEPS, learnable_chunk
 
-from distill.networks import ARCHITECTURES, QNetwork
+from distill.architectures import ARCHITECTURES
+from distill.networks import QNetwork
 from distill.teach_config import QLearnerConfig
 from learner.checkpoints import learner_tensors, load_learner_tensors
 from learner.n_step_replay import NStepReplay, NStepRule

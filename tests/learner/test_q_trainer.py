@@ -9,9 +9,10 @@ from learner_support import STEPS, learnable_chunk, push, services_of
 
 from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices
+from distill.architectures import ARCHITECTURES
 from distill.errors import RunError
 from distill.models import load_model, model_bytes
-from distill.networks import ARCHITECTURES, QNetwork
+from distill.networks import QNetwork
 from distill.protocols import explorers_line
 from distill.teach_config import TeachConfig
 from learner.q_trainer import QPlan, QTrainer

@@ -7,8 +7,9 @@ import pytest
 import torch
 from learner_support import learnable_chunk, tiny_config
 
+from distill.architectures import ARCHITECTURES
 from distill.errors import RunError
-from distill.networks import ARCHITECTURES, QNetwork
+from distill.networks import QNetwork
 from learner.gradient_learner import LIFE_CHECK_EVERY, MAX_BLIND_IN_A_ROW, autocast_dtype, learning_rate
 from learner.label_replay import LabelReplay
 from learner.student_learner import StudentLearner

@@ -11,9 +11,10 @@ from learner_support import STEPS, learnable_chunk, push, services_of, tiny_conf
 from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices
 from cluster.state.session import student_plan
+from distill.architectures import ARCHITECTURES
 from distill.errors import RunError
 from distill.models import ModelCard, load_model, model_bytes
-from distill.networks import ARCHITECTURES, QNetwork
+from distill.networks import QNetwork
 from learner.student_trainer import StudentTrainer
 from learner.trainer import choose_device
 

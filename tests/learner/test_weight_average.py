@@ -5,7 +5,8 @@ import pytest
 import torch
 from learner_support import make_student_learner
 
-from distill.networks import ARCHITECTURES, QNetwork
+from distill.architectures import ARCHITECTURES
+from distill.networks import QNetwork
 from learner.checkpoints import learner_tensors, load_learner_tensors
 from learner.weight_average import EVERY, WeightAverage
 
