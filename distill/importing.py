@@ -22,15 +22,8 @@ from torch import Tensor
 from distill.architectures import ARCHITECTURES, Architecture
 from distill.errors import ModelFileError
 from distill.games import STACK
-from distill.models import (
-    MAX_FILE_BYTES,
-    ModelCard,
-    check_actions,
-    check_finite,
-    is_safetensors,
-    read_bounded,
-    read_card,
-)
+from distill.model_card import MAX_FILE_BYTES, ModelCard, check_actions, is_safetensors, read_bounded, read_card
+from distill.models import check_finite
 from distill.networks import FEATURE_CELLS, QNetwork
 
 _ZIP, _PICKLE = b"PK", b"\x80"

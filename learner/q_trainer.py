@@ -11,7 +11,8 @@ import torch
 from distill.architectures import ARCHITECTURES
 from distill.config import TrainingConfig
 from distill.errors import BufferUnavailable, RunError
-from distill.models import ModelCard, load_model, model_bytes
+from distill.model_card import ModelCard
+from distill.models import load_model, model_bytes
 from distill.networks import QNetwork
 from distill.protocols import Services, explorers_line
 from distill.teach_config import QLearnerConfig

@@ -11,7 +11,7 @@ import torch
 from distill.architectures import ARCHITECTURES
 from distill.config import LearnerConfig, StudentConfig, TrainingConfig
 from distill.following import ModelFollower
-from distill.models import ModelCard
+from distill.model_card import ModelCard
 from distill.networks import QNetwork
 from distill.protocols import STUDENT, Services
 from learner.gradient_learner import autocast_dtype

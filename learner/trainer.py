@@ -14,7 +14,8 @@ import torch
 
 from distill.config import Pace, TrainingConfig
 from distill.errors import BufferUnavailable, RunError
-from distill.models import ModelCard, StorageType, model_bytes
+from distill.model_card import ModelCard
+from distill.models import StorageType, model_bytes
 from distill.protocols import ChunkReader, ModelRegistry
 from learner.checkpoints import AnyLearner, CheckpointStore, learner_tensors, load_learner_tensors
 from learner.feed import Feed

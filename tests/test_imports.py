@@ -46,7 +46,17 @@ def test_a_breach_is_noticed(tmp_path: Path, file: str, line: str, broken: int):
     assert f"{broken} broken" in done.stdout
 
 
-@pytest.mark.parametrize("module", ["cluster.cli", "cluster.workers.remote_coordinator"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "cluster.cli",
+        "cluster.commands.models",
+        "cluster.commands.runs",
+        "cluster.commands.teachers",
+        "cluster.workers.remote_coordinator",
+        "distill.teach_config",
+    ],
+)
 def test_who_has_no_use_for_pytorch_does_not_wait_for_it(module: str):
     source = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", source], cwd=ROOT, timeout=60, check=False).returncode == 0

@@ -20,7 +20,7 @@ from cluster.state.folder import write_json
 from cluster.workers.episodes import evaluate_on_ray, evaluate_serially
 from distill.config import Section, Share
 from distill.errors import ConfigError
-from distill.models import ModelCard, read_bounded, read_card, write_card
+from distill.model_card import ModelCard, read_bounded, read_card, write_card
 from distill.scores import GameScore, compare
 from distill.teachers import list_teachers
 

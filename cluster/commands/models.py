@@ -21,7 +21,7 @@ from cluster.services import RedisServices
 from cluster.state.folder import RunFolder, open_any_run
 from distill.config import Section
 from distill.errors import ConfigError
-from distill.models import write_model_file
+from distill.model_card import write_model_file
 from distill.protocols import STUDENT
 
 

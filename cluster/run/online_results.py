@@ -18,7 +18,8 @@ from cluster.state.online_session import OnlineSession
 from distill.files import write_atomically
 from distill.games import SeedStream, reset_seed
 from distill.inference import make_q_function
-from distill.models import ModelCard, load_model, save_model
+from distill.model_card import ModelCard
+from distill.models import load_model, save_model
 from distill.networks import QNetwork
 from distill.protocols import STUDENT
 from distill.scores import compare, summarise

@@ -18,7 +18,7 @@ from cluster.workers.placement import place
 from cluster.workers.wanted_actors import ActorCounts
 from distill.errors import ConfigError, RunError
 from distill.games import SeedStream, action_count, reset_seed
-from distill.models import read_card
+from distill.model_card import read_card
 from distill.teach_config import OnlineConfig, TeachConfig
 from learner.q_trainer import require_initial
 

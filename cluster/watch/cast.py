@@ -11,7 +11,8 @@ from cluster.models.mirror import ModelMirror, mirrored_lines
 from cluster.state.folder import RunFolder
 from distill.config import RunConfig, Settings
 from distill.errors import RunError
-from distill.models import load_model, read_bounded
+from distill.model_card import read_bounded
+from distill.models import load_model
 from distill.networks import QNetwork
 from distill.protocols import STUDENT
 from distill.teach_config import OnlineConfig

@@ -17,7 +17,8 @@ from cluster.services import RedisServices
 from cluster.state.folder import RunFolder, new_run
 from distill.architectures import ARCHITECTURES
 from distill.errors import ConfigError
-from distill.models import ModelCard, load_model, model_bytes
+from distill.model_card import ModelCard
+from distill.models import load_model, model_bytes
 from distill.networks import QNetwork
 from distill.teach_config import OnlineConfig, TeachGeneralConfig
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from distill.architectures import ARCHITECTURES, Architecture
 from distill.errors import ModelFileError
 from distill.games import PREPROCESSING
-from distill.models import ModelCard, load_model, model_bytes, read_card, save_model, write_card
+from distill.model_card import ModelCard, read_card, write_card
+from distill.models import load_model, model_bytes, save_model
 from distill.networks import QNetwork
 
 TEACHERS = Path(__file__).parents[2] / "teachers"

@@ -13,7 +13,8 @@ from cluster.services import RedisServices
 from cluster.state.session import student_plan
 from distill.architectures import ARCHITECTURES
 from distill.errors import RunError
-from distill.models import ModelCard, load_model, model_bytes
+from distill.model_card import ModelCard
+from distill.models import load_model, model_bytes
 from distill.networks import QNetwork
 from learner.student_trainer import StudentTrainer
 from learner.trainer import choose_device
