@@ -16,10 +16,10 @@ from distill.models import load_model, model_bytes
 from distill.networks import QNetwork
 from distill.protocols import Services, explorers_line
 from distill.teach_config import QLearnerConfig
-from learner.gradient_learner import autocast_dtype
+from learner.gradient_updater import autocast_dtype
 from learner.memory import keep_freed_memory
 from learner.n_step_replay import NStepReplay, NStepRule
-from learner.q_learner import QLearner
+from learner.q_updater import QUpdater
 from learner.trainer import PUBLISH_RETRY_SECONDS, Trainer, choose_device
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ class QTrainer(Trainer):
         super().__init__(
             plan.line,
             services.registry(plan.line),
-            QLearner(
+            QUpdater(
                 _initial_network(plan, actions),
                 step_replays,
                 config.optimization,
@@ -126,17 +126,17 @@ class QTrainer(Trainer):
         self._explorers_at = time.monotonic() + self._plan.learner.publish_seconds
         try:
             self._explorers_version = self._for_explorers.publish(
-                model_bytes(self.learner.network, self._card()), {"updates": self.learner.updates}
+                model_bytes(self.updater.network, self._card()), {"updates": self.updater.updates}
             )
         except BufferUnavailable as error:
             log.warning("explorers of %s play on with version %d: %s", self._line, self._explorers_version, error)
             self._explorers_at = time.monotonic() + PUBLISH_RETRY_SECONDS
 
     def _lag(self) -> dict[str, float]:
-        return {game: self._explorers_version - version for game, version in self.learner.sampled_version.items()}
+        return {game: self._explorers_version - version for game, version in self.updater.sampled_version.items()}
 
     def _card(self) -> ModelCard:
-        network, learner = self.learner.network, self._plan.learner
+        network, learner = self.updater.network, self._plan.learner
         training = {
             "method": f"{learner.n_step}-step {'Double ' if learner.double_q else ''}DQN",
             "preset": self._plan.preset,

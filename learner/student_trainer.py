@@ -14,10 +14,10 @@ from distill.following import ModelFollower
 from distill.model_card import ModelCard
 from distill.networks import QNetwork
 from distill.protocols import STUDENT, Services
-from learner.gradient_learner import autocast_dtype
+from learner.gradient_updater import autocast_dtype
 from learner.label_replay import LabelReplay
 from learner.memory import keep_freed_memory
-from learner.student_learner import FreshLabels, StudentLearner
+from learner.student_updater import FreshLabels, StudentUpdater
 from learner.trainer import Trainer, choose_device
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class StudentTrainer(Trainer):
         super().__init__(
             STUDENT,
             services.registry(STUDENT),
-            StudentLearner(
+            StudentUpdater(
                 network, label_replays, plan.student, settings, device, dtype, plan.seed, labels=self._labels
             ),
             label_replays,
@@ -100,10 +100,10 @@ class StudentTrainer(Trainer):
     @property
     def spent(self) -> float:
         """Share of the updates that are made."""
-        return self.learner.updates / self._plan.learner.updates
+        return self.updater.updates / self._plan.learner.updates
 
     def _versions_due(self) -> int:
-        return self.learner.updates // self._plan.eval_every
+        return self.updater.updates // self._plan.eval_every
 
     def _take_arrivals(self) -> None:
         """Take each game's new best teacher, if there is one."""
@@ -125,7 +125,7 @@ class StudentTrainer(Trainer):
 
     def _lag(self) -> dict[str, float]:
         # The version that labels is the newest promoted one that has arrived; stored labels carry their own.
-        versions = self.learner.sampled_version
+        versions = self.updater.sampled_version
         behind = {game: follower.newest - follower.version for game, follower in self._followers.items()}
         if self._labels is not None:
             return {game: float(lag) for game, lag in behind.items()}
@@ -136,7 +136,7 @@ class StudentTrainer(Trainer):
         return {game: follower.version for game, follower in self._followers.items()}
 
     def _card(self) -> ModelCard:
-        student, network = self._plan.student, self.learner.judged
+        student, network = self._plan.student, self.updater.judged
         training = {
             "method": "online policy distillation" if self._followers else "policy distillation",
             "loss": student.loss,

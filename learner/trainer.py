@@ -17,7 +17,7 @@ from distill.errors import BufferUnavailable, RunError
 from distill.model_card import ModelCard
 from distill.models import StorageType, model_bytes
 from distill.protocols import ChunkReader, ModelRegistry
-from learner.checkpoints import AnyLearner, CheckpointStore, learner_tensors, load_learner_tensors
+from learner.checkpoints import AnyUpdater, CheckpointStore, load_updater_tensors, updater_tensors
 from learner.feed import Feed
 from learner.limiter import SampleToInsertLimiter
 from learner.progress import Progress, TrainerState
@@ -30,7 +30,7 @@ PUBLISH_RETRY_SECONDS = 10.0
 
 
 class Trainer(ABC):
-    """One learner, its replays, its feed and its checkpoints. A plain class: `learner.remote` makes it a Ray actor.
+    """One learner: updater, replays, feed and checkpoints. A plain class: `learner.remote` makes it a Ray actor.
 
     It resumes from the newest checkpoint in `directory`, if there is one; the buffer then fills its replay again.
     A kind of trainer says when versions are due and what their card is; publishing is done here.
@@ -38,7 +38,7 @@ class Trainer(ABC):
     Args:
         line: the models that it publishes, see `Services.registry`.
         registry: that of these models.
-        learner: what is trained.
+        updater: makes the updates.
         replays: one replay a game.
         actions: A of every game.
         reader: where chunks come from.
@@ -56,7 +56,7 @@ class Trainer(ABC):
         self,
         line: str,
         registry: ModelRegistry,
-        learner: AnyLearner,
+        updater: AnyUpdater,
         replays: Mapping[str, GameReplay[Any]],
         actions: Mapping[str, int],
         reader: ChunkReader,
@@ -67,7 +67,7 @@ class Trainer(ABC):
         *,
         threaded: bool,
     ) -> None:
-        self.learner = learner
+        self.updater = updater
         self.replays = dict(replays)
         self._line = line
         self._registry = registry
@@ -95,10 +95,10 @@ class Trainer(ABC):
         if found is None:
             return TrainerState()
         tensors, raw = found
-        load_learner_tensors(self.learner, tensors)
+        load_updater_tensors(self.updater, tensors)
         state = TrainerState.from_json(raw)
-        self.learner.updates = state.updates
-        self.learner.nonfinite_updates = state.nonfinite_updates
+        self.updater.updates = state.updates
+        self.updater.nonfinite_updates = state.nonfinite_updates
         log.info("resumed from the checkpoint of update %d; the replay refills from the buffer", state.updates)
         return state
 
@@ -144,15 +144,15 @@ class Trainer(ABC):
             RunError: if the updates are not finite, or the feed has failed.
         """
         began = last = time.monotonic()
-        updates_before = self.learner.updates
+        updates_before = self.updater.updates
         losses, counts = defaultdict[str, float](float), Counter[str]()
         until = math.inf if updates is None else updates_before + updates
-        while self.fraction < 1.0 and last - began < seconds and self.learner.updates < until:
+        while self.fraction < 1.0 and last - began < seconds and self.updater.updates < until:
             self._take_arrivals()
             if not self._threaded and not self._may_update():
                 self.feed.poll()
             if self._may_update():
-                update = self.learner.update(self.fraction)
+                update = self.updater.update(self.fraction)
                 self.limiter.sampled(self._batch_size)
                 if update.finite:
                     losses[update.game] += update.loss
@@ -174,7 +174,7 @@ class Trainer(ABC):
         if self.fraction >= 1.0:
             self.limiter.release()
         mean_loss = {game: losses[game] / counts[game] for game in counts}
-        rate = (self.learner.updates - updates_before) / max(1e-9, last - began)
+        rate = (self.updater.updates - updates_before) / max(1e-9, last - began)
         return self._progress(mean_loss, rate)
 
     def _plan_version(self) -> None:
@@ -188,7 +188,7 @@ class Trainer(ABC):
         try:
             self.publish()
         except BufferUnavailable as error:
-            log.warning("%s of update %d is not published yet: %s", self._line, self.learner.updates, error)
+            log.warning("%s of update %d is not published yet: %s", self._line, self.updater.updates, error)
             self._publish_at = time.monotonic() + PUBLISH_RETRY_SECONDS
 
     def _may_update(self) -> bool:
@@ -197,7 +197,7 @@ class Trainer(ABC):
 
     def _forfeit_if_never_ready(self) -> None:
         # Nobody knows when the first update can be made. One that was started again soon can, and makes up for it.
-        if self.learner.updates == 0 and not self._is_ready():
+        if self.updater.updates == 0 and not self._is_ready():
             self.limiter.forfeit()
 
     def _wait(self) -> None:
@@ -209,28 +209,28 @@ class Trainer(ABC):
     def publish(self) -> int:
         """Publish the network as a new version, with a checkpoint of the same weights; return the version."""
         card = self._card()
-        self._version = self._registry.publish(model_bytes(self.learner.judged, card, self.stored_as), card.training)
-        self._version_updates = self.learner.updates
+        self._version = self._registry.publish(model_bytes(self.updater.judged, card, self.stored_as), card.training)
+        self._version_updates = self.updater.updates
         self.checkpoint(self._version)
         return self._version
 
     def publish_final(self) -> int:
         """Publish the network as it stands unless its newest version already is that; return the version."""
-        current = self._version > 0 and self._version_updates == self.learner.updates
+        current = self._version > 0 and self._version_updates == self.updater.updates
         return self._version if current else self.publish()
 
     def checkpoint(self, version: int | None = None) -> None:
         """Write a checkpoint; `version` is the one published from the same weights, if any."""
         state = TrainerState(
-            self.learner.updates,
-            self.learner.nonfinite_updates,
+            self.updater.updates,
+            self.updater.nonfinite_updates,
             self._train_seconds,
             self._version,
             self._version_updates,
             self.feed.get_state(),
         )
-        self.checkpoints.save(self.learner.updates, learner_tensors(self.learner), asdict(state), version)
-        self._checkpoint_updates = self.learner.updates
+        self.checkpoints.save(self.updater.updates, updater_tensors(self.updater), asdict(state), version)
+        self._checkpoint_updates = self.updater.updates
         self._checkpointed_at = time.monotonic()
 
     def record_score(self, version: int, score: float) -> None:
@@ -246,9 +246,9 @@ class Trainer(ABC):
         fraction, limiter = self.fraction, self.limiter.get_state()
         return Progress(
             line=self._line,
-            updates=self.learner.updates,
+            updates=self.updater.updates,
             samples=limiter.sampled,
-            nonfinite_updates=self.learner.nonfinite_updates,
+            nonfinite_updates=self.updater.nonfinite_updates,
             train_seconds=self._train_seconds,
             fraction=fraction,
             done=fraction >= 1.0,
@@ -268,14 +268,14 @@ class Trainer(ABC):
             lag=self._lag(),
             histograms={
                 kind: {game: histogram.totals for game, histogram in by_game.items()}
-                for kind, by_game in self.learner.histograms.items()
+                for kind, by_game in self.updater.histograms.items()
             },
         )
 
     def _metadata(self) -> dict[str, Any]:
         """Return what every version's metadata says of its training."""
         return {
-            "updates": self.learner.updates,
+            "updates": self.updater.updates,
             "samples": self.limiter.get_state().sampled,
             "transitions": dict(self.feed.inserted),
             "seconds": round(self._train_seconds, 1),

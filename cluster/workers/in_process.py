@@ -49,15 +49,15 @@ class SerialBackend:
                 self._collectors.append(CollectingActor(spec, self._services))
         evaluator = EvaluatingActor(self._services)
         while not session.progress.done:
-            share = student_share(config.collect, trainer.learner.updates)
+            share = student_share(config.collect, trainer.updater.updates)
             for collector in self._collectors:
                 session.on_report(collector.collect(SLICE_SECONDS * 20, share, STEPS_PER_TURN))
                 yield None
             behind = True
             while behind and not session.progress.done:
-                before = trainer.learner.updates
+                before = trainer.updater.updates
                 session.on_progress(trainer.advance(math.inf, UPDATES_PER_SLICE))
-                behind = trainer.learner.updates - before == UPDATES_PER_SLICE
+                behind = trainer.updater.updates - before == UPDATES_PER_SLICE
                 yield None
                 yield from self._evaluate_newest(evaluator, trainer)
 
@@ -80,7 +80,7 @@ class SerialBackend:
             collector.finish(STOP_SECONDS)
         if self._trainer is not None:
             if self._session.progress.done:
-                self._session.on_published(self._trainer.publish_final(), self._trainer.learner.updates)
+                self._session.on_published(self._trainer.publish_final(), self._trainer.updater.updates)
             self._trainer.close()
 
     def evaluate(self, tasks: Sequence[EvaluationTask]) -> Iterator[Evaluation | None]:

@@ -89,7 +89,7 @@ def learning_rate(settings: Optimization, updates: int, progress: float) -> floa
     return rate
 
 
-class GradientLearner(ABC, Generic[Batch]):
+class GradientUpdater(ABC, Generic[Batch]):
     """Trains one network on the replays of its games, one game per minibatch (paper, multi-game distillation).
 
     Args:
