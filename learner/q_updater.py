@@ -50,9 +50,9 @@ class QUpdater(GradientUpdater[NStepMinibatch]):
         """The networks whose weights a checkpoint keeps, by name."""
         return super().networks | {"target": self.target}
 
-    def update(self, progress: float) -> Update:
+    def update(self, spent: float) -> Update:
         """Make one update, and renew the target network when it is due; see `GradientUpdater.update`."""
-        update = super().update(progress)
+        update = super().update(spent)
         if self.updates % self._target_every == 0:
             self.target.load_state_dict(self.network.state_dict())
         return update

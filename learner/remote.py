@@ -8,8 +8,8 @@ import ray
 import torch
 
 from distill.protocols import Services
-from learner.progress import Progress
 from learner.q_trainer import QPlan, QTrainer
+from learner.status import LearnerStatus
 from learner.student_trainer import StudentPlan, StudentTrainer
 
 
@@ -30,7 +30,7 @@ class RemoteLearner:
         """Return the process, for those who watch it."""
         return os.getpid()
 
-    def advance(self, seconds: float) -> Progress:
+    def advance(self, seconds: float) -> LearnerStatus:
         """See `Trainer.advance`."""
         return self._trainer.advance(seconds)
 

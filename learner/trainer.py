@@ -20,8 +20,8 @@ from distill.protocols import ChunkReader, ModelRegistry
 from learner.checkpoints import AnyUpdater, CheckpointStore, load_updater_tensors, updater_tensors
 from learner.feed import Feed
 from learner.limiter import SampleToInsertLimiter
-from learner.progress import Progress, TrainerState
 from learner.replay import GameReplay
+from learner.status import LearnerStatus, TrainerState
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ class Trainer(ABC):
             spent = max(spent, self._train_seconds / (60.0 * self._training.minutes))
         return min(1.0, spent)
 
-    def advance(self, seconds: float, updates: int | None = None) -> Progress:
+    def advance(self, seconds: float, updates: int | None = None) -> LearnerStatus:
         """Train for about `seconds`, or that many updates; less if the budget or, without a feed thread, the data ends.
 
         Raises:
@@ -175,7 +175,7 @@ class Trainer(ABC):
             self.limiter.release()
         mean_loss = {game: losses[game] / counts[game] for game in counts}
         rate = (self.updater.updates - updates_before) / max(1e-9, last - began)
-        return self._progress(mean_loss, rate)
+        return self._status(mean_loss, rate)
 
     def _plan_version(self) -> None:
         due = self._versions_due()
@@ -242,9 +242,9 @@ class Trainer(ABC):
         self.checkpoint()
         self.feed.close()
 
-    def _progress(self, loss: dict[str, float], updates_per_second: float) -> Progress:
+    def _status(self, loss: dict[str, float], updates_per_second: float) -> LearnerStatus:
         fraction, limiter = self.fraction, self.limiter.get_state()
-        return Progress(
+        return LearnerStatus(
             line=self._line,
             updates=self.updater.updates,
             samples=limiter.sampled,

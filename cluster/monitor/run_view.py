@@ -9,7 +9,7 @@ from rich.text import Text
 
 from cluster.state.session import Session
 from distill.scores import score_ratio
-from learner.progress import Progress
+from learner.status import LearnerStatus
 
 
 class RunView:
@@ -80,14 +80,14 @@ class RunView:
         return Group(games, learner, Text(best), *(Text(message, style="dim") for message in session.messages))
 
 
-def who_waits(progress: Progress, actor_seconds: float) -> str:
+def who_waits(progress: LearnerStatus, actor_seconds: float) -> str:
     """Return who of a learner, its feed and the actors has waited longest."""
     waits = {"learner": progress.sample_wait_seconds, "feed": progress.insert_wait_seconds, "actors": actor_seconds}
     who = max(waits, key=lambda name: waits[name])
     return f"{who} ({waits[who]:.0f} s)" if waits[who] >= 1.0 else "nobody"
 
 
-def time_left(progress: Progress) -> str:
+def time_left(progress: LearnerStatus) -> str:
     """Return how long a learner's budget will last at the pace so far."""
     if progress.fraction <= 0.0:
         return "time left unknown yet"

@@ -14,8 +14,8 @@ from distill.errors import DistillError
 from distill.games import action_count
 from distill.protocols import STUDENT
 from distill.teach_config import OnlineConfig, TeachConfig
-from learner.progress import Progress
 from learner.q_trainer import QPlan
+from learner.status import LearnerStatus
 from learner.student_trainer import StudentPlan
 
 
@@ -33,7 +33,7 @@ class OnlineSession(RunSession):
 
     config: TeachConfig
     services: RedisServices
-    progress: dict[str, Progress] = field(default_factory=dict[str, Progress])
+    progress: dict[str, LearnerStatus] = field(default_factory=dict[str, LearnerStatus])
     states: dict[str, LineState] = field(default_factory=dict[str, LineState])
     scores: dict[tuple[str, str], float] = field(default_factory=dict[tuple[str, str], float])
 
@@ -71,7 +71,7 @@ class OnlineSession(RunSession):
         progress = self.progress.get(self.line_of(game).name)
         return progress.inserted.get(game, 0) if progress is not None else 0
 
-    def on_progress(self, progress: Progress) -> None:
+    def on_progress(self, progress: LearnerStatus) -> None:
         """Take a learner's report, and write a line of metrics every few seconds."""
         before = self.progress.get(progress.line)
         if progress.last_rejection and (before is None or progress.last_rejection != before.last_rejection):

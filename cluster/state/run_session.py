@@ -10,7 +10,7 @@ from typing import Any
 from actors.collecting_actor import CollectorReport
 from cluster.services import RedisServices
 from cluster.state.folder import METRICS, RunFolder
-from learner.progress import Progress
+from learner.status import LearnerStatus
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ class RunSession:
         }
 
 
-def learner_metrics(progress: Progress) -> dict[str, Any]:
+def learner_metrics(progress: LearnerStatus) -> dict[str, Any]:
     """Return what a line of metrics says of any learner."""
     return {
         "seconds": progress.train_seconds,

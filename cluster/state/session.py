@@ -16,7 +16,7 @@ from distill.games import SeedStream, reset_seed
 from distill.protocols import STUDENT, ModelRegistry
 from distill.scores import GameScore, compare
 from distill.teachers import TeacherFile
-from learner.progress import Progress
+from learner.status import LearnerStatus
 from learner.student_trainer import StudentPlan
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Session(RunSession):
     config: RunConfig
     teachers: dict[str, TeacherFile]
     registry: ModelRegistry
-    progress: Progress = field(default_factory=Progress)
+    progress: LearnerStatus = field(default_factory=LearnerStatus)
     scores: dict[str, GameScore] = field(default_factory=dict[str, GameScore])
     ratios: dict[str, float] = field(default_factory=dict[str, float])
     best: Scored | None = None
@@ -79,7 +79,7 @@ class Session(RunSession):
         """Connect again to the registry, which gives a restarted Redis the models of the mirror."""
         self.registry = services.registry(STUDENT)
 
-    def on_progress(self, progress: Progress) -> None:
+    def on_progress(self, progress: LearnerStatus) -> None:
         """Take the learner's report, and write a line of metrics every few seconds."""
         if progress.last_rejection and progress.last_rejection != self.progress.last_rejection:
             self.note(f"chunk refused: {progress.last_rejection}")

@@ -18,8 +18,8 @@ from cluster.workers.placement import Placement
 from cluster.workers.shutdown import stop_at_once, stop_collecting, stop_learners
 from cluster.workers.supervisor import Supervisor, Worker
 from cluster.workers.wanted_actors import ActorCounts
-from learner.progress import Progress
 from learner.remote import RemoteLearner
+from learner.status import LearnerStatus
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class RayBackend:
         self._supervisor.add(self._evaluator())
         while not self._session.progress.done:
             for _, answer in self._supervisor.poll(POLL_SECONDS):
-                if isinstance(answer, Progress):
+                if isinstance(answer, LearnerStatus):
                     self._on_progress(answer)
                 elif isinstance(answer, CollectorReport):
                     self._session.on_report(answer)
@@ -125,7 +125,7 @@ class RayBackend:
 
         return Worker("evaluator", "evaluator", make, submit, depth=1)
 
-    def _on_progress(self, progress: Progress) -> None:
+    def _on_progress(self, progress: LearnerStatus) -> None:
         self._session.on_progress(progress)
         if progress.version > self._queued_version and not progress.done:
             if self._tasks and self._tasks[-1].version != (self._playing.version if self._playing else 0):

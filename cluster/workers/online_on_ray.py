@@ -18,8 +18,8 @@ from cluster.workers.shutdown import stop_at_once, stop_collecting, stop_learner
 from cluster.workers.supervisor import Supervisor, Worker
 from cluster.workers.wanted_actors import ActorCounts
 from distill.teach_config import OnlineConfig
-from learner.progress import Progress
 from learner.remote import RemoteLearner
+from learner.status import LearnerStatus
 
 ASK_SECONDS = 1.0
 """Between two questions to the coordinator if there is nothing to tell it."""
@@ -70,7 +70,7 @@ class OnlineBackend:
 
     def _turn(self) -> Iterator[None]:
         for _, answer in self._supervisor.poll(POLL_SECONDS):
-            if isinstance(answer, Progress):
+            if isinstance(answer, LearnerStatus):
                 self._session.on_progress(answer)
             elif isinstance(answer, CollectorReport):
                 self._session.on_report(answer)

@@ -16,7 +16,7 @@ from cluster.state.session import Scored, Session, evaluation_tasks
 from distill.config import EvaluationConfig, RunConfig
 from distill.protocols import WriterCounters
 from distill.teachers import choose_teachers
-from learner.progress import Progress
+from learner.status import LearnerStatus
 
 CONFIG = RunConfig(evaluation=EvaluationConfig(eval_episodes=3, eval_lanes=2, eval_epsilon=0.01))
 
@@ -111,9 +111,9 @@ def test_a_skipped_version_is_counted_and_told(session: Session):
 
 
 def test_the_last_report_is_always_in_the_metrics(session: Session):
-    session.on_progress(Progress(updates=1))
-    session.on_progress(Progress(updates=2, inserted={"pong": 64}))
-    session.on_progress(Progress(updates=3, done=True, version=7, version_updates=3))
+    session.on_progress(LearnerStatus(updates=1))
+    session.on_progress(LearnerStatus(updates=2, inserted={"pong": 64}))
+    session.on_progress(LearnerStatus(updates=3, done=True, version=7, version_updates=3))
     assert [row["updates"] for row in rows(session.folder.path, "metrics.jsonl")] == [1, 3]
     assert session.version == 7
 
@@ -134,7 +134,7 @@ def test_metrics_tell_of_collectors_and_restarts(session: Session):
 
 def test_a_refused_chunk_is_told_once(session: Session):
     for updates in (1, 2):
-        session.on_progress(Progress(updates=updates, last_rejection="pong, chunk a/1: damaged"))
+        session.on_progress(LearnerStatus(updates=updates, last_rejection="pong, chunk a/1: damaged"))
     assert [message for message in session.messages if "refused" in message] == [
         "chunk refused: pong, chunk a/1: damaged"
     ]

@@ -16,7 +16,7 @@ from cluster.state.session import Session
 from distill.config import MonitoringConfig
 from distill.errors import BufferUnavailable
 from distill.protocols import STUDENT
-from learner.progress import Progress
+from learner.status import LearnerStatus
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class RunMetrics:
             for kind, totals in report.histograms.items():
                 exporter.observe(HISTOGRAMS[kind], totals, name, game=game)
 
-    def _report_learner(self, progress: Progress, target: float | None) -> None:
+    def _report_learner(self, progress: LearnerStatus, target: float | None) -> None:
         exporter, line = self._exporter, progress.line
         totals: list[tuple[str, float, dict[str, str]]] = [
             ("distill_learner_updates_total", progress.updates, {}),
