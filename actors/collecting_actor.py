@@ -36,8 +36,8 @@ class CollectorSpec:
 
 
 @dataclass(frozen=True)
-class CollectorReport:
-    """What a collector tells after each slice; counts run since its process began.
+class CollectorStatus:
+    """What a collector says after each slice; counts run since its process began.
 
     Attributes:
         producer: its name.
@@ -94,15 +94,15 @@ class CollectingActor:
             services.registry("student"), "latest", lambda network: warm_policy(network, spec.game)
         )
 
-    def collect(self, seconds: float, student_share: float, steps: int | None = None) -> CollectorReport:
-        """Play for about `seconds`, or `steps` steps, with the student driving that share of episodes, and report."""
+    def collect(self, seconds: float, student_share: float, steps: int | None = None) -> CollectorStatus:
+        """Play for about `seconds`, or `steps` steps, the student driving that share of episodes."""
         if student_share > 0.0:
             self._collector.set_student_share(student_share)
             student = self._student.poll()
             if student is not None:
                 self._collector.set_student(student.model, student.version)
         counters = self._collector.collect(seconds, steps)
-        return report_of(self._spec.producer, self._collector, counters, self._writer.counters)
+        return status_of(self._spec.producer, self._collector, counters, self._writer.counters)
 
     def finish(self, timeout: float) -> int:
         """Push what is left within `timeout` seconds and close; return the number of chunks left behind."""
@@ -112,11 +112,11 @@ class CollectingActor:
         return left
 
 
-def report_of(
+def status_of(
     producer: str, collector: Collector, counters: CollectorCounters, writer: WriterCounters
-) -> CollectorReport:
-    """Return a collector's report."""
-    return CollectorReport(
+) -> CollectorStatus:
+    """Return a collector's status."""
+    return CollectorStatus(
         producer=producer,
         game=collector.game,
         pid=os.getpid(),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from actors.collecting_actor import CollectorReport, report_of
+from actors.collecting_actor import CollectorStatus, status_of
 from actors.collector import Collector
 from actors.policy import Policy, warm_policy
 from distill.following import Followed, ModelFollower
@@ -84,8 +84,8 @@ class ExploringActor:
             self._collector.set_student_share(1.0)
             self._collector.set_student(acting.model, acting.version)
 
-    def explore(self, seconds: float, game_steps: int) -> CollectorReport:
-        """Play for about `seconds`, with the epsilon that is due after `game_steps` steps of the game, and report."""
+    def explore(self, seconds: float, game_steps: int) -> CollectorStatus:
+        """Play for about `seconds`, with the epsilon that is due after `game_steps` steps of the game."""
         self._collector.set_epsilon(explorer_epsilon(self._spec.config, self._spec.index, game_steps))
         acting = self._acting.poll()
         if acting is not None:
@@ -94,7 +94,7 @@ class ExploringActor:
         if best is not None:
             self._collector.set_teacher(best.model, best.version)
         counters = self._collector.collect(seconds)
-        return report_of(self._spec.producer, self._collector, counters, self._writer.counters)
+        return status_of(self._spec.producer, self._collector, counters, self._writer.counters)
 
     def finish(self, timeout: float) -> int:
         """Push what is left within `timeout` seconds and close; return the number of chunks left behind."""

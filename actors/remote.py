@@ -3,7 +3,7 @@
 import ray
 import torch
 
-from actors.collecting_actor import CollectingActor, CollectorReport, CollectorSpec
+from actors.collecting_actor import CollectingActor, CollectorSpec, CollectorStatus
 from actors.evaluating_actor import EvaluatingActor
 from actors.evaluation import Evaluation, EvaluationTask
 from actors.exploring_actor import ExplorerSpec, ExploringActor
@@ -18,7 +18,7 @@ class RemoteCollector:
         torch.set_num_threads(1)
         self._actor = CollectingActor(spec, services)
 
-    def collect(self, seconds: float, student_share: float) -> CollectorReport:
+    def collect(self, seconds: float, student_share: float) -> CollectorStatus:
         """See `CollectingActor.collect`."""
         return self._actor.collect(seconds, student_share)
 
@@ -35,7 +35,7 @@ class RemoteExplorer:
         torch.set_num_threads(1)
         self._actor = ExploringActor(spec, services)
 
-    def explore(self, seconds: float, game_steps: int) -> CollectorReport:
+    def explore(self, seconds: float, game_steps: int) -> CollectorStatus:
         """See `ExploringActor.explore`."""
         return self._actor.explore(seconds, game_steps)
 

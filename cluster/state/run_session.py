@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from actors.collecting_actor import CollectorReport
+from actors.collecting_actor import CollectorStatus
 from cluster.services import RedisServices
 from cluster.state.folder import METRICS, RunFolder
 from learner.status import LearnerStatus
@@ -34,7 +34,7 @@ class RunSession:
 
     folder: RunFolder
     sitting: int = field(default=0, kw_only=True)
-    reports: dict[str, CollectorReport] = field(default_factory=dict[str, CollectorReport], kw_only=True)
+    reports: dict[str, CollectorStatus] = field(default_factory=dict[str, CollectorStatus], kw_only=True)
     restarts: Counter[str] = field(default_factory=Counter[str], kw_only=True)
     actors: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]], kw_only=True)
     evaluated: Counter[str] = field(default_factory=Counter[str], kw_only=True)
@@ -48,7 +48,7 @@ class RunSession:
         log.info(message)
         self.messages.append(message)
 
-    def on_report(self, report: CollectorReport) -> None:
+    def on_report(self, report: CollectorStatus) -> None:
         """Take a collecting actor's report."""
         self.reports[report.producer] = report
 

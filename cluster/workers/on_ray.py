@@ -7,7 +7,7 @@ from typing import Any
 
 import ray
 
-from actors.collecting_actor import CollectorReport, CollectorSpec, student_share
+from actors.collecting_actor import CollectorSpec, CollectorStatus, student_share
 from actors.evaluation import Evaluation, EvaluationTask
 from actors.remote import RemoteCollector, RemoteEvaluator
 from cluster.services import RedisServices
@@ -53,7 +53,7 @@ class RayBackend:
             for _, answer in self._supervisor.poll(POLL_SECONDS):
                 if isinstance(answer, LearnerStatus):
                     self._on_progress(answer)
-                elif isinstance(answer, CollectorReport):
+                elif isinstance(answer, CollectorStatus):
                     self._session.on_report(answer)
                 elif isinstance(answer, Evaluation):
                     self._on_evaluation(answer)

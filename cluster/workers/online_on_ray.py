@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from actors.collecting_actor import CollectorReport
+from actors.collecting_actor import CollectorStatus
 from actors.evaluation import Evaluation, EvaluationTask
 from actors.exploring_actor import ExplorerSpec
 from actors.remote import RemoteEvaluator, RemoteExplorer
@@ -72,7 +72,7 @@ class OnlineBackend:
         for _, answer in self._supervisor.poll(POLL_SECONDS):
             if isinstance(answer, LearnerStatus):
                 self._session.on_progress(answer)
-            elif isinstance(answer, CollectorReport):
+            elif isinstance(answer, CollectorStatus):
                 self._session.on_report(answer)
             elif isinstance(answer, Evaluation):
                 self._on_evaluation(answer)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from actors.collecting_actor import CollectorReport
+from actors.collecting_actor import CollectorStatus
 from actors.evaluation import Evaluation
 from cluster.models.coordinator import CURVE
 from cluster.models.mirror import ModelMirror
@@ -37,9 +37,9 @@ def progress(games: Sequence[str], updates: int, seconds: float, line: str = "st
     )  # fmt: skip
 
 
-def report(game: str, transitions: int, seconds: float) -> CollectorReport:
+def report(game: str, transitions: int, seconds: float) -> CollectorStatus:
     spent = {"inference": seconds * 0.1, "environment": seconds * 0.2, "push": seconds * 0.3, "wait": seconds * 0.4}
-    return CollectorReport(
+    return CollectorStatus(
         f"{game}-0", game, 1, transitions, transitions, transitions // 100, (), 0, 0, spent, {}, WriterCounters()
     )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from run_support import TEACHERS, rows
 
-from actors.collecting_actor import CollectorReport
+from actors.collecting_actor import CollectorStatus
 from actors.evaluation import Evaluation
 from cluster.models.registry import RedisModelRegistry
 from cluster.redis.connection import connect
@@ -121,7 +121,7 @@ def test_the_last_report_is_always_in_the_metrics(session: Session):
 def test_metrics_tell_of_collectors_and_restarts(session: Session):
     seconds = {"inference": 1.0, "environment": 2.0, "push": 0.5, "wait": 0.5}
     writer = WriterCounters(full=3, outages=4)
-    report = CollectorReport("pong-0", "pong", 1, 400, 384, 2, (1.0,), 0, 0, seconds, {}, writer)
+    report = CollectorStatus("pong-0", "pong", 1, 400, 384, 2, (1.0,), 0, 0, seconds, {}, writer)
     session.on_report(report)
     session.restarts["collector"] += 1
     row = session.metrics()
