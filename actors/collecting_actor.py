@@ -48,7 +48,7 @@ class CollectorStatus:
         episodes: episodes that ended.
         episode_scores: raw scores of the newest teacher-driven episodes.
         teacher_version: version of the network that labels, 0 for one from a file.
-        student_version: version of the network that drives in its stead, 0 if none.
+        driver_version: version of the network that picks the actions in its stead, 0 if none.
         seconds: where the time went.
         histograms: seconds of `inference`, `environment` and `push`.
         writer: what the buffer's writer has done.
@@ -62,7 +62,7 @@ class CollectorStatus:
     episodes: int
     episode_scores: tuple[float, ...]
     teacher_version: int
-    student_version: int
+    driver_version: int
     seconds: dict[str, float]
     histograms: dict[str, HistogramTotals]
     writer: WriterCounters
@@ -97,10 +97,10 @@ class CollectingActor:
     def collect(self, seconds: float, student_share: float, steps: int | None = None) -> CollectorStatus:
         """Play for about `seconds`, or `steps` steps, the student driving that share of episodes."""
         if student_share > 0.0:
-            self._collector.set_student_share(student_share)
+            self._collector.set_driver_share(student_share)
             student = self._student.poll()
             if student is not None:
-                self._collector.set_student(student.model, student.version)
+                self._collector.set_driver(student.model, student.version)
         counters = self._collector.collect(seconds, steps)
         return status_of(self._spec.producer, self._collector, counters, self._writer.counters)
 
@@ -125,7 +125,7 @@ def status_of(
         episodes=counters.episodes,
         episode_scores=tuple(counters.episode_scores),
         teacher_version=collector.teacher_version,
-        student_version=collector.student_version,
+        driver_version=collector.driver_version,
         seconds=dict(counters.seconds),
         histograms={kind: histogram.totals for kind, histogram in counters.histograms.items()},
         writer=writer,

@@ -41,7 +41,7 @@ class ExplorerSpec:
 class ExploringActor:
     """A collector driven by the newest Q-network; it fetches one before its first step.
 
-    Where the best network so far labels, the acting one drives every episode, as a student drives in distillation.
+    Where the best network so far labels, the acting one drives every episode, as a driver other than the teacher.
     Before the first promotion the first network labels, as version 0.
 
     Args:
@@ -79,10 +79,11 @@ class ExploringActor:
 
     def _on_acting(self, acting: Followed[Policy]) -> None:
         if self._best is None:
+            # It labels its own steps, and who labels picks the actions as long as there is no other driver.
             self._collector.set_teacher(acting.model, acting.version)
         else:
-            self._collector.set_student_share(1.0)
-            self._collector.set_student(acting.model, acting.version)
+            self._collector.set_driver_share(1.0)
+            self._collector.set_driver(acting.model, acting.version)
 
     def explore(self, seconds: float, game_steps: int) -> CollectorStatus:
         """Play for about `seconds`, with the epsilon that is due after `game_steps` steps of the game."""

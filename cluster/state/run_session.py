@@ -100,7 +100,7 @@ class RunSession:
                     "episodes": report.episodes,
                     "seconds": report.seconds,
                     "teacher_version": report.teacher_version,
-                    "student_version": report.student_version,
+                    "student_version": report.driver_version,
                     "buffer_full": report.writer.full,
                     "buffer_outages": report.writer.outages,
                 }

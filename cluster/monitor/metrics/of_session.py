@@ -136,9 +136,9 @@ class RunMetrics:
         exporter = self._exporter
         if session.progress.updates or session.progress.inserted:
             self._report_learner(session.progress, session.config.learner.sample_to_insert)
-        newest = max((report.student_version for report in session.reports.values()), default=0)
+        newest = max((report.driver_version for report in session.reports.values()), default=0)
         if newest:
-            lags = {report.game: session.version - report.student_version for report in session.reports.values()}
+            lags = {report.game: session.version - report.driver_version for report in session.reports.values()}
             for game, lag in lags.items():
                 exporter.set("distill_policy_version_lag", max(0, lag), game=game)
         for game, teacher in session.teachers.items():
