@@ -36,8 +36,8 @@ class CollectorSpec:
 
 
 @dataclass(frozen=True)
-class CollectorReport:
-    """What a collector tells after each slice; counts run since its process began.
+class CollectorStatus:
+    """What a collector says after each slice; counts run since its process began.
 
     Attributes:
         producer: its name.
@@ -48,7 +48,7 @@ class CollectorReport:
         episodes: episodes that ended.
         episode_scores: raw scores of the newest teacher-driven episodes.
         teacher_version: version of the network that labels, 0 for one from a file.
-        student_version: version of the network that drives in its stead, 0 if none.
+        driver_version: version of the network that picks the actions in its stead, 0 if none.
         seconds: where the time went.
         histograms: seconds of `inference`, `environment` and `push`.
         writer: what the buffer's writer has done.
@@ -62,7 +62,7 @@ class CollectorReport:
     episodes: int
     episode_scores: tuple[float, ...]
     teacher_version: int
-    student_version: int
+    driver_version: int
     seconds: dict[str, float]
     histograms: dict[str, HistogramTotals]
     writer: WriterCounters
@@ -94,15 +94,15 @@ class CollectingActor:
             services.registry("student"), "latest", lambda network: warm_policy(network, spec.game)
         )
 
-    def advance(self, seconds: float, student_share: float, steps: int | None = None) -> CollectorReport:
+    def advance(self, seconds: float, student_share: float, steps: int | None = None) -> CollectorStatus:
         """Play for about `seconds`, or `steps` steps, with the student driving that share of episodes, and report."""
         if student_share > 0.0:
-            self._collector.set_student_share(student_share)
+            self._collector.set_driver_share(student_share)
             student = self._student.poll()
             if student is not None:
-                self._collector.set_student(student.model, student.version)
+                self._collector.set_driver(student.model, student.version)
         counters = self._collector.collect(seconds, steps)
-        return report_of(self._spec.producer, self._collector, counters, self._writer.counters)
+        return status_of(self._spec.producer, self._collector, counters, self._writer.counters)
 
     def finish(self, timeout: float) -> int:
         """Push what is left within `timeout` seconds and close; return the number of chunks left behind."""
@@ -112,11 +112,11 @@ class CollectingActor:
         return left
 
 
-def report_of(
+def status_of(
     producer: str, collector: Collector, counters: CollectorCounters, writer: WriterCounters
-) -> CollectorReport:
-    """Return a collector's report."""
-    return CollectorReport(
+) -> CollectorStatus:
+    """Return a collector's status."""
+    return CollectorStatus(
         producer=producer,
         game=collector.game,
         pid=os.getpid(),
@@ -125,7 +125,7 @@ def report_of(
         episodes=counters.episodes,
         episode_scores=tuple(counters.episode_scores),
         teacher_version=collector.teacher_version,
-        student_version=collector.student_version,
+        driver_version=collector.driver_version,
         seconds=dict(counters.seconds),
         histograms={kind: histogram.totals for kind, histogram in counters.histograms.items()},
         writer=writer,

@@ -27,7 +27,7 @@ class CollectorCounters:
         transitions: those of them that were handed to the writer, a chunk at a time.
         episodes: episodes that ended.
         episode_scores: raw scores of the newest 100 episodes that the teacher drove.
-        student_transitions: steps whose action the student picked.
+        driven_transitions: steps whose action another driver than the teacher picked.
         seconds: where the time went: `inference`, `environment`, `push`, `wait`.
         histograms: seconds of every forward, every step of all lanes, and every chunk's packing and pushing.
     """
@@ -36,7 +36,7 @@ class CollectorCounters:
     transitions: int = 0
     episodes: int = 0
     episode_scores: deque[float] = field(default_factory=lambda: deque(maxlen=100))
-    student_transitions: int = 0
+    driven_transitions: int = 0
     seconds: dict[str, float] = field(
         default_factory=lambda: {"inference": 0.0, "environment": 0.0, "push": 0.0, "wait": 0.0}
     )
@@ -50,7 +50,7 @@ class Collector:
 
     Args:
         game: ROM name.
-        teacher: labels every observation, and drives unless the student does.
+        teacher: labels every observation, and picks the actions unless another driver does; see `set_driver`.
         writer: the buffer service's producer side.
         config: lanes, threads and chunk length.
         epsilon: share of steps whose action is uniformly random; `set_epsilon` changes it.
@@ -76,8 +76,8 @@ class Collector:
         self.life = secrets.token_hex(8)
         self.counters = CollectorCounters()
         self._teacher = teacher
-        self._student: Policy | None = None
-        self._student_share = 0.0
+        self._driver: Policy | None = None
+        self._driver_share = 0.0
         self._writer = writer
         self._config = config
         stream = (*producer.encode(), incarnation)
@@ -91,7 +91,7 @@ class Collector:
         self._returns = np.zeros(config.lanes)
         # The row after an episode's end only resets its lane: it is no transition.
         self._ended = np.zeros(config.lanes, np.bool_)
-        self._student_drives = np.zeros(config.lanes, np.bool_)
+        self._driven = np.zeros(config.lanes, np.bool_)
         self._full_lanes: deque[int] = deque()
 
     @property
@@ -100,8 +100,8 @@ class Collector:
         return self._builder.teacher_version
 
     @property
-    def student_version(self) -> int:
-        """Version of the student that drives, 0 if none does."""
+    def driver_version(self) -> int:
+        """Version of the driver that plays in the teacher's stead, 0 if none does."""
         return self._builder.driver_version
 
     def set_teacher(self, policy: Policy, version: int) -> None:
@@ -113,22 +113,24 @@ class Collector:
         """Act at random in this share of the steps from the next one on."""
         self._exploration.epsilon = epsilon
 
-    def set_student_share(self, share: float) -> None:
-        """Let the student drive this share of the episodes that begin from now on, once there is one."""
-        self._student_share = share
+    def set_driver_share(self, share: float) -> None:
+        """Let the driver have this share of the episodes that begin from now on, once there is one."""
+        self._driver_share = share
 
-    def set_student(self, policy: Policy, version: int) -> None:
-        """Let this student drive its share of the episodes: the first one some lanes at once, a newer one from now on.
+    def set_driver(self, policy: Policy, version: int) -> None:
+        """Let this network pick the actions of its share of the episodes: a student, or a Q-network that is learning.
+
+        The first one gets some lanes at once, a newer one takes over those of the one before.
 
         Args:
-            policy: the student's q-values for this game.
+            policy: its q-values for this game.
             version: its version, which every chunk names.
         """
-        first = self._student is None
-        self._student = policy
+        first = self._driver is None
+        self._driver = policy
         self._builder.driver_version = version
         if first:
-            self._student_drives = self._random.random(self._config.lanes) < self._student_share
+            self._driven = self._random.random(self._config.lanes) < self._driver_share
 
     def collect(self, seconds: float, steps: int | None = None) -> CollectorCounters:
         """Play for about `seconds`, or `steps` steps of every lane; wait, within that time, while the buffer is full.
@@ -182,10 +184,10 @@ class Collector:
         observations = self._observations
         labels = self._teacher(observations)
         driving = labels
-        driven = np.flatnonzero(self._student_drives)
-        if self._student is not None and len(driven):
+        driven = np.flatnonzero(self._driven)
+        if self._driver is not None and len(driven):
             driving = labels.copy()
-            driving[driven] = self._student(observations[driven])
+            driving[driven] = self._driver(observations[driven])
         taken = self._exploration.choose(driving)
         inferred = time.perf_counter()
         self._observations, rewards, terminated, truncated, info = self._environment.step(taken)
@@ -199,7 +201,7 @@ class Collector:
         flags = np.stack((terminated, truncated, info["lives"] < self._lives))
         self._full_lanes.extend(self._builder.add(played, observations, self._ages, labels, taken, rewards, flags))
         counters.steps += len(played)
-        counters.student_transitions += int(self._student_drives[played].sum())
+        counters.driven_transitions += int(self._driven[played].sum())
         self._returns[played] += rewards[played]
         self._ages = np.where(self._ended, 0, self._ages + 1)
         self._lives = info["lives"]
@@ -208,8 +210,8 @@ class Collector:
         self._exploration.end(ended)
         for lane in ended:
             counters.episodes += 1
-            if not self._student_drives[lane]:
+            if not self._driven[lane]:
                 counters.episode_scores.append(float(self._returns[lane]))
             self._returns[lane] = 0.0
-            self._student_drives[lane] = self._student is not None and self._random.random() < self._student_share
+            self._driven[lane] = self._driver is not None and self._random.random() < self._driver_share
         times["push"] += time.perf_counter() - stepped

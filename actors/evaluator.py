@@ -15,7 +15,7 @@ import numpy.typing as npt
 from actors.evaluation import Evaluation
 from actors.policy import Policy, epsilon_greedy
 from distill.errors import RunError
-from distill.games import MAX_EPISODE_FRAMES, NOOP_MAX, make_environment, reset_seed
+from distill.games import MAX_EPISODE_FRAMES, NOOP_MAX, SeedStream, make_environment, reset_seed
 
 EPSILON = 0.05
 
@@ -89,7 +89,7 @@ class Evaluator:
         self._threads, self._epsilon, self._seed, self._max_frames = threads, epsilon, seed, max_frames
         self._episodes_per_lane = math.ceil(episodes / lanes)
         self._generator = np.random.default_rng([seed, 1])
-        first = reset_seed(seed, 0)
+        first = reset_seed(seed, SeedStream.EMULATORS)
         self._lanes = [_Lane(game, first + lane, max_frames) for lane in range(lanes)]
         self._seconds = 0.0
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from actors.collecting_actor import CollectorReport, report_of
+from actors.collecting_actor import CollectorStatus, status_of
 from actors.collector import Collector
 from actors.policy import Policy, warm_policy
 from distill.following import Followed, ModelFollower
@@ -41,7 +41,7 @@ class ExplorerSpec:
 class ExploringActor:
     """A collector driven by the newest Q-network; it fetches one before its first step.
 
-    Where the best network so far labels, the acting one drives every episode, as a student drives in distillation.
+    Where the best network so far labels, the acting one drives every episode, as a driver other than the teacher.
     Before the first promotion the first network labels, as version 0.
 
     Args:
@@ -79,12 +79,13 @@ class ExploringActor:
 
     def _on_acting(self, acting: Followed[Policy]) -> None:
         if self._best is None:
+            # It labels its own steps, and who labels picks the actions as long as there is no other driver.
             self._collector.set_teacher(acting.model, acting.version)
         else:
-            self._collector.set_student_share(1.0)
-            self._collector.set_student(acting.model, acting.version)
+            self._collector.set_driver_share(1.0)
+            self._collector.set_driver(acting.model, acting.version)
 
-    def advance(self, seconds: float, game_steps: int, steps: int | None = None) -> CollectorReport:
+    def advance(self, seconds: float, game_steps: int, steps: int | None = None) -> CollectorStatus:
         """Play for about `seconds`, or `steps` steps, with the epsilon that is due after `game_steps`, and report."""
         self._collector.set_epsilon(explorer_epsilon(self._spec.config, self._spec.index, game_steps))
         acting = self._acting.poll()
@@ -94,7 +95,7 @@ class ExploringActor:
         if best is not None:
             self._collector.set_teacher(best.model, best.version)
         counters = self._collector.collect(seconds, steps)
-        return report_of(self._spec.producer, self._collector, counters, self._writer.counters)
+        return status_of(self._spec.producer, self._collector, counters, self._writer.counters)
 
     def finish(self, timeout: float) -> int:
         """Push what is left within `timeout` seconds and close; return the number of chunks left behind."""

@@ -14,7 +14,7 @@ from actors.evaluator import EPSILON
 from actors.pictured import Moment, PicturedGame
 from actors.policy import Policy, epsilon_greedy
 from distill.errors import RunError
-from distill.games import FRAMES_PER_STEP, reset_seed
+from distill.games import FRAMES_PER_STEP, SeedStream, reset_seed
 
 FRAMES_PER_SECOND = 60 // FRAMES_PER_STEP
 """One picture per control step shows the game at its own speed."""
@@ -89,7 +89,7 @@ def _writer(path: Path) -> Any:
 def _play(game: str, policy: Policy, epsilon: float, seed: int) -> Iterator[Moment]:
     """Yield what is to be seen at the reset and after every step."""
     pictured, generator = PicturedGame(game), np.random.default_rng([seed, 1])
-    moment = pictured.reset(reset_seed(seed, 0))
+    moment = pictured.reset(reset_seed(seed, SeedStream.EMULATORS))
     yield moment
     while not moment.ended:
         moment = pictured.step(epsilon_greedy(policy(moment.observation), epsilon, generator))

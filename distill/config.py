@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from distill.architectures import ArchitectureName
 from distill.buffer_urls import BufferUrls
 from distill.errors import ConfigError
 from distill.game_names import Games
@@ -34,6 +35,9 @@ Config = TypeVar("Config", bound="Settings")
 
 RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 """What a run may be called: a plain name of a folder, and no pattern of names anywhere."""
+LossKind = Literal["kl", "nll", "mse"]
+"""The losses of `distill.losses`, by the paper's names."""
+
 MOST_ACTORS = 1024
 """Of one game."""
 
@@ -90,9 +94,9 @@ class DistillConfig(GeneralConfig):
 class StudentConfig(Section):
     """The student network and its loss."""
 
-    student: Literal["teacher", "net1", "net2", "net3", "one_percent", "multi3", "multi10"] = "multi3"
+    student: ArchitectureName = "multi3"
     """Architecture by the paper's name; every game gets an output layer, or controller, of its own."""
-    loss: Literal["kl", "nll", "mse"] = "kl"
+    loss: LossKind = "kl"
     """KL to the sharpened teacher, NLL of its best action, or MSE of its q-values."""
     tau: Annotated[float, Field(gt=0.0, le=100.0)] = 0.01
     """Temperature that divides the teacher's q-values before the softmax of the KL loss."""

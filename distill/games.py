@@ -1,6 +1,7 @@
 """Atari games by their ROM names: action sets, reference scores and environments with the paper's preprocessing."""
 
 import csv
+import enum
 import functools
 from dataclasses import dataclass
 from importlib import resources
@@ -132,8 +133,27 @@ def make_environment(
     )
 
 
+@enum.unique
+class SeedStream(enum.IntEnum):
+    """What a seed is derived for, so that no two purposes of a run share one; the numbers are part of its results.
+
+    Actors that collect have streams of their own: the bytes of their names, which are larger than these.
+    """
+
+    EMULATORS = 0
+    """Emulators of one who plays, derived from the player's own seed."""
+    FILMS = 3
+    """Films at the end of a run."""
+    PROMOTION = 4
+    """Episodes of candidates, of those that became the best, and of the last half's curves."""
+    FINAL = 5
+    """The final evaluation: the episodes that chose the best would flatter it."""
+    MATCH = 6
+    """The match on the live page."""
+
+
 def reset_seed(seed: int, *stream: int) -> int:
-    """Derive a reset seed that no other stream of the same run uses.
+    """Derive a reset seed that no other stream of the same run uses; a stream begins with a `SeedStream` or a name.
 
     Seed s of a vector environment covers s to s+N-1, so neighbours' seeds must lie far apart; they must be Python ints.
     """

@@ -14,10 +14,12 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from distill import file_kinds
+from distill.architectures import ARCHITECTURES, Architecture
 from distill.errors import ModelFileError
 from distill.games import MAX_ACTIONS, action_count, known_games
-from distill.models import MAX_HEADER_BYTES, ModelCard, check_actions, check_finite, read_bounded, read_card
-from distill.networks import ARCHITECTURES, Architecture, QNetwork
+from distill.model_card import MAX_HEADER_BYTES, ModelCard, check_actions, read_bounded, read_card
+from distill.models import check_finite
+from distill.networks import QNetwork
 from distill.state_dicts import PlainNetwork, find_network
 from distill.torch_files import TorchContent, open_bounded, printable, read_member, read_torch_file
 

@@ -1,14 +1,11 @@
 """The three distillation losses of the paper, per observation, in float32."""
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from distill.config import LossKind
 from distill.errors import DistillError
-
-LossKind = Literal["kl", "nll", "mse"]
 
 
 def distillation_loss(kind: LossKind, student: Tensor, teacher: Tensor, tau: float) -> Tensor:

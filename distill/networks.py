@@ -2,48 +2,17 @@
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from distill.architectures import Architecture
 from distill.errors import DistillError
 from distill.games import STACK
 
 FEATURE_CELLS = 7 * 7
 """Cells of the last convolution's output for 84x84 frames: 84 -> 20 -> 9 -> 7 on a side."""
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """Sizes of a Q-network.
-
-    Attributes:
-        name: key of `ARCHITECTURES`, or "custom" for an imported teacher of other sizes.
-        channels: output channels of the convolutions 8x8/4, 4x4/2 and 3x3/1.
-        hidden: units of the shared linear layer.
-        controller_hidden: units of a game's own hidden layer; None where the controller is one linear layer.
-    """
-
-    name: str
-    channels: tuple[int, int, int]
-    hidden: int
-    controller_hidden: int | None = None
-
-
-ARCHITECTURES: dict[str, Architecture] = {
-    architecture.name: architecture
-    for architecture in (
-        Architecture("teacher", (32, 64, 64), 512),
-        Architecture("net1", (16, 32, 32), 256),
-        Architecture("net2", (16, 16, 16), 128),
-        Architecture("net3", (16, 16, 16), 64),
-        Architecture("one_percent", (8, 8, 8), 32),
-        Architecture("multi3", (32, 64, 64), 512, 128),
-        Architecture("multi10", (64, 64, 64), 1500, 128),
-    )
-}
 
 
 class QNetwork(nn.Module):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from distill.errors import DistillError
 from distill.games import OBSERVATION_SHAPE, PREPROCESSING, action_meanings
-from distill.models import write_model_file
+from distill.model_card import write_model_file
 from distill.networks import QNetwork
 
 PRODUCER = "policy-distillery"

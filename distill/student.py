@@ -8,7 +8,8 @@ import numpy.typing as npt
 from distill.errors import DistillError
 from distill.games import OBSERVATION_SHAPE
 from distill.inference import make_q_function
-from distill.models import ModelCard, load_model
+from distill.model_card import ModelCard
+from distill.models import load_model
 from distill.networks import QNetwork
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from distill.architectures import ArchitectureName
 from distill.config import (
     BufferConfig,
     GeneralConfig,
@@ -78,7 +79,7 @@ class QLearnerConfig(Section):
 
     steps: Annotated[int, Field(ge=1)] = 5_000_000
     """Environment steps per game to learn from; the paper's DQN took 50 million."""
-    network: Literal["teacher", "net1", "net2", "net3", "one_percent", "multi3", "multi10"] = "teacher"
+    network: ArchitectureName = "teacher"
     """Architecture by the paper's name."""
     n_step: Annotated[int, Field(ge=1, le=64)] = 3
     """Rewards that are summed before the bootstrap value."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from distill.errors import ConfigError, ModelFileError
 from distill.games import require_known
-from distill.models import ModelCard, read_card
+from distill.model_card import ModelCard, read_card
 
 log = logging.getLogger(__name__)
 

@@ -1,1 +1,1 @@
-"""Learns: replay, feed, limiter, student learner, checkpoints. Knows `distill` alone; Ray is in `learner.remote`."""
+"""Learns: replay, feed, limiter, updates, checkpoints. Knows `distill` alone; Ray is in `learner.remote`."""

@@ -19,7 +19,7 @@ from safetensors.torch import save
 
 from distill.errors import RunError
 from distill.files import remove_leftovers, write_atomically
-from learner.gradient_learner import GradientLearner
+from learner.gradient_updater import GradientUpdater
 
 log = logging.getLogger(__name__)
 
@@ -45,47 +45,47 @@ class CheckpointEntry:
     score: float | None = None
 
 
-AnyLearner = GradientLearner[Any]
+AnyUpdater = GradientUpdater[Any]
 
 
-def learner_tensors(learner: AnyLearner) -> dict[str, torch.Tensor]:
+def updater_tensors(updater: AnyUpdater) -> dict[str, torch.Tensor]:
     """Return weights, optimizer state and random generators as named tensors on the CPU."""
     tensors = {
         f"{kind}.{name}": value
-        for kind, network in learner.networks.items()
+        for kind, network in updater.networks.items()
         for name, value in network.state_dict().items()
     }
-    for index, slots in learner.optimizer.state_dict()["state"].items():
+    for index, slots in updater.optimizer.state_dict()["state"].items():
         for name, value in slots.items():
             tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
-    tensors["random.sampler"] = learner.sampler.get_state()
-    tensors["random.game_chooser"] = learner.game_chooser.get_state()
+    tensors["random.sampler"] = updater.sampler.get_state()
+    tensors["random.game_chooser"] = updater.game_chooser.get_state()
     return {name: value.detach().to("cpu").contiguous() for name, value in tensors.items()}
 
 
-def load_learner_tensors(learner: AnyLearner, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Restore what `learner_tensors` returned.
+def load_updater_tensors(updater: AnyUpdater, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Restore what `updater_tensors` returned.
 
     Raises:
         RunError: if the tensors belong to another network or optimizer.
     """
-    parameters = list(learner.network.parameters())
+    parameters = list(updater.network.parameters())
     slots: dict[int, dict[str, torch.Tensor]] = {}
     try:
         for name, tensor in tensors.items():
             if name.startswith("optimizer."):
                 _, index, slot = name.split(".", 2)
                 slots.setdefault(int(index), {})[slot] = _laid_out_as(parameters[int(index)], tensor)
-        for kind, network in learner.networks.items():
+        for kind, network in updater.networks.items():
             weights = _weights(tensors, kind)
             if kind == "average" and not weights:
                 # The run was resumed with an average that it did not have before.
                 weights = _weights(tensors, "network")
             network.load_state_dict(weights)
-        state = learner.optimizer.state_dict()
-        learner.optimizer.load_state_dict({"state": slots, "param_groups": state["param_groups"]})
-        learner.sampler.set_state(tensors["random.sampler"])
-        learner.game_chooser.set_state(tensors["random.game_chooser"])
+        state = updater.optimizer.state_dict()
+        updater.optimizer.load_state_dict({"state": slots, "param_groups": state["param_groups"]})
+        updater.sampler.set_state(tensors["random.sampler"])
+        updater.game_chooser.set_state(tensors["random.game_chooser"])
     except (RuntimeError, ValueError, KeyError, IndexError) as error:
         raise RunError(f"the checkpoint does not fit this run's network and optimizer: {error}") from error
 
@@ -137,7 +137,7 @@ class CheckpointStore:
 
         Args:
             updates: updates made.
-            tensors: from `learner_tensors`.
+            tensors: from `updater_tensors`.
             state: everything else, as plain JSON values.
             version: model version published from these weights, if one was.
 

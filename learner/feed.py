@@ -144,7 +144,7 @@ class Feed:
                 self.refilled += header.steps
                 return
             self._consumed[header.life] = header.sequence
-            self._limiter.inserted += header.steps
+            self._limiter.inserted(header.steps)
             self.inserted[header.game] += header.steps
 
     def get_state(self) -> FeedState:
@@ -171,7 +171,7 @@ class Feed:
                 began = time.monotonic()
                 if not any(map(self._may_insert, self._replays)):
                     self._stop.wait(IDLE_SECONDS)
-                    self._limiter.insert_wait_seconds += time.monotonic() - began
+                    self._limiter.waited("insert", time.monotonic() - began)
                 elif self.poll() == 0:
                     self._stop.wait(IDLE_SECONDS)
                 backoff = IDLE_SECONDS

@@ -1,6 +1,10 @@
 """Holds the sample-to-insert ratio by making the faster side wait: Reverb's rate limiter, over all games."""
 
 from dataclasses import dataclass
+from typing import Literal
+
+Side = Literal["insert", "sample"]
+"""Who waits: the feed inserts, the learner samples."""
 
 
 @dataclass(frozen=True)
@@ -39,22 +43,37 @@ class SampleToInsertLimiter:
         self._ratio = ratio
         self._ceiling = window + (ratio or 0.0) * min_inserted
         state = state or LimiterState()
-        self.inserted = state.inserted
-        self.sampled = state.sampled
-        self.insert_wait_seconds = state.insert_wait_seconds
-        self.sample_wait_seconds = state.sample_wait_seconds
-        self.forfeited = state.forfeited
+        self._inserted = state.inserted
+        self._sampled = state.sampled
+        # Feed and learner are threads of their own: each writes counters that the other only reads.
+        self._wait_seconds: dict[Side, float] = {
+            "insert": state.insert_wait_seconds,
+            "sample": state.sample_wait_seconds,
+        }
+        self._forfeited = state.forfeited
         self._released = False
 
     def _surplus(self) -> float:
-        return self.inserted * (self._ratio or 0.0) - self.sampled - self.forfeited
+        return self._inserted * (self._ratio or 0.0) - self._sampled - self._forfeited
+
+    def inserted(self, count: int) -> None:
+        """Count transitions that were inserted."""
+        self._inserted += count
+
+    def sampled(self, count: int) -> None:
+        """Count transitions that were sampled."""
+        self._sampled += count
+
+    def waited(self, side: Side, seconds: float) -> None:
+        """Count time during which a side was not allowed to go on."""
+        self._wait_seconds[side] += seconds
 
     def forfeit(self) -> None:
         """Give up the samples that are due: a learner that cannot sample yet must not hold up the actors.
 
         Where several learners read the same chunks, one that stops reading stops them all.
         """
-        self.forfeited += max(0.0, self._surplus())
+        self._forfeited += max(0.0, self._surplus())
 
     def release(self) -> None:
         """Let inserting go on for ever: the learner will sample no more."""
@@ -71,10 +90,14 @@ class SampleToInsertLimiter:
     @property
     def realised_ratio(self) -> float:
         """Samples per inserted transition so far, 0 before the first insert."""
-        return self.sampled / self.inserted if self.inserted else 0.0
+        return self._sampled / self._inserted if self._inserted else 0.0
 
     def get_state(self) -> LimiterState:
         """Return the counters as they are now."""
         return LimiterState(
-            self.inserted, self.sampled, self.insert_wait_seconds, self.sample_wait_seconds, self.forfeited
+            inserted=self._inserted,
+            sampled=self._sampled,
+            insert_wait_seconds=self._wait_seconds["insert"],
+            sample_wait_seconds=self._wait_seconds["sample"],
+            forfeited=self._forfeited,
         )

@@ -7,16 +7,18 @@ from pathlib import Path
 
 import torch
 
+from distill.architectures import ARCHITECTURES
 from distill.errors import BufferUnavailable, RunError
-from distill.models import ModelCard, load_model, model_bytes
-from distill.networks import ARCHITECTURES, QNetwork
+from distill.model_card import ModelCard
+from distill.models import load_model, model_bytes
+from distill.networks import QNetwork
 from distill.protocols import Services, explorers_line
 from distill.teach_config import QLearnerConfig
-from learner.gradient_learner import autocast_dtype
+from learner.gradient_updater import autocast_dtype
 from learner.memory import keep_freed_memory
 from learner.n_step_replay import NStepReplay, NStepRule
 from learner.plans import QPlan
-from learner.q_learner import QLearner
+from learner.q_updater import QUpdater
 from learner.trainer import PUBLISH_RETRY_SECONDS, Trainer, choose_device
 
 log = logging.getLogger(__name__)
@@ -41,6 +43,9 @@ class QTrainer(Trainer):
         RunError: if the initial model is of another architecture or other games.
     """
 
+    stored_as = "float16"
+    """As in a teacher file."""
+
     def __init__(
         self, plan: QPlan, actions: Mapping[str, int], services: Services, directory: Path, *, threaded: bool
     ) -> None:
@@ -52,12 +57,12 @@ class QTrainer(Trainer):
         rule = NStepRule(config.n_step, config.discount, config.clip_rewards, config.life_loss_ends)
         step_replays = {game: NStepReplay(rule, training.replay_capacity, plan.chunk_steps, device) for game in actions}
         self._plan = plan
-        self._candidates = services.registry(plan.line)
         self._for_explorers = services.registry(explorers_line(plan.line))
         self._explorers_version = self._for_explorers.resolve("latest") or 0
         super().__init__(
             plan.line,
-            QLearner(
+            services.registry(plan.line),
+            QUpdater(
                 _initial_network(plan, actions),
                 step_replays,
                 config.optimization,
@@ -76,8 +81,6 @@ class QTrainer(Trainer):
             directory / "checkpoints" / plan.line,
             threaded=threaded,
         )
-        # The first candidate is what it begins with: until one is promoted, a student has no teacher.
-        self._next_candidate = self._candidates_due() + (self._version > 0)
         self._publish_for_explorers()
 
     @property
@@ -85,31 +88,29 @@ class QTrainer(Trainer):
         """Share of the environment steps that have been learned from."""
         return sum(self.feed.inserted.values()) / (self._plan.learner.steps * len(self.replays))
 
-    def _candidates_due(self) -> int:
-        return sum(self.feed.inserted.values()) // (self._plan.learner.candidate_steps * len(self.replays))
+    def _versions_due(self) -> int:
+        # The first candidate is what it begins with: until one is promoted, a student has no teacher.
+        return 1 + sum(self.feed.inserted.values()) // (self._plan.learner.candidate_steps * len(self.replays))
 
-    def _plan_publication(self) -> None:
+    def _after_update(self) -> None:
         if time.monotonic() >= self._explorers_at:
             self._publish_for_explorers()
-        if self._candidates_due() >= self._next_candidate:
-            self._next_candidate = self._candidates_due() + 1
-            self._publish_soon()
 
     def _publish_for_explorers(self) -> None:
         self._explorers_at = time.monotonic() + self._plan.learner.publish_seconds
         try:
             self._explorers_version = self._for_explorers.publish(
-                model_bytes(self.learner.network, self._card()), {"updates": self.learner.updates}
+                model_bytes(self.updater.network, self._card()), {"updates": self.updater.updates}
             )
         except BufferUnavailable as error:
             log.warning("explorers of %s play on with version %d: %s", self._line, self._explorers_version, error)
             self._explorers_at = time.monotonic() + PUBLISH_RETRY_SECONDS
 
     def _lag(self) -> dict[str, float]:
-        return {game: self._explorers_version - version for game, version in self.learner.sampled_version.items()}
+        return {game: self._explorers_version - version for game, version in self.updater.sampled_version.items()}
 
     def _card(self) -> ModelCard:
-        network, learner = self.learner.network, self._plan.learner
+        network, learner = self.updater.network, self._plan.learner
         training = {
             "method": f"{learner.n_step}-step {'Double ' if learner.double_q else ''}DQN",
             "preset": self._plan.preset,
@@ -120,13 +121,6 @@ class QTrainer(Trainer):
             **self._metadata(),
         }
         return ModelCard("teacher", network.architecture, network.actions, training=training)
-
-    def publish(self) -> int:
-        """Publish a candidate in float16, as a teacher file holds it, with a checkpoint; return its version."""
-        card = self._card()
-        return self._published(
-            self._candidates.publish(model_bytes(self.learner.judged, card, "float16"), card.training)
-        )
 
 
 def _initial_network(plan: QPlan, actions: Mapping[str, int]) -> QNetwork:

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import torch
 
+from distill.architectures import ARCHITECTURES
 from distill.following import ModelFollower
-from distill.models import ModelCard, model_bytes
-from distill.networks import ARCHITECTURES, QNetwork
+from distill.model_card import ModelCard
+from distill.networks import QNetwork
 from distill.protocols import STUDENT, Services
-from learner.gradient_learner import autocast_dtype
+from learner.gradient_updater import autocast_dtype
 from learner.label_replay import LabelReplay
 from learner.memory import keep_freed_memory
 from learner.plans import StudentPlan
-from learner.student_learner import FreshLabels, StudentLearner
+from learner.student_updater import FreshLabels, StudentUpdater
 from learner.trainer import Trainer, choose_device
 
 log = logging.getLogger(__name__)
@@ -47,14 +48,14 @@ class StudentTrainer(Trainer):
         self._labels = FreshLabels(device) if plan.teachers and plan.labels == "fresh" else None
         dtype = autocast_dtype(device, training.precision)
         self._plan = plan
-        self._registry = services.registry(STUDENT)
         self._followers = {
             game: ModelFollower(services.registry(line), "best", lambda network: network)
             for game, line in (plan.teachers or {}).items()
         }
         super().__init__(
             STUDENT,
-            StudentLearner(
+            services.registry(STUDENT),
+            StudentUpdater(
                 network, label_replays, plan.student, settings, device, dtype, plan.seed, labels=self._labels
             ),
             label_replays,
@@ -70,14 +71,13 @@ class StudentTrainer(Trainer):
     @property
     def spent(self) -> float:
         """Share of the updates that are made."""
-        return self.learner.updates / self._plan.learner.updates
+        return self.updater.updates / self._plan.learner.updates
 
-    def _plan_publication(self) -> None:
-        if self.learner.updates % self._plan.eval_every == 0:
-            self._publish_soon()
+    def _versions_due(self) -> int:
+        return self.updater.updates // self._plan.eval_every
 
-    def _is_ready(self) -> bool:
-        """Take each game's new best teacher, if there is one; return whether every game has a teacher."""
+    def _take_arrivals(self) -> None:
+        """Take each game's new best teacher, if there is one."""
         for game, follower in self._followers.items():
             model = follower.poll()
             if model is None:
@@ -89,11 +89,14 @@ class StudentTrainer(Trainer):
                 dropped = self.replays[game].drop_before(model.version)
                 log.info("%s: %d transitions with labels of older teachers are dropped", game, dropped)
             log.info("%s is taught by version %d", game, model.version)
+
+    def _is_ready(self) -> bool:
+        """Return whether every game has a teacher."""
         return all(follower.version for follower in self._followers.values())
 
     def _lag(self) -> dict[str, float]:
         # The version that labels is the newest promoted one that has arrived; stored labels carry their own.
-        versions = self.learner.sampled_version
+        versions = self.updater.sampled_version
         behind = {game: follower.newest - follower.version for game, follower in self._followers.items()}
         if self._labels is not None:
             return {game: float(lag) for game, lag in behind.items()}
@@ -103,9 +106,8 @@ class StudentTrainer(Trainer):
         """Return the version of each game's teacher, 0 before the first; empty where teachers are fixed."""
         return {game: follower.version for game, follower in self._followers.items()}
 
-    def publish(self) -> int:
-        """Publish the student as a new version, with a checkpoint of the same weights; return the version."""
-        student = self._plan.student
+    def _card(self) -> ModelCard:
+        student, network = self._plan.student, self.updater.judged
         training = {
             "method": "online policy distillation" if self._followers else "policy distillation",
             "loss": student.loss,
@@ -116,6 +118,4 @@ class StudentTrainer(Trainer):
         }
         if self._followers:
             training["taught_by"] = self.taught_by()
-        network = self.learner.judged
-        card = ModelCard("student", network.architecture, network.actions, training=training)
-        return self._published(self._registry.publish(model_bytes(network, card), training))
+        return ModelCard("student", network.architecture, network.actions, training=training)

@@ -8,18 +8,20 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 from distill.config import Pace, TrainingConfig
 from distill.errors import BufferUnavailable, RunError
-from distill.protocols import ChunkReader
-from learner.checkpoints import AnyLearner, CheckpointStore, learner_tensors, load_learner_tensors
+from distill.model_card import ModelCard
+from distill.models import StorageType, model_bytes
+from distill.protocols import ChunkReader, ModelRegistry
+from learner.checkpoints import AnyUpdater, CheckpointStore, load_updater_tensors, updater_tensors
 from learner.feed import Feed
 from learner.limiter import SampleToInsertLimiter
-from learner.progress import Progress, TrainerState
 from learner.replay import GameReplay
+from learner.status import LearnerStatus, TrainerState
 
 log = logging.getLogger(__name__)
 
@@ -28,13 +30,15 @@ PUBLISH_RETRY_SECONDS = 10.0
 
 
 class Trainer(ABC):
-    """One learner, its replays, its feed and its checkpoints. A plain class: `learner.remote` makes it a Ray actor.
+    """One learner: updater, replays, feed and checkpoints. A plain class: `learner.remote` makes it a Ray actor.
 
     It resumes from the newest checkpoint in `directory`, if there is one; the buffer then fills its replay again.
+    A kind of trainer says when versions are due and what their card is; publishing is done here.
 
     Args:
         line: the models that it publishes, see `Services.registry`.
-        learner: what is trained.
+        registry: that of these models.
+        updater: makes the updates.
         replays: one replay a game.
         actions: A of every game.
         reader: where chunks come from.
@@ -45,10 +49,14 @@ class Trainer(ABC):
         threaded: let a feed thread fill the replay; without it `advance` does so itself, as far as data is there.
     """
 
+    stored_as: ClassVar[StorageType] = "float32"
+    """How the weights of its versions are stored."""
+
     def __init__(
         self,
         line: str,
-        learner: AnyLearner,
+        registry: ModelRegistry,
+        updater: AnyUpdater,
         replays: Mapping[str, GameReplay[Any]],
         actions: Mapping[str, int],
         reader: ChunkReader,
@@ -59,9 +67,10 @@ class Trainer(ABC):
         *,
         threaded: bool,
     ) -> None:
-        self.learner = learner
+        self.updater = updater
         self.replays = dict(replays)
         self._line = line
+        self._registry = registry
         self._training = training
         self._batch_size = batch_size
         self.checkpoints = CheckpointStore(directory, training.keep_last)
@@ -76,6 +85,8 @@ class Trainer(ABC):
         self._checkpoint_updates = state.updates
         self._checkpointed_at = time.monotonic()
         self._publish_at = math.inf
+        # One that has never published owes what is due.
+        self._versions_planned = self._versions_due() if self._version else 0
         if threaded:
             self.feed.start()
 
@@ -84,10 +95,10 @@ class Trainer(ABC):
         if found is None:
             return TrainerState()
         tensors, raw = found
-        load_learner_tensors(self.learner, tensors)
+        load_updater_tensors(self.updater, tensors)
         state = TrainerState.from_json(raw)
-        self.learner.updates = state.updates
-        self.learner.nonfinite_updates = state.nonfinite_updates
+        self.updater.updates = state.updates
+        self.updater.nonfinite_updates = state.nonfinite_updates
         log.info("resumed from the checkpoint of update %d; the replay refills from the buffer", state.updates)
         return state
 
@@ -97,15 +108,21 @@ class Trainer(ABC):
         """Share of the run's own budget, of updates or of steps, that is spent."""
 
     @abstractmethod
-    def publish(self) -> int:
-        """Publish the network as a new version, with a checkpoint of the same weights; return the version."""
+    def _versions_due(self) -> int:
+        """Return how many versions the training so far is worth, whether they were published or not."""
 
     @abstractmethod
-    def _plan_publication(self) -> None:
-        """Call `_publish_soon` if a version has become due; called after every update."""
+    def _card(self) -> ModelCard:
+        """Return the card of the network as it stands."""
+
+    def _take_arrivals(self) -> None:  # noqa: B027 - a Q-learner needs nothing but chunks
+        """Take what updates need beside chunks, if something new has arrived; called before every update."""
+
+    def _after_update(self) -> None:  # noqa: B027 - a student has nothing to do here
+        """Do what else is due after an update."""
 
     def _is_ready(self) -> bool:
-        """Return whether everything but data is there for updates; called often."""
+        """Return whether everything but data is there for updates."""
         return True
 
     def _lag(self) -> dict[str, float]:
@@ -120,30 +137,33 @@ class Trainer(ABC):
             spent = max(spent, self._train_seconds / (60.0 * self._training.minutes))
         return min(1.0, spent)
 
-    def advance(self, seconds: float, updates: int | None = None) -> Progress:
+    def advance(self, seconds: float, updates: int | None = None) -> LearnerStatus:
         """Train for about `seconds`, or that many updates; less if the budget or, without a feed thread, the data ends.
 
         Raises:
             RunError: if the updates are not finite, or the feed has failed.
         """
         began = last = time.monotonic()
-        updates_before = self.learner.updates
+        updates_before = self.updater.updates
         losses, counts = defaultdict[str, float](float), Counter[str]()
         until = math.inf if updates is None else updates_before + updates
-        while self.fraction < 1.0 and last - began < seconds and self.learner.updates < until:
+        while self.fraction < 1.0 and last - began < seconds and self.updater.updates < until:
+            self._take_arrivals()
             if not self._threaded and not self._may_update():
                 self.feed.poll()
             if self._may_update():
-                update = self.learner.update(self.fraction)
-                self.limiter.sampled += self._batch_size
+                update = self.updater.update(self.fraction)
+                self.limiter.sampled(self._batch_size)
                 if update.finite:
                     losses[update.game] += update.loss
                     counts[update.game] += 1
-                self._plan_publication()
-            elif self._threaded:
-                self._wait()
+                self._after_update()
+                self._plan_version()
             else:
-                break
+                self._forfeit_if_never_ready()
+                if not self._threaded:
+                    break
+                self._wait()
             now = time.monotonic()
             if now >= self._publish_at:
                 self._try_to_publish()
@@ -154,59 +174,63 @@ class Trainer(ABC):
         if self.fraction >= 1.0:
             self.limiter.release()
         mean_loss = {game: losses[game] / counts[game] for game in counts}
-        rate = (self.learner.updates - updates_before) / max(1e-9, last - began)
-        return self._progress(mean_loss, rate)
+        rate = (self.updater.updates - updates_before) / max(1e-9, last - began)
+        return self._status(mean_loss, rate)
 
-    def _publish_soon(self) -> None:
-        self._publish_at = 0.0
+    def _plan_version(self) -> None:
+        due = self._versions_due()
+        if due > self._versions_planned:
+            self._versions_planned = due
+            self._publish_at = 0.0
 
     def _try_to_publish(self) -> None:
         self._publish_at = math.inf
         try:
             self.publish()
         except BufferUnavailable as error:
-            log.warning("%s of update %d is not published yet: %s", self._line, self.learner.updates, error)
+            log.warning("%s of update %d is not published yet: %s", self._line, self.updater.updates, error)
             self._publish_at = time.monotonic() + PUBLISH_RETRY_SECONDS
 
     def _may_update(self) -> bool:
-        if not self._is_ready():
-            # Nobody knows when the first update can be made. One that was started again soon can, and makes up for it.
-            if self.learner.updates == 0:
-                self.limiter.forfeit()
-            return False
         filled = all(len(replay) >= self._training.min_replay for replay in self.replays.values())
-        return filled and self.limiter.may_sample(self._batch_size)
+        return self._is_ready() and filled and self.limiter.may_sample(self._batch_size)
+
+    def _forfeit_if_never_ready(self) -> None:
+        # Nobody knows when the first update can be made. One that was started again soon can, and makes up for it.
+        if self.updater.updates == 0 and not self._is_ready():
+            self.limiter.forfeit()
 
     def _wait(self) -> None:
         if self.feed.failure is not None:
             raise RunError(f"the feed of {self._line} failed: {self.feed.failure!r}") from self.feed.failure
         time.sleep(WAIT_SECONDS)
-        self.limiter.sample_wait_seconds += WAIT_SECONDS
+        self.limiter.waited("sample", WAIT_SECONDS)
 
-    def _published(self, version: int) -> int:
-        """Keep a checkpoint of the weights that were published as `version`."""
-        self._version = version
-        self._version_updates = self.learner.updates
-        self.checkpoint(version)
-        return version
+    def publish(self) -> int:
+        """Publish the network as a new version, with a checkpoint of the same weights; return the version."""
+        card = self._card()
+        self._version = self._registry.publish(model_bytes(self.updater.judged, card, self.stored_as), card.training)
+        self._version_updates = self.updater.updates
+        self.checkpoint(self._version)
+        return self._version
 
     def publish_final(self) -> int:
         """Publish the network as it stands unless its newest version already is that; return the version."""
-        current = self._version > 0 and self._version_updates == self.learner.updates
+        current = self._version > 0 and self._version_updates == self.updater.updates
         return self._version if current else self.publish()
 
     def checkpoint(self, version: int | None = None) -> None:
         """Write a checkpoint; `version` is the one published from the same weights, if any."""
         state = TrainerState(
-            self.learner.updates,
-            self.learner.nonfinite_updates,
+            self.updater.updates,
+            self.updater.nonfinite_updates,
             self._train_seconds,
             self._version,
             self._version_updates,
             self.feed.get_state(),
         )
-        self.checkpoints.save(self.learner.updates, learner_tensors(self.learner), asdict(state), version)
-        self._checkpoint_updates = self.learner.updates
+        self.checkpoints.save(self.updater.updates, updater_tensors(self.updater), asdict(state), version)
+        self._checkpoint_updates = self.updater.updates
         self._checkpointed_at = time.monotonic()
 
     def record_score(self, version: int, score: float) -> None:
@@ -218,13 +242,13 @@ class Trainer(ABC):
         self.checkpoint()
         self.feed.close()
 
-    def _progress(self, loss: dict[str, float], updates_per_second: float) -> Progress:
-        fraction = self.fraction
-        return Progress(
+    def _status(self, loss: dict[str, float], updates_per_second: float) -> LearnerStatus:
+        fraction, limiter = self.fraction, self.limiter.get_state()
+        return LearnerStatus(
             line=self._line,
-            updates=self.learner.updates,
-            samples=self.limiter.sampled,
-            nonfinite_updates=self.learner.nonfinite_updates,
+            updates=self.updater.updates,
+            samples=limiter.sampled,
+            nonfinite_updates=self.updater.nonfinite_updates,
             train_seconds=self._train_seconds,
             fraction=fraction,
             done=fraction >= 1.0,
@@ -236,23 +260,23 @@ class Trainer(ABC):
             last_rejection=self.feed.last_rejection,
             outages=self.feed.outages,
             ratio=self.limiter.realised_ratio,
-            sample_wait_seconds=self.limiter.sample_wait_seconds,
-            insert_wait_seconds=self.limiter.insert_wait_seconds,
+            sample_wait_seconds=limiter.sample_wait_seconds,
+            insert_wait_seconds=limiter.insert_wait_seconds,
             version=self._version,
             version_updates=self._version_updates,
             checkpoint_updates=self._checkpoint_updates,
             lag=self._lag(),
             histograms={
                 kind: {game: histogram.totals for game, histogram in by_game.items()}
-                for kind, by_game in self.learner.histograms.items()
+                for kind, by_game in self.updater.histograms.items()
             },
         )
 
     def _metadata(self) -> dict[str, Any]:
         """Return what every version's metadata says of its training."""
         return {
-            "updates": self.learner.updates,
-            "samples": self.limiter.sampled,
+            "updates": self.updater.updates,
+            "samples": self.limiter.get_state().sampled,
             "transitions": dict(self.feed.inserted),
             "seconds": round(self._train_seconds, 1),
         }

@@ -44,7 +44,7 @@ class Learned:
         line: its models.
         updates: made.
         seconds: of training, by what they were spent on.
-        feed_waited: seconds that its feed, a thread of its own, waited because the learner had not sampled enough yet.
+        insert_wait_seconds: time its feed, a thread of its own, waited for the learner to sample more.
         transitions: inserted into its replay.
         nonfinite: updates skipped.
         rejected: chunks refused since its process began.
@@ -53,7 +53,7 @@ class Learned:
     line: str
     updates: int
     seconds: dict[str, float]
-    feed_waited: float
+    insert_wait_seconds: float
     transitions: int
     nonfinite: int
     rejected: int
@@ -84,12 +84,12 @@ def learned(run: RunData) -> list[Learned]:
 
 
 def _learned(line: str, last: LearnerPoint) -> Learned:
-    waited = min(last.waited_for_data, last.seconds)
+    waited = min(last.sample_wait_seconds, last.seconds)
     return Learned(
         line,
         last.updates,
         dict(zip(LEARNER_PARTS, (last.seconds - waited, waited), strict=True)),
-        last.feed_waited,
+        last.insert_wait_seconds,
         sum(last.inserted.values()),
         last.nonfinite,
         last.rejected,

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from distill.architectures import ARCHITECTURES
 from distill.games import make_environment
 from distill.models import load_model
-from distill.networks import ARCHITECTURES
 
 WARM_UP_SECONDS = 0.5
 IMAGES = 4096

@@ -50,9 +50,9 @@ def run_trainer(
     while not all(len(replay) >= config.training.min_replay for replay in trainer.replays.values()):
         trainer.advance(0.05)
     trainer.advance(WARM_UP_SECONDS)
-    before, began = trainer.limiter.sampled, time.perf_counter()
+    before, began = trainer.limiter.get_state().sampled, time.perf_counter()
     trainer.advance(seconds)
-    rate = (trainer.limiter.sampled - before) / (time.perf_counter() - began)
+    rate = (trainer.limiter.get_state().sampled - before) / (time.perf_counter() - began)
     trainer.feed.close()
     return rate
 

@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 from actors.collector import Collector
 from actors.policy import warm_policy
+from distill.architectures import ARCHITECTURES
 from distill.chunks import Chunk, ChunkDecoder, ChunkEncoder
 from distill.config import RunConfig, parse_settings
 from distill.games import action_count
-from distill.networks import ARCHITECTURES, QNetwork
+from distill.networks import QNetwork
 from distill.protocols import WriterCounters
 
 LANES = 16

@@ -11,14 +11,15 @@ from actors.collector import Collector
 from actors.exploring_actor import ExplorerSpec, ExploringActor
 from cluster.bench.record import ChunkSink
 from cluster.services import RedisServices
+from distill.architectures import ARCHITECTURES
 from distill.games import action_count
-from distill.networks import ARCHITECTURES, QNetwork
+from distill.networks import QNetwork
 from distill.teach_config import TeachConfig
-from learner.gradient_learner import autocast_dtype
+from learner.gradient_updater import autocast_dtype
 from learner.n_step_replay import NStepReplay, NStepRule
 from learner.plans import QPlan
-from learner.q_learner import QLearner
 from learner.q_trainer import QTrainer
+from learner.q_updater import QUpdater
 
 WARM_UP_SECONDS = 2.0
 SLICE_SECONDS = 0.25
@@ -39,12 +40,12 @@ def run_q_trainer(game: str, config: TeachConfig, services: RedisServices, direc
     """Return updates per second of a Q-learner's trainer, feed thread and publications included."""
     plan = QPlan(game, config.training, config.q_learner, config.explore.chunk_steps, 1, "fast", "bench")
     trainer = QTrainer(plan, {game: action_count(game)}, services, directory, threaded=True)
-    while trainer.learner.updates == 0:
+    while trainer.updater.updates == 0:
         trainer.advance(0.05)
     trainer.advance(WARM_UP_SECONDS)
-    before, began = trainer.learner.updates, time.perf_counter()
+    before, began = trainer.updater.updates, time.perf_counter()
     trainer.advance(seconds)
-    rate = (trainer.learner.updates - before) / (time.perf_counter() - began)
+    rate = (trainer.updater.updates - before) / (time.perf_counter() - began)
     trainer.feed.close()
     return rate
 
@@ -58,7 +59,7 @@ def single_process_loop(game: str, config: TeachConfig, seconds: float) -> float
     settings, device = config.q_learner, torch.device("cpu")
     rule = NStepRule(settings.n_step, settings.discount, settings.clip_rewards, settings.life_loss_ends)
     replay = NStepReplay(rule, config.training.replay_capacity, config.explore.chunk_steps, device)
-    learner = QLearner(
+    updater = QUpdater(
         QNetwork(ARCHITECTURES[settings.network], {game: action_count(game)}),
         {game: replay},
         settings.optimization,
@@ -71,7 +72,7 @@ def single_process_loop(game: str, config: TeachConfig, seconds: float) -> float
 
     def act(observations: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         with torch.inference_mode():
-            return learner.network(torch.from_numpy(observations), game).numpy()
+            return updater.network(torch.from_numpy(observations), game).numpy()
 
     collector = Collector(game, act, ChunkSink(replay.append), config.explore, 1.0, seed=1)
     while len(replay) < config.training.min_replay:
@@ -85,7 +86,7 @@ def single_process_loop(game: str, config: TeachConfig, seconds: float) -> float
         if updates == 0 and now >= measured_from:
             began = now
         collector.collect(60.0, lane_steps)
-        learner.update(0.0)
+        updater.update(0.0)
         updates += now >= measured_from
     collector.close()
     return updates / (time.perf_counter() - began)

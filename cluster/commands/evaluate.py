@@ -21,7 +21,7 @@ from distill.config import Section, Share
 from distill.errors import ConfigError, ModelFileError
 from distill.files import begins_with, require_writable
 from distill.game_names import Games
-from distill.models import ModelCard, read_bounded, read_card, write_card
+from distill.model_card import ModelCard, read_bounded, read_card, write_card
 from distill.scores import GameScore, compare
 from distill.teachers import find_teachers
 

@@ -14,7 +14,8 @@ from distill.errors import ConfigError
 from distill.files import require_writable
 from distill.game_names import GameName
 from distill.importing import import_teacher
-from distill.models import is_model_file, save_model
+from distill.model_card import is_model_file
+from distill.models import save_model
 
 
 class ImportOptions(Section):

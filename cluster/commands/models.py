@@ -22,7 +22,7 @@ from cluster.state.folder import RunFolder, open_any_run
 from distill.config import Section
 from distill.errors import ConfigError
 from distill.files import require_writable
-from distill.models import is_model_file, write_model_file
+from distill.model_card import is_model_file, write_model_file
 from distill.protocols import STUDENT
 
 

@@ -15,13 +15,12 @@ from cluster.models.blocks import FRESH
 from cluster.models.ledger import Ledger, Promotion
 from cluster.models.lineage import Lineage
 from distill.errors import RunError
-from distill.games import reset_seed
+from distill.games import SeedStream, reset_seed
 from distill.promotion import Rule, decide, mean_ratio
 from distill.scores import GameScore
 
 CANDIDATE = "candidate"
 """Name of the version that is being played."""
-EVALUATION_SEEDS = 4
 
 Blocks = dict[int, list[float]]
 
@@ -218,7 +217,7 @@ class Coordinator:
                 block = first + len(mine)
                 episodes = min(rule.look_episodes, left)
                 lanes = min(rule.lanes or episodes, episodes)
-                seed = reset_seed(self._seed, EVALUATION_SEEDS, block)
+                seed = reset_seed(self._seed, SeedStream.PROMOTION, block)
                 tasks.append(
                     EvaluationTask(
                         lineage.who, game, version, None, episodes, lanes, rule.epsilon, seed, lineage.name, block

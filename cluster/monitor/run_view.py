@@ -9,7 +9,7 @@ from rich.table import Table
 
 from cluster.state.session import Session
 from distill.protocols import STUDENT
-from learner.progress import Progress
+from learner.status import LearnerStatus
 
 
 class RunView:
@@ -88,7 +88,7 @@ class RunView:
             return kind.taught == (column == "teacher now")
         return True
 
-    def _who_waits(self, progress: Progress) -> str:
+    def _who_waits(self, progress: LearnerStatus) -> str:
         return who_waits(progress, sum(report.seconds["wait"] for report in self._session.reports.values()))
 
     def _remaining(self) -> str:
@@ -98,14 +98,14 @@ class RunView:
         return "time left unknown yet" if slowest is None else time_left(slowest)
 
 
-def who_waits(progress: Progress, actor_seconds: float) -> str:
+def who_waits(progress: LearnerStatus, actor_seconds: float) -> str:
     """Return who of a learner, its feed and the actors has waited longest."""
     waits = {"learner": progress.sample_wait_seconds, "feed": progress.insert_wait_seconds, "actors": actor_seconds}
     who = max(waits, key=lambda name: waits[name])
     return f"{who} ({waits[who]:.0f} s)" if waits[who] >= 1.0 else "nobody"
 
 
-def time_left(progress: Progress) -> str:
+def time_left(progress: LearnerStatus) -> str:
     """Return how long a learner's budget will last at the pace so far."""
     if progress.fraction <= 0.0:
         return "time left unknown yet"

@@ -9,7 +9,6 @@ from itertools import islice
 
 from actors.evaluation import Evaluation, EvaluationTask
 from cluster.models.blocks import CURVE
-from cluster.models.coordinator import EVALUATION_SEEDS
 from cluster.models.ledger import Ledger, in_last_half
 from cluster.models.lineage import Lineage
 from cluster.models.mirror import ModelMirror
@@ -18,12 +17,10 @@ from cluster.state.folder import EVALUATIONS, LOG
 from cluster.state.rows import evaluation_rows, looks
 from cluster.state.session import Session
 from distill.errors import RunError
-from distill.games import reset_seed
+from distill.games import SeedStream, reset_seed
 
 AT_ONCE = 16
 """Versions whose weights are in memory together."""
-FINAL_SEEDS = 5
-"""A stream of seeds of its own: the episodes that chose a version would flatter it."""
 
 Evaluate = Callable[[Sequence[EvaluationTask]], Iterator[Evaluation | None]]
 
@@ -52,7 +49,7 @@ def last_half_tasks(session: Session, lineage: Lineage) -> Iterator[EvaluationTa
     mirror = ModelMirror(session.folder.path, lineage.name)
     left = _left(session, lineage, mirror)
     rule, final = session.kind.rule, session.kind.final
-    seed = reset_seed(session.config.general.seed, EVALUATION_SEEDS, CURVE)
+    seed = reset_seed(session.config.general.seed, SeedStream.PROMOTION, CURVE)
     if left:
         versions = ", ".join(str(version) for version in dict.fromkeys(version for version, _ in left))
         session.note(f"{lineage.name}: {rule.curve_episodes} episodes of each version of the last half: {versions}")
@@ -133,7 +130,7 @@ def evaluate_best(session: Session, evaluate: Evaluate, surroundings: Surroundin
 
 
 def _final_tasks(session: Session) -> list[EvaluationTask]:
-    final, seed = session.kind.final, reset_seed(session.config.general.seed, FINAL_SEEDS)
+    final, seed = session.kind.final, reset_seed(session.config.general.seed, SeedStream.FINAL)
     players: list[tuple[str, str, int, bytes, str]] = []
     for lineage in session.kind.lineages:
         registry = session.services.registry(lineage.name)

@@ -19,16 +19,15 @@ from cluster.state.folder import EVALUATIONS, METRICS
 from cluster.state.rows import evaluation_rows, looks, metrics_point, upgraded_metrics
 from cluster.state.session import Session
 from distill.files import write_atomically
-from distill.games import reset_seed
+from distill.games import SeedStream, reset_seed
 from distill.inference import make_q_function
-from distill.models import ModelCard, load_model, save_model
+from distill.model_card import ModelCard
+from distill.models import load_model, save_model
 from distill.networks import QNetwork
 from distill.protocols import STUDENT
 from distill.scores import compare, summarise
 
 log = logging.getLogger(__name__)
-
-_FILM_SEEDS = 3
 
 Played = Mapping[tuple[str, str], Evaluation]
 """Evaluations at the end of a run by player and game."""
@@ -85,7 +84,7 @@ def _film(session: Session, lineage: Lineage, network: QNetwork, card: ModelCard
             game,
             lambda observations, game=game: q_function(observations, game),
             epsilon=session.kind.final.epsilon,
-            seed=reset_seed(session.config.general.seed, _FILM_SEEDS),
+            seed=reset_seed(session.config.general.seed, SeedStream.FILMS),
         )
         log.info("%s: score %.0f after %d steps", path, recording.score, recording.steps)
 

@@ -11,7 +11,7 @@ from cluster.state.folder import FORMAT, RunFolder, open_run
 from cluster.state.kinds import AnyConfig, initial_model, kind_of, plans_of, with_teachers
 from distill.config import flatten
 from distill.errors import ConfigError
-from distill.models import read_card
+from distill.model_card import read_card
 from learner.plans import QPlan
 from learner.q_trainer import require_initial
 

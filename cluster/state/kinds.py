@@ -9,7 +9,7 @@ from cluster.models.lineage import Lineage
 from distill.config import CollectConfig, RunConfig, StudentConfig
 from distill.errors import ConfigError
 from distill.games import action_count
-from distill.models import read_bounded
+from distill.model_card import read_bounded
 from distill.promotion import Rule, Scores
 from distill.protocols import STUDENT
 from distill.teach_config import ExploreConfig, OnlineConfig, TeachConfig

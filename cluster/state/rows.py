@@ -14,10 +14,10 @@ from cluster.models.blocks import FRESH
 from distill.protocols import STUDENT
 
 if TYPE_CHECKING:  # who reads rows needs none of what is told in them
-    from actors.collecting_actor import CollectorReport
+    from actors.collecting_actor import CollectorStatus
     from actors.evaluation import Evaluation, EvaluationTask
     from cluster.models.coordinator import LineageState
-    from learner.progress import Progress
+    from learner.status import LearnerStatus
 
 Row = Mapping[str, Any]
 
@@ -35,8 +35,8 @@ class LearnerPoint:
         loss: by game.
         ratio: samples per inserted transition.
         inserted: transitions by game.
-        waited_for_data: seconds that updates waited.
-        feed_waited: seconds that the feed waited for the learner.
+        sample_wait_seconds: time the learner waited for data.
+        insert_wait_seconds: time the feed waited for the learner.
         nonfinite: updates skipped.
         rejected: chunks refused since the learner's process began.
         lag: by game, versions that the labels were behind; empty where there is none.
@@ -48,8 +48,8 @@ class LearnerPoint:
     loss: dict[str, float]
     ratio: float
     inserted: dict[str, int]
-    waited_for_data: float
-    feed_waited: float
+    sample_wait_seconds: float
+    insert_wait_seconds: float
     nonfinite: int
     rejected: int
     lag: dict[str, float]
@@ -115,9 +115,9 @@ class Look:
 
 
 def metrics_row(
-    progress: "Mapping[str, Progress]",
+    progress: "Mapping[str, LearnerStatus]",
     states: "Mapping[str, LineageState]",
-    reports: "Mapping[str, CollectorReport]",
+    reports: "Mapping[str, CollectorStatus]",
     restarts: Mapping[str, int],
 ) -> dict[str, Any]:
     """Return a row of metrics as it is written.
@@ -160,7 +160,7 @@ def metrics_row(
                 "episodes": report.episodes,
                 "seconds": report.seconds,
                 "teacher_version": report.teacher_version,
-                "student_version": report.student_version,
+                "student_version": report.driver_version,
                 "buffer_full": report.writer.full,
                 "buffer_outages": report.writer.outages,
             }
@@ -286,8 +286,8 @@ def _learner(row: Mapping[str, Any]) -> LearnerPoint:
         loss={str(game): float(loss) for game, loss in row["loss"].items()},
         ratio=_number(row["sample_to_insert_ratio"]),
         inserted={str(game): int(count) for game, count in row["inserted_transitions"].items()},
-        waited_for_data=_number(waits["sample"]),
-        feed_waited=_number(waits["insert"]),
+        sample_wait_seconds=_number(waits["sample"]),
+        insert_wait_seconds=_number(waits["insert"]),
         nonfinite=int(row["nonfinite_updates"]),
         rejected=sum(int(count) for count in row["rejected_chunks"].values()),
         lag={str(game): _number(lag) for game, lag in row.get("lag", {}).items()},

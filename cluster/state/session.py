@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from actors.collecting_actor import CollectorReport
+from actors.collecting_actor import CollectorStatus
 from actors.evaluation import Evaluation, EvaluationTask
 from cluster.models.blocks import FRESH
 from cluster.models.coordinator import LineageState, Orders
@@ -20,7 +20,7 @@ from distill.errors import DistillError, RunError
 from distill.protocols import STUDENT
 from distill.scores import score_ratio
 from distill.teachers import TeacherFile
-from learner.progress import Progress
+from learner.status import LearnerStatus
 
 log = logging.getLogger(__name__)
 
@@ -54,10 +54,10 @@ class Session:
     services: RedisServices
     teachers: Mapping[str, TeacherFile] = field(default_factory=dict[str, TeacherFile])
     sitting: int = 0
-    progress: dict[str, Progress] = field(default_factory=dict[str, Progress])
+    progress: dict[str, LearnerStatus] = field(default_factory=dict[str, LearnerStatus])
     states: dict[str, LineageState] = field(default_factory=dict[str, LineageState])
     scores: dict[tuple[str, str], float] = field(default_factory=dict[tuple[str, str], float])
-    reports: dict[str, CollectorReport] = field(default_factory=dict[str, CollectorReport])
+    reports: dict[str, CollectorStatus] = field(default_factory=dict[str, CollectorStatus])
     restarts: Counter[str] = field(default_factory=Counter[str])
     actors: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
     evaluated: Counter[str] = field(default_factory=Counter[str])
@@ -109,11 +109,11 @@ class Session:
         log.info(message)
         self.messages.append(message)
 
-    def on_report(self, report: CollectorReport) -> None:
+    def on_report(self, report: CollectorStatus) -> None:
         """Take a collecting actor's report."""
         self.reports[report.producer] = report
 
-    def on_progress(self, progress: Progress) -> None:
+    def on_progress(self, progress: LearnerStatus) -> None:
         """Take a learner's report, and write a row of metrics every few seconds."""
         before = self.progress.get(progress.line)
         if progress.last_rejection and (before is None or progress.last_rejection != before.last_rejection):

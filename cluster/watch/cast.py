@@ -11,7 +11,8 @@ from cluster.models.mirror import ModelMirror, mirrored_lines
 from cluster.state.folder import RunFolder
 from cluster.state.kinds import AnyConfig, kind_of, with_teachers
 from distill.errors import RunError
-from distill.models import load_model, read_bounded
+from distill.model_card import read_bounded
+from distill.models import load_model
 from distill.networks import QNetwork
 
 Who = Literal["student", "teacher"]

@@ -14,12 +14,10 @@ from actors.policy import Policy, epsilon_greedy
 from cluster.state.kinds import AnyConfig, kind_of
 from cluster.watch.cast import ROLES, Cast, Player, Who
 from distill.config import StudentConfig
-from distill.games import FRAMES_PER_STEP, reset_seed
+from distill.games import FRAMES_PER_STEP, SeedStream, reset_seed
 
 AGREEMENT_STEPS = 10 * 60 // FRAMES_PER_STEP
 """Ten seconds of play."""
-_STREAM = 4
-"""Seeds that neither training nor evaluations use."""
 
 Vector = npt.NDArray[np.float32]
 
@@ -41,8 +39,8 @@ class Seat:
 
     def _begin(self) -> None:
         self.score, self.steps, self.action = 0.0, 0, 0
-        self.moment: Moment = self._pictured.reset(reset_seed(self._seed, _STREAM, self._episode))
-        self._generator = np.random.default_rng([self._seed, _STREAM, self._episode])
+        self.moment: Moment = self._pictured.reset(reset_seed(self._seed, SeedStream.MATCH, self._episode))
+        self._generator = np.random.default_rng([self._seed, SeedStream.MATCH, self._episode])
 
     def step(self, q_values: Vector, epsilon: float) -> None:
         """Take one control step, or begin the next episode after the end of one.

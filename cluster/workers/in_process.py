@@ -67,9 +67,9 @@ class InProcess:
         session, trainer = self._session, self._trainers[lineage]
         behind = True
         while behind and not session.done:
-            before = trainer.learner.updates
+            before = trainer.updater.updates
             session.on_progress(trainer.advance(math.inf, UPDATES_PER_SLICE))
-            behind = trainer.learner.updates - before == UPDATES_PER_SLICE
+            behind = trainer.updater.updates - before == UPDATES_PER_SLICE
             yield None
             version = session.progress[lineage].version
             if version > self._published.get(lineage, 0):

@@ -6,7 +6,7 @@ from typing import Any
 
 import ray
 
-from actors.collecting_actor import CollectorReport
+from actors.collecting_actor import CollectorStatus
 from actors.evaluating_actor import EvaluatingActor
 from actors.evaluation import Evaluation, EvaluationTask
 from cluster.models.blocks import FRESH
@@ -20,7 +20,7 @@ from cluster.workers.players import Players
 from cluster.workers.shutdown import stop_at_once, stop_collecting, stop_learners
 from cluster.workers.supervisor import Supervisor, Worker
 from cluster.workers.wanted_actors import WantedActors
-from learner.progress import Progress
+from learner.status import LearnerStatus
 from learner.trainers import trainer_class
 
 ASK_SECONDS = 1.0
@@ -85,9 +85,9 @@ class OnRay:
 
     def _turn(self) -> Iterator[None]:
         for _, answer in self._supervisor.poll(POLL_SECONDS):
-            if isinstance(answer, Progress):
+            if isinstance(answer, LearnerStatus):
                 self._session.on_progress(answer)
-            elif isinstance(answer, CollectorReport):
+            elif isinstance(answer, CollectorStatus):
                 self._session.on_report(answer)
             elif isinstance(answer, Evaluation):
                 self._on_evaluation(answer)

@@ -2,7 +2,7 @@
 
 from typing import Any, Protocol
 
-from actors.collecting_actor import CollectingActor, CollectorReport, CollectorSpec, student_share
+from actors.collecting_actor import CollectingActor, CollectorSpec, CollectorStatus, student_share
 from actors.exploring_actor import ExplorerSpec, ExploringActor
 from cluster.state.kinds import Collecting, Exploring
 from cluster.state.session import Session
@@ -15,7 +15,7 @@ SITTING = 1_000
 class Playing(Protocol):
     """An actor that plays, in this process."""
 
-    def advance(self, seconds: float, told: Any, /, steps: int | None = None) -> CollectorReport:
+    def advance(self, seconds: float, told: Any, /, steps: int | None = None) -> CollectorStatus:
         """Play for about `seconds`, or `steps` steps, and report."""
         ...
 

@@ -192,13 +192,13 @@ def test_the_student_drives_and_the_teacher_labels() -> None:
     def student(observations: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         return np.eye(teacher.actions, dtype=np.float32)[np.full(len(observations), 2)]
 
-    collector.set_student_share(1.0)
-    collector.set_student(student, version=7)
+    collector.set_driver_share(1.0)
+    collector.set_driver(student, version=7)
     collector.collect(60.0, 64)
     assert recorder.chunks
     for chunk in recorder.chunks:
         assert chunk.header.driver_version == 7
         assert (chunk.taken == 2).all()
         assert np.array_equal(chunk.q_values, teacher.answer(rebuild_observations(chunk)))
-    assert collector.counters.student_transitions == collector.counters.steps
+    assert collector.counters.driven_transitions == collector.counters.steps
     assert not collector.counters.episode_scores, "student-driven episodes say nothing of the teacher"

@@ -12,9 +12,11 @@ from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
 from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices
+from distill.architectures import ARCHITECTURES
 from distill.chunks import Chunk, ChunkDecoder, rebuild_observations
-from distill.models import ModelCard, load_model, model_bytes
-from distill.networks import ARCHITECTURES, QNetwork
+from distill.model_card import ModelCard
+from distill.models import load_model, model_bytes
+from distill.networks import QNetwork
 from distill.protocols import explorers_line
 from distill.teach_config import ExploreConfig
 

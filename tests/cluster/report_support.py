@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from actors.collecting_actor import CollectorReport
+from actors.collecting_actor import CollectorStatus
 from actors.evaluation import Evaluation
 from cluster.models.blocks import CURVE
 from cluster.models.mirror import ModelMirror
@@ -15,7 +15,7 @@ from cluster.state.session import Session
 from distill.config import DistillConfig, RunConfig, StudentConfig
 from distill.protocols import WriterCounters
 from distill.teach_config import OnlineConfig, TeachGeneralConfig
-from learner.progress import Progress
+from learner.status import LearnerStatus
 
 START = 1_795_354_722.0
 Scores = Mapping[str, Sequence[float]]
@@ -28,8 +28,8 @@ def evaluation(game: str, who: str, version: int, scores: Sequence[float]) -> Ev
     )  # fmt: skip
 
 
-def progress(games: Sequence[str], updates: int, seconds: float, line: str = "student") -> Progress:
-    return Progress(
+def progress(games: Sequence[str], updates: int, seconds: float, line: str = "student") -> LearnerStatus:
+    return LearnerStatus(
         line=line, updates=updates, samples=updates * 32, train_seconds=seconds, updates_per_second=10.0,
         loss=dict.fromkeys(games, 1.0 / (1 + updates)), inserted=dict.fromkeys(games, 5 * updates), ratio=6.0,
         rejected={"damaged": 0}, sample_wait_seconds=seconds / 4.0, insert_wait_seconds=seconds / 2.0,
@@ -37,9 +37,9 @@ def progress(games: Sequence[str], updates: int, seconds: float, line: str = "st
     )  # fmt: skip
 
 
-def report(game: str, transitions: int, seconds: float) -> CollectorReport:
+def report(game: str, transitions: int, seconds: float) -> CollectorStatus:
     spent = {"inference": seconds * 0.1, "environment": seconds * 0.2, "push": seconds * 0.3, "wait": seconds * 0.4}
-    return CollectorReport(
+    return CollectorStatus(
         f"{game}-0", game, 1, transitions, transitions, transitions // 100, (), 0, 0, spent, {}, WriterCounters()
     )
 

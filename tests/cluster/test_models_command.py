@@ -15,9 +15,11 @@ from cluster.models.ledger import Promotion
 from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices
 from cluster.state.folder import RunFolder, new_run
+from distill.architectures import ARCHITECTURES
 from distill.errors import ConfigError
-from distill.models import ModelCard, load_model, model_bytes
-from distill.networks import ARCHITECTURES, QNetwork
+from distill.model_card import ModelCard
+from distill.models import load_model, model_bytes
+from distill.networks import QNetwork
 from distill.teach_config import OnlineConfig, TeachGeneralConfig
 
 

@@ -13,7 +13,8 @@ from safetensors import safe_open
 from cluster.models.blocks import CURVE
 from cluster.models.ledger import read_promotions
 from cluster.models.mirror import ModelMirror
-from distill.models import load_model, read_card
+from distill.model_card import read_card
+from distill.models import load_model
 from distill.teachers import read_teacher
 
 GAME = "breakout"

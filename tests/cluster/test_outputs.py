@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cluster import cli
-from distill.models import read_card
+from distill.model_card import read_card
 
 PONG = Path(__file__).resolve().parents[2] / "teachers" / "pong.safetensors"
 QUICK = ("--serial", "--episodes", "1", "--lanes", "1", "--epsilon", "1")

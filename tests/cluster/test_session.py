@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from run_support import TEACHERS, rows
 
-from actors.collecting_actor import CollectorReport
+from actors.collecting_actor import CollectorStatus
 from actors.evaluation import Evaluation, EvaluationTask
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
@@ -19,7 +19,7 @@ from cluster.state.session import Session
 from distill.config import DistillConfig, RunConfig
 from distill.protocols import WriterCounters
 from distill.teach_config import OnlineConfig, TeachGeneralConfig
-from learner.progress import Progress
+from learner.status import LearnerStatus
 
 GAMES = ("breakout", "pong")
 
@@ -51,9 +51,9 @@ def played(line: str, game: str, version: int, block: int, *scores: float) -> tu
 
 
 def test_the_last_report_is_always_in_the_metrics(session: Session):
-    session.on_progress(Progress(updates=1))
-    session.on_progress(Progress(updates=2, inserted={"pong": 64}))
-    session.on_progress(Progress(updates=3, done=True, version=7, version_updates=3))
+    session.on_progress(LearnerStatus(updates=1))
+    session.on_progress(LearnerStatus(updates=2, inserted={"pong": 64}))
+    session.on_progress(LearnerStatus(updates=3, done=True, version=7, version_updates=3))
     found = rows(session.folder.path, "metrics.jsonl")
     assert [row["updates"] for row in found] == [row["learners"]["student"]["updates"] for row in found] == [1, 3]
     assert session.done
@@ -62,9 +62,9 @@ def test_the_last_report_is_always_in_the_metrics(session: Session):
 
 def test_a_run_ends_with_all_its_q_learners_and_not_with_its_student(online: Session):
     for line, done in (("student", True), ("breakout", True)):
-        online.on_progress(Progress(line=line, done=done))
+        online.on_progress(LearnerStatus(line=line, done=done))
         assert not online.done
-    online.on_progress(Progress(line="pong", done=True, inserted={"pong": 7}))
+    online.on_progress(LearnerStatus(line="pong", done=True, inserted={"pong": 7}))
     assert online.done
     assert (online.game_steps("pong"), online.game_steps("breakout")) == (7, 0)
 
@@ -72,7 +72,7 @@ def test_a_run_ends_with_all_its_q_learners_and_not_with_its_student(online: Ses
 def test_metrics_tell_of_collectors_and_restarts(session: Session):
     seconds = {"inference": 1.0, "environment": 2.0, "push": 0.5, "wait": 0.5}
     writer = WriterCounters(full=3, outages=4)
-    session.on_report(CollectorReport("pong-0", "pong", 1, 400, 384, 2, (1.0,), 0, 0, seconds, {}, writer))
+    session.on_report(CollectorStatus("pong-0", "pong", 1, 400, 384, 2, (1.0,), 0, 0, seconds, {}, writer))
     session.restarts["collector"] += 1
     session.write_metrics()
     (row,) = rows(session.folder.path, "metrics.jsonl")
@@ -85,7 +85,7 @@ def test_metrics_tell_of_collectors_and_restarts(session: Session):
 
 def test_a_refused_chunk_is_told_once(session: Session):
     for updates in (1, 2):
-        session.on_progress(Progress(updates=updates, last_rejection="pong, chunk a/1: damaged"))
+        session.on_progress(LearnerStatus(updates=updates, last_rejection="pong, chunk a/1: damaged"))
     assert [message for message in session.messages if "refused" in message] == [
         "chunk refused: pong, chunk a/1: damaged"
     ]

@@ -23,7 +23,8 @@ from onnx import helper
 from distill.errors import ModelFileError
 from distill.file_kinds import UNKNOWN, identify
 from distill.importing import import_teacher
-from distill.models import load_model, read_card
+from distill.model_card import read_card
+from distill.models import load_model
 from distill.onnx_graph import build_onnx
 
 PONG = Path(__file__).parents[2] / "teachers" / "pong.safetensors"

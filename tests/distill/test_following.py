@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 import torch
 
+from distill.architectures import ARCHITECTURES
 from distill.errors import BufferUnavailable, ModelFileError, RunError
 from distill.following import ModelFollower
-from distill.models import ModelCard, model_bytes
-from distill.networks import ARCHITECTURES, QNetwork
+from distill.model_card import ModelCard
+from distill.models import model_bytes
+from distill.networks import QNetwork
 
 ARCHITECTURE = ARCHITECTURES["one_percent"]
 

@@ -1,4 +1,6 @@
+import ast
 import itertools
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -9,6 +11,7 @@ from distill.games import (
     MAX_ACTIONS,
     NOOP_MAX,
     OBSERVATION_SHAPE,
+    SeedStream,
     action_count,
     action_meanings,
     known_games,
@@ -105,3 +108,24 @@ def test_seeds_are_reproducible_and_apart() -> None:
     assert reset_seed(1, 2, 3) == reset_seed(1, 2, 3) != reset_seed(2, 2, 3)
     ordered = sorted(seeds)
     assert min(b - a for a, b in itertools.pairwise(ordered)) > 16
+
+
+def test_no_two_purposes_share_a_stream_of_seeds() -> None:
+    seeds = [reset_seed(1, stream) for stream in SeedStream]
+    assert len(set(seeds)) == len(seeds)
+    # Names of actors begin with a letter or a digit.
+    assert max(SeedStream) < ord("0")
+
+
+def test_the_tree_names_its_streams_of_seeds() -> None:
+    root = Path(__file__).resolve().parents[2]
+    calls = [
+        (path, call)
+        for package in ("distill", "actors", "learner", "cluster")
+        for path in (root / package).rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "reset_seed"
+    ]
+    assert len(calls) >= 10
+    bare = [f"{path}:{call.lineno}" for path, call in calls if isinstance(call.args[1], ast.Constant)]
+    assert not bare, "name the purpose in SeedStream"

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from distill.errors import ModelFileError
 from distill.importing import import_teacher
-from distill.models import read_card
+from distill.model_card import read_card
 from distill.pickle_trees import MAX_OPERATIONS, Call, Global, read_tree
 from distill.torch_files import read_torch_file
 
@@ -91,7 +91,7 @@ import resource, sys
 from pathlib import Path
 from distill.errors import ModelFileError
 from distill.importing import import_teacher
-from distill.models import read_card
+from distill.model_card import read_card
 
 def peak():
     return int(next(l for l in Path("/proc/self/status").read_text().splitlines() if l.startswith("VmHWM")).split()[1])

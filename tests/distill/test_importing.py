@@ -14,10 +14,11 @@ from real_frames import real_frames
 from stable_baselines3 import PPO
 from torch import Tensor, nn
 
+from distill.architectures import ARCHITECTURES, Architecture
 from distill.errors import ModelFileError
 from distill.importing import import_teacher
 from distill.models import load_model, save_model
-from distill.networks import ARCHITECTURES, Architecture, QNetwork
+from distill.networks import QNetwork
 
 TEACHERS = Path(__file__).parents[2] / "teachers"
 

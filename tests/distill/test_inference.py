@@ -5,10 +5,11 @@ import pytest
 import torch
 from real_frames import real_frames
 
+from distill.architectures import ARCHITECTURES
 from distill.errors import DistillError
 from distill.inference import _TorchQFunction, make_q_function
 from distill.models import load_model
-from distill.networks import ARCHITECTURES, QNetwork
+from distill.networks import QNetwork
 
 TEACHERS = sorted((Path(__file__).parents[2] / "teachers").glob("*.safetensors"))
 

@@ -1,3 +1,5 @@
+from typing import get_args
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -6,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from distill.config import LossKind
 from distill.errors import DistillError
-from distill.losses import LossKind, distillation_loss
+from distill.losses import distillation_loss
 
 TAUS = (1.0, 0.1, 0.01, 0.001)
-KINDS: tuple[LossKind, ...] = ("kl", "nll", "mse")
+KINDS: tuple[LossKind, ...] = get_args(LossKind)
 Pair = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 

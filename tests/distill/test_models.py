@@ -11,10 +11,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from distill.architectures import ARCHITECTURES, Architecture
 from distill.errors import ModelFileError
 from distill.games import PREPROCESSING
-from distill.models import ModelCard, load_model, model_bytes, read_card, save_model, write_card
-from distill.networks import ARCHITECTURES, Architecture, QNetwork
+from distill.model_card import ModelCard, read_card, write_card
+from distill.models import load_model, model_bytes, save_model
+from distill.networks import QNetwork
 
 TEACHERS = Path(__file__).parents[2] / "teachers"
 ACTIONS = {"pong": 6, "breakout": 4}

@@ -1,11 +1,14 @@
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
+from distill.architectures import ARCHITECTURES, Architecture, ArchitectureName
 from distill.errors import DistillError
 from distill.games import action_count
-from distill.networks import ARCHITECTURES, Architecture, QNetwork
+from distill.networks import QNetwork
 
 TEN_GAMES = (
     "beam_rider",
@@ -23,6 +26,10 @@ TEN_GAMES = (
 
 def observations(count: int) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (count, 4, 84, 84), dtype=np.uint8))
+
+
+def test_settings_name_the_networks_that_there_are() -> None:
+    assert get_args(ArchitectureName) == tuple(ARCHITECTURES)
 
 
 @pytest.mark.parametrize(

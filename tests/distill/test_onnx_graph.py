@@ -8,9 +8,10 @@ import pytest
 import torch
 from real_frames import real_frames
 
+from distill.architectures import ARCHITECTURES
 from distill.errors import DistillError, ModelFileError
 from distill.games import PREPROCESSING, action_meanings
-from distill.networks import ARCHITECTURES, QNetwork
+from distill.networks import QNetwork
 from distill.onnx_graph import build_onnx, export_onnx
 
 ACTIONS = {"pong": 6, "breakout": 4, "freeway": 3}

@@ -6,9 +6,11 @@ import torch
 from real_frames import real_frames
 
 import distill
+from distill.architectures import ARCHITECTURES
 from distill.errors import DistillError, ModelFileError
-from distill.models import ModelCard, save_model
-from distill.networks import ARCHITECTURES, QNetwork
+from distill.model_card import ModelCard
+from distill.models import save_model
+from distill.networks import QNetwork
 from distill.student import Student
 
 ACTIONS = {"pong": 6, "freeway": 3}

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from distill.architectures import ARCHITECTURES
 from distill.errors import ConfigError, ModelFileError
 from distill.models import load_model, save_model
-from distill.networks import ARCHITECTURES, QNetwork
+from distill.networks import QNetwork
 from distill.teachers import choose_teachers, find_teachers
 
 TEACHERS = Path(__file__).parents[2] / "teachers"

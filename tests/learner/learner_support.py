@@ -12,11 +12,12 @@ from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
 from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices
+from distill.architectures import ARCHITECTURES
 from distill.chunks import Chunk, ChunkHeader, column_shapes
 from distill.config import RunConfig, parse_settings
-from distill.networks import ARCHITECTURES, QNetwork
+from distill.networks import QNetwork
 from learner.label_replay import LabelReplay
-from learner.student_learner import StudentLearner
+from learner.student_updater import StudentUpdater
 
 STEPS = 16
 
@@ -85,16 +86,16 @@ def tiny_config(settings: Mapping[str, Any] | None = None) -> RunConfig:
     return parse_settings(RunConfig, defaults | dict(settings or {}), "test")
 
 
-def make_student_learner(
+def make_student_updater(
     seed: int = 3, optimizer: str = "adamw", student: str = "one_percent", average: float = 0.0
-) -> StudentLearner:
-    """Return a learner of Pong with a filled replay; the same seed makes the same one."""
+) -> StudentUpdater:
+    """Return an updater of Pong with a filled replay; the same seed makes the same one."""
     torch.manual_seed(seed)
     config = tiny_config({"optimizer": optimizer, "student": student, "average": average})
     replay = LabelReplay(6, 2_048, 16, torch.device("cpu"))
     for sequence in range(20):
         replay.append(learnable_chunk("pong", 6, sequence))
     network = QNetwork(ARCHITECTURES[student], {"pong": 6})
-    return StudentLearner(
+    return StudentUpdater(
         network, {"pong": replay}, config.student, config.learner.optimization, torch.device("cpu"), None, seed
     )

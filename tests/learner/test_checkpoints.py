@@ -5,32 +5,32 @@ from pathlib import Path
 
 import pytest
 import torch
-from learner_support import make_student_learner
+from learner_support import make_student_updater
 
 from distill.errors import RunError
-from learner.checkpoints import CheckpointStore, learner_tensors, load_learner_tensors
-from learner.student_learner import StudentLearner
+from learner.checkpoints import CheckpointStore, load_updater_tensors, updater_tensors
+from learner.student_updater import StudentUpdater
 
 
-def weights(learner: StudentLearner) -> torch.Tensor:
-    return torch.cat([parameter.detach().flatten() for parameter in learner.network.parameters()])
+def weights(updater: StudentUpdater) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in updater.network.parameters()])
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "rmsprop"])
 def test_a_restored_learner_goes_on_exactly_as_the_first_one(tmp_path: Path, optimizer: str) -> None:
-    first = make_student_learner(optimizer=optimizer)
+    first = make_student_updater(optimizer=optimizer)
     for _ in range(7):
         first.update(0.1)
     store = CheckpointStore(tmp_path, 3)
-    store.save(first.updates, learner_tensors(first), {"note": [1, 2]})
+    store.save(first.updates, updater_tensors(first), {"note": [1, 2]})
     for _ in range(5):
         first.update(0.2)
 
-    second = make_student_learner(seed=99, optimizer=optimizer)
+    second = make_student_updater(seed=99, optimizer=optimizer)
     found = CheckpointStore(tmp_path, 3).load_latest()
     assert found is not None
     tensors, state = found
-    load_learner_tensors(second, tensors)
+    load_updater_tensors(second, tensors)
     second.updates = 7
     assert state == {"note": [1, 2]}
     for _ in range(5):
@@ -39,9 +39,9 @@ def test_a_restored_learner_goes_on_exactly_as_the_first_one(tmp_path: Path, opt
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
-    tensors = learner_tensors(make_student_learner())
+    tensors = updater_tensors(make_student_updater())
     with pytest.raises(RunError, match="does not fit"):
-        load_learner_tensors(make_student_learner(student="net3"), tensors)
+        load_updater_tensors(make_student_updater(student="net3"), tensors)
 
 
 def test_newest_and_best_are_kept(tmp_path: Path) -> None:

@@ -20,21 +20,22 @@ def test_one_side_may_always_go_on_and_the_ratio_holds(
     window = slack * 2 * max(batch, ratio * chunk)
     limiter = SampleToInsertLimiter(ratio, window, minimum)
     for prefer_sampling in greedy:
-        may_sample = limiter.inserted >= minimum and limiter.may_sample(batch)
+        may_sample = limiter.get_state().inserted >= minimum and limiter.may_sample(batch)
         may_insert = limiter.may_insert()
         assert may_sample or may_insert, "both sides wait for ever"
         if may_sample and (prefer_sampling or not may_insert):
-            limiter.sampled += batch
+            limiter.sampled(batch)
         else:
-            limiter.inserted += chunk
-        surplus = limiter.inserted * ratio - limiter.sampled
-        rounding = 1e-9 * max(1.0, limiter.sampled)
+            limiter.inserted(chunk)
+        state = limiter.get_state()
+        surplus = state.inserted * ratio - state.sampled
+        rounding = 1e-9 * max(1.0, state.sampled)
         assert -rounding <= surplus <= window + ratio * (minimum + chunk) + rounding
 
 
 def test_no_ratio_means_no_limit() -> None:
     limiter = SampleToInsertLimiter(None, 1.0, 10)
-    limiter.sampled = 10**9
+    limiter.sampled(10**9)
     assert limiter.may_sample(10**6)
     assert limiter.may_insert()
 
@@ -48,14 +49,23 @@ def test_state_round_trip() -> None:
     assert not limiter.may_sample(6)
 
 
+def test_each_side_waits_by_itself() -> None:
+    limiter = SampleToInsertLimiter(4.0, 100.0, 0, LimiterState(insert_wait_seconds=1.0, sample_wait_seconds=2.0))
+    limiter.waited("insert", 0.5)
+    limiter.waited("sample", 0.25)
+    limiter.waited("sample", 0.25)
+    state = limiter.get_state()
+    assert (state.insert_wait_seconds, state.sample_wait_seconds) == (1.5, 2.5)
+
+
 def test_what_is_forfeited_is_neither_sampled_later_nor_holds_up_inserting():
     limiter = SampleToInsertLimiter(4.0, 100.0, 0)
-    limiter.inserted = 1_000
+    limiter.inserted(1_000)
     assert not limiter.may_insert()
     limiter.forfeit()
     assert limiter.may_insert()
     assert not limiter.may_sample(1)
-    limiter.inserted += 10
+    limiter.inserted(10)
     assert limiter.may_sample(40)
     assert not limiter.may_sample(41)
     again = SampleToInsertLimiter(4.0, 100.0, 0, limiter.get_state())
@@ -65,6 +75,6 @@ def test_what_is_forfeited_is_neither_sampled_later_nor_holds_up_inserting():
 
 def test_a_learner_that_has_ended_holds_up_nobody():
     limiter = SampleToInsertLimiter(4.0, 100.0, 0)
-    limiter.inserted = 1_000
+    limiter.inserted(1_000)
     limiter.release()
     assert limiter.may_insert()

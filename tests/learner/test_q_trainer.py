@@ -9,9 +9,10 @@ from learner_support import STEPS, learnable_chunk, push, services_of
 
 from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices
+from distill.architectures import ARCHITECTURES
 from distill.errors import RunError
 from distill.models import load_model, model_bytes
-from distill.networks import ARCHITECTURES, QNetwork
+from distill.networks import QNetwork
 from distill.protocols import explorers_line
 from distill.teach_config import TeachConfig
 from learner.plans import QPlan
@@ -64,10 +65,10 @@ def test_explorers_get_a_version_at_once_and_candidates_come_by_steps(
     assert card.training["method"] == "3-step Double DQN"
     assert 320 <= card.training["transitions"][GAME] <= 400
     assert (explorers.resolve("latest") or 0) > 10, "explorers follow often"
-    candidates.publish(model_bytes(trainer.learner.network, card), {})
+    candidates.publish(model_bytes(trainer.updater.network, card), {})
     trainer.publish()
     average, acting = load_model(candidates.fetch(5))[0], load_model(candidates.fetch(4))[0]
-    pairs = zip(average.parameters(), acting.parameters(), trainer.learner.judged.parameters(), strict=True)
+    pairs = zip(average.parameters(), acting.parameters(), trainer.updater.judged.parameters(), strict=True)
     for judged, newest, wanted in pairs:
         assert torch.equal(judged, wanted.detach().half().float())
         assert not torch.equal(judged, newest)
@@ -96,19 +97,19 @@ def test_it_goes_on_as_if_it_had_not_been_killed(
     second = trainer_in(tmp_path / "parts")
     while second.feed.poll():
         pass
-    assert second.learner.updates == 30
+    assert second.updater.updates == 30
     progress = second.advance(60.0, updates=20)
     assert progress.updates == 50
     assert progress.inserted == {GAME: 640}, "refilled, not counted twice"
     for name in ("network", "target", "average"):
-        pairs = zip(whole.learner.networks[name].parameters(), second.learner.networks[name].parameters(), strict=True)
+        pairs = zip(whole.updater.networks[name].parameters(), second.updater.networks[name].parameters(), strict=True)
         assert all(torch.equal(mine, other) for mine, other in pairs), name
     whole.close()
     second.close()
 
 
 def test_q_values_begin_near_zero(trainer_in: Callable[[Path], QTrainer], tmp_path: Path):
-    network = trainer_in(tmp_path).learner.network
+    network = trainer_in(tmp_path).updater.network
     torch.manual_seed(1)
     like = QNetwork(network.architecture, network.actions)
     (last,), (expected,) = network.controller(GAME), like.controller(GAME)
@@ -119,10 +120,10 @@ def test_q_values_begin_near_zero(trainer_in: Callable[[Path], QTrainer], tmp_pa
 
 def test_it_begins_with_the_initial_model(services: RedisServices, tmp_path: Path):
     trainer = QTrainer(plan(), ACTIONS, services, tmp_path / "first", threaded=False)
-    data = model_bytes(trainer.learner.network, trainer._card())
+    data = model_bytes(trainer.updater.network, trainer._card())
     trainer.close()
     other = QTrainer(plan(data), ACTIONS, services, tmp_path / "second", threaded=False)
-    for mine, given in zip(other.learner.network.parameters(), trainer.learner.network.parameters(), strict=True):
+    for mine, given in zip(other.updater.network.parameters(), trainer.updater.network.parameters(), strict=True):
         assert torch.equal(mine, given)
     other.close()
     with pytest.raises(RunError, match="expected one_percent with actions"):

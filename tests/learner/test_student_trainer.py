@@ -11,9 +11,11 @@ from learner_support import STEPS, learnable_chunk, push, services_of, tiny_conf
 from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices
 from cluster.state.kinds import student_plan
+from distill.architectures import ARCHITECTURES
 from distill.errors import RunError
-from distill.models import ModelCard, load_model, model_bytes
-from distill.networks import ARCHITECTURES, QNetwork
+from distill.model_card import ModelCard
+from distill.models import load_model, model_bytes
+from distill.networks import QNetwork
 from learner.student_trainer import StudentTrainer
 from learner.trainer import choose_device
 
@@ -79,12 +81,12 @@ def test_a_resumed_trainer_makes_the_same_updates_as_one_that_never_stopped(
     first.advance(60.0, updates=7)  # lost, as by a kill
     first.feed.close()
     second = trainer_of(services, tmp_path / "parts")
-    assert second.learner.updates == 90
+    assert second.updater.updates == 90
     progress = second.advance(60.0, updates=60)
     assert progress.updates == 150
     assert progress.samples == 150 * 16
     assert progress.inserted == {"breakout": 20 * STEPS, "pong": 20 * STEPS}
-    for mine, other in zip(whole.learner.network.parameters(), second.learner.network.parameters(), strict=True):
+    for mine, other in zip(whole.updater.network.parameters(), second.updater.network.parameters(), strict=True):
         assert torch.equal(mine, other)
     whole.close()
     second.close()
@@ -165,14 +167,14 @@ def test_without_a_teacher_it_reads_on_and_makes_no_update(services: RedisServic
     trainer = taught(services, tmp_path, "fresh")
     while trainer.advance(0.1).inserted != dict.fromkeys(ACTIONS, 20 * STEPS):
         pass
-    assert trainer.learner.updates == 0
+    assert trainer.updater.updates == 0
     versions = {game: promote(services, game, 1)[0] for game in ACTIONS}
     until_taught(trainer, versions)
-    assert trainer.learner.updates == 0, "what came while it had no teacher is not made up for"
+    assert trainer.updater.updates == 0, "what came while it had no teacher is not made up for"
     for game, count in ACTIONS.items():
         push(services, game, [learnable_chunk(game, count, sequence) for sequence in range(20, 24)])
     trainer.advance(60.0)
-    assert trainer.learner.updates == 8 * STEPS * 8 // 16
+    assert trainer.updater.updates == 8 * STEPS * 8 // 16
     trainer.close()
 
 

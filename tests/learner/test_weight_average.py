@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from learner_support import make_student_learner
+from learner_support import make_student_updater
 
-from distill.networks import ARCHITECTURES, QNetwork
-from learner.checkpoints import learner_tensors, load_learner_tensors
+from distill.architectures import ARCHITECTURES
+from distill.networks import QNetwork
+from learner.checkpoints import load_updater_tensors, updater_tensors
 from learner.weight_average import EVERY, WeightAverage
 
 
@@ -32,7 +33,7 @@ def test_it_is_the_weighted_sum_of_all_weights_at_its_steps():
 
 
 def test_a_learner_is_judged_by_its_average_and_trains_without_it():
-    plain, averaging = make_student_learner(average=0.0), make_student_learner(average=0.9)
+    plain, averaging = make_student_updater(average=0.0), make_student_updater(average=0.9)
     for _ in range(3 * EVERY):
         plain.update(0.0)
         averaging.update(0.0)
@@ -40,21 +41,21 @@ def test_a_learner_is_judged_by_its_average_and_trains_without_it():
     assert set(averaging.networks) == {"network", "average"}
     np.testing.assert_array_equal(flat(averaging.network), flat(plain.network), "the average takes no part in training")
     distance = np.abs(flat(averaging.judged) - flat(averaging.network)).max()
-    assert 0.0 < distance < np.abs(flat(make_student_learner().network) - flat(averaging.network)).max()
+    assert 0.0 < distance < np.abs(flat(make_student_updater().network) - flat(averaging.network)).max()
 
 
 @pytest.mark.parametrize("before", [0.0, 0.9])
 def test_a_checkpoint_holds_the_average_and_a_new_one_begins_with_the_weights(before: float):
-    first, second = make_student_learner(average=before), make_student_learner(seed=9, average=0.9)
+    first, second = make_student_updater(average=before), make_student_updater(seed=9, average=0.9)
     for _ in range(EVERY):
         first.update(0.0)
-    load_learner_tensors(second, learner_tensors(first))
+    load_updater_tensors(second, updater_tensors(first))
     np.testing.assert_array_equal(flat(second.judged), flat(first.judged))
 
 
 def test_an_average_that_is_turned_off_is_left_in_the_checkpoint():
-    first, second = make_student_learner(average=0.9), make_student_learner(seed=9, average=0.0)
+    first, second = make_student_updater(average=0.9), make_student_updater(seed=9, average=0.0)
     for _ in range(EVERY):
         first.update(0.0)
-    load_learner_tensors(second, learner_tensors(first))
+    load_updater_tensors(second, updater_tensors(first))
     np.testing.assert_array_equal(flat(second.judged), flat(first.network))

@@ -13,7 +13,7 @@ from cluster.state.session import Session
 from distill.config import MonitoringConfig
 from distill.errors import BufferUnavailable
 from distill.protocols import STUDENT
-from learner.progress import Progress
+from learner.status import LearnerStatus
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class RunMetrics:
             for kind, totals in report.histograms.items():
                 exporter.observe(HISTOGRAMS[kind], totals, name, game=game)
 
-    def _report_learner(self, progress: Progress, target: float | None) -> None:
+    def _report_learner(self, progress: LearnerStatus, target: float | None) -> None:
         exporter, line = self._exporter, progress.line
         totals: list[tuple[str, float, dict[str, str]]] = [
             ("distill_learner_updates_total", progress.updates, {}),
@@ -146,8 +146,8 @@ class RunMetrics:
         """Report how far behind the students are that drive in a fixed teacher's stead."""
         session = self._session
         for report in session.reports.values():
-            if session.kind.taught and report.student_version:
-                lag = session.progress[STUDENT].version - report.student_version
+            if session.kind.taught and report.driver_version:
+                lag = session.progress[STUDENT].version - report.driver_version
                 self._exporter.set("distill_policy_version_lag", max(0, lag), game=report.game)
 
     def _report_decisions(self) -> None:

@@ -53,7 +53,7 @@ def timing(runs: Sequence[RunData]) -> Html:
             (
                 run.name, of.line, f"{of.updates:,}",
                 *(_seconds(of.seconds[part], of.total) for part in LEARNER_PARTS),
-                f"{of.updates / of.total:,.1f}", f"{of.feed_waited:,.0f}", str(of.rejected), str(of.nonfinite),
+                f"{of.updates / of.total:,.1f}", f"{of.insert_wait_seconds:,.0f}", str(of.rejected), str(of.nonfinite),
             )
             for run, of in learners
             if of.total > 0.0

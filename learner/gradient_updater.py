@@ -79,17 +79,17 @@ def make_optimizer(network: QNetwork, settings: Optimization) -> torch.optim.Opt
     return torch.optim.AdamW(parameters, lr=rate, weight_decay=settings.weight_decay, eps=epsilon, fused=True)
 
 
-def learning_rate(settings: Optimization, updates: int, progress: float) -> float:
-    """Return the learning rate after `updates` updates, when `progress` (0 to 1) of the run's budget is spent."""
+def learning_rate(settings: Optimization, updates: int, spent: float) -> float:
+    """Return the learning rate after `updates` updates and a share `spent` (0 to 1) of the run's budget."""
     rate = settings.learning_rate
     if updates < settings.warmup_updates:
         return rate * (updates + 1) / settings.warmup_updates
     if settings.schedule == "cosine":
-        return rate * 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
+        return rate * 0.5 * (1.0 + math.cos(math.pi * min(1.0, spent)))
     return rate
 
 
-class GradientLearner(ABC, Generic[Batch]):
+class GradientUpdater(ABC, Generic[Batch]):
     """Trains one network on the replays of its games, one game per minibatch (paper, multi-game distillation).
 
     Args:
@@ -144,11 +144,11 @@ class GradientLearner(ABC, Generic[Batch]):
     def _loss(self, batch: Batch, game: str) -> torch.Tensor:
         """Return the mean loss of a minibatch."""
 
-    def update(self, progress: float) -> Update:
+    def update(self, spent: float) -> Update:
         """Make one update on a minibatch of one game, drawn uniformly.
 
         Args:
-            progress: share of the run's budget that is spent, which the learning rate follows.
+            spent: share of the run's budget that is spent, which the learning rate follows.
 
         Raises:
             RunError: after ten updates in a row whose loss or gradient was not finite, with the chunks named; or if the
@@ -158,7 +158,7 @@ class GradientLearner(ABC, Generic[Batch]):
         began = time.perf_counter()
         batch = self._replays[game].sample(self._settings.batch_size, self.sampler)
         self.histograms["gather"][game].observe(time.perf_counter() - began)
-        rate = learning_rate(self._settings, self.updates, progress)
+        rate = learning_rate(self._settings, self.updates, spent)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)

@@ -7,7 +7,7 @@ import torch
 from distill.config import Optimization, StudentConfig
 from distill.losses import distillation_loss
 from distill.networks import QNetwork
-from learner.gradient_learner import GradientLearner
+from learner.gradient_updater import GradientUpdater
 from learner.label_replay import LabelledMinibatch, LabelReplay
 
 
@@ -33,7 +33,7 @@ class FreshLabels:
             return self._teachers[game](observations, game)
 
 
-class StudentLearner(GradientLearner[LabelledMinibatch]):
+class StudentUpdater(GradientUpdater[LabelledMinibatch]):
     """Trains one student on the replays of its games.
 
     Args:

@@ -7,17 +7,18 @@ import pytest
 import torch
 from learner_support import learnable_chunk, tiny_config
 
+from distill.architectures import ARCHITECTURES
 from distill.errors import RunError
-from distill.networks import ARCHITECTURES, QNetwork
-from learner.gradient_learner import LIFE_CHECK_EVERY, MAX_BLIND_IN_A_ROW, autocast_dtype, learning_rate
+from distill.networks import QNetwork
+from learner.gradient_updater import LIFE_CHECK_EVERY, MAX_BLIND_IN_A_ROW, autocast_dtype, learning_rate
 from learner.label_replay import LabelReplay
-from learner.student_learner import StudentLearner
+from learner.student_updater import StudentUpdater
 
 CPU = torch.device("cpu")
 ACTIONS = {"breakout": 4, "pong": 6}
 
 
-def learner_on(settings: dict[str, object], q_values: np.ndarray | None = None) -> StudentLearner:
+def updater_on(settings: dict[str, object], q_values: np.ndarray | None = None) -> StudentUpdater:
     torch.manual_seed(1)
     config = tiny_config(settings)
     replays = {}
@@ -27,7 +28,7 @@ def learner_on(settings: dict[str, object], q_values: np.ndarray | None = None) 
             labels = None if q_values is None else np.broadcast_to(q_values, (16, count)).copy()
             replays[game].append(learnable_chunk(game, count, sequence, q_values=labels))
     network = QNetwork(ARCHITECTURES["one_percent"], ACTIONS)
-    return StudentLearner(
+    return StudentUpdater(
         network,
         replays,
         config.student,
@@ -38,12 +39,12 @@ def learner_on(settings: dict[str, object], q_values: np.ndarray | None = None) 
     )
 
 
-def agreement(learner: StudentLearner) -> float:
+def agreement(updater: StudentUpdater) -> float:
     right = total = 0
-    for game, replay in learner._replays.items():
+    for game, replay in updater._replays.items():
         batch = replay.sample(256, torch.Generator().manual_seed(5))
         with torch.inference_mode():
-            outputs = learner.network(batch.observations, game)
+            outputs = updater.network(batch.observations, game)
         right += int((outputs.argmax(1) == batch.q_values.argmax(1)).sum())
         total += 256
     return right / total
@@ -52,61 +53,61 @@ def agreement(learner: StudentLearner) -> float:
 @pytest.mark.parametrize("loss", ["kl", "nll", "mse"])
 @pytest.mark.parametrize("optimizer", ["adamw", "rmsprop"])
 def test_it_learns_which_action_the_teacher_likes_best(loss: str, optimizer: str) -> None:
-    learner = learner_on({"loss": loss, "optimizer": optimizer, "warmup_updates": 100})
-    assert agreement(learner) < 0.5
+    updater = updater_on({"loss": loss, "optimizer": optimizer, "warmup_updates": 100})
+    assert agreement(updater) < 0.5
     for _ in range(300):
-        assert learner.update(0.0).finite
-    assert agreement(learner) > 0.95
+        assert updater.update(0.0).finite
+    assert agreement(updater) > 0.95
 
 
 def test_bfloat16_learns_too_and_labels_stay_exact() -> None:
-    learner = learner_on({"precision": "bfloat16"})
+    updater = updater_on({"precision": "bfloat16"})
     for _ in range(400):
-        learner.update(0.0)
-    assert agreement(learner) > 0.95
+        updater.update(0.0)
+    assert agreement(updater) > 0.95
 
 
 def test_games_are_drawn_evenly_and_only_the_drawn_controller_moves() -> None:
-    learner = learner_on({})
-    before = {name: value.clone() for name, value in learner.network.state_dict().items()}
-    game = learner.update(0.0).game
-    moved = {name for name, value in learner.network.state_dict().items() if not torch.equal(value, before[name])}
+    updater = updater_on({})
+    before = {name: value.clone() for name, value in updater.network.state_dict().items()}
+    game = updater.update(0.0).game
+    moved = {name for name, value in updater.network.state_dict().items() if not torch.equal(value, before[name])}
     other = next(name for name in ACTIONS if name != game)
     assert any(name.startswith(f"heads.{game}") for name in moved)
     assert not any(name.startswith(f"heads.{other}") for name in moved)
-    games = [learner.update(0.0).game for _ in range(400)]
+    games = [updater.update(0.0).game for _ in range(400)]
     assert 150 < games.count("pong") < 250
 
 
 def test_ten_updates_in_a_row_that_are_not_finite_stop_the_run_and_name_the_chunks() -> None:
-    learner = learner_on({"loss": "mse"}, q_values=np.float32(3e38))
-    before = {name: value.clone() for name, value in learner.network.state_dict().items()}
+    updater = updater_on({"loss": "mse"}, q_values=np.float32(3e38))
+    before = {name: value.clone() for name, value in updater.network.state_dict().items()}
     for skipped in range(1, 10):
-        assert not learner.update(0.0).finite
-        assert learner.nonfinite_updates == skipped
+        assert not updater.update(0.0).finite
+        assert updater.nonfinite_updates == skipped
     with pytest.raises(RunError, match=r"10 updates in a row .*life-of-\w+/\d+"):
-        learner.update(0.0)
-    assert all(torch.equal(value, before[name]) for name, value in learner.network.state_dict().items())
+        updater.update(0.0)
+    assert all(torch.equal(value, before[name]) for name, value in updater.network.state_dict().items())
 
 
 def test_gradients_are_scaled_down_to_the_limit() -> None:
-    learner = learner_on({"loss": "mse", "max_gradient_norm": 0.01}, q_values=np.float32(1e3))
-    learner.update(0.0)
-    gradients = [parameter.grad for parameter in learner.network.parameters() if parameter.grad is not None]
+    updater = updater_on({"loss": "mse", "max_gradient_norm": 0.01}, q_values=np.float32(1e3))
+    updater.update(0.0)
+    gradients = [parameter.grad for parameter in updater.network.parameters() if parameter.grad is not None]
     assert float(torch.nn.utils.get_total_norm(gradients)) == pytest.approx(0.01, rel=1e-3)
 
 
 def test_a_network_that_has_died_is_reported_and_a_live_one_is_not() -> None:
-    learner = learner_on({})
+    updater = updater_on({})
 
     def update_and_check() -> None:
-        learner.updates = LIFE_CHECK_EVERY - 1
-        learner.update(0.0)
+        updater.updates = LIFE_CHECK_EVERY - 1
+        updater.update(0.0)
 
     for _ in range(2 * MAX_BLIND_IN_A_ROW):
         update_and_check()
     with torch.no_grad():
-        learner.network.conv2.bias.fill_(-1e3)
+        updater.network.conv2.bias.fill_(-1e3)
     for _ in range(MAX_BLIND_IN_A_ROW - 1):
         update_and_check()
     with pytest.raises(RunError, match="the network is dead"):

@@ -1,4 +1,4 @@
-"""The Q-learner: its target against NumPy, its target network, and a game that it can learn."""
+"""The Q-updater: its target against NumPy, its target network, and a game that it can learn."""
 
 from dataclasses import replace
 
@@ -7,17 +7,18 @@ import pytest
 import torch
 from learner_support import STEPS, learnable_chunk
 
-from distill.networks import ARCHITECTURES, QNetwork
+from distill.architectures import ARCHITECTURES
+from distill.networks import QNetwork
 from distill.teach_config import QLearnerConfig
-from learner.checkpoints import learner_tensors, load_learner_tensors
+from learner.checkpoints import load_updater_tensors, updater_tensors
 from learner.n_step_replay import NStepReplay, NStepRule
-from learner.q_learner import QLearner
+from learner.q_updater import QUpdater
 
 CPU = torch.device("cpu")
 ACTIONS = 6
 
 
-def learner_of(*, double: bool = True, target_every: int = 50, chunks: int = 40, learnable: bool = True) -> QLearner:
+def updater_of(*, double: bool = True, target_every: int = 50, chunks: int = 40, learnable: bool = True) -> QUpdater:
     torch.manual_seed(1)
     replay = NStepReplay(NStepRule(2, 0.9, True, True), 4_096, STEPS, CPU)
     for sequence in range(chunks):
@@ -30,51 +31,51 @@ def learner_of(*, double: bool = True, target_every: int = 50, chunks: int = 40,
         replay.append(replace(chunk, taken=taken, rewards=rewards, terminated=random.random(STEPS) < 0.2))
     settings = QLearnerConfig(q_batch_size=32, q_learning_rate=1e-3).optimization
     network = QNetwork(ARCHITECTURES["one_percent"], {"pong": ACTIONS})
-    return QLearner(
+    return QUpdater(
         network, {"pong": replay}, settings, double=double, target_every=target_every, device=CPU, dtype=None, seed=1
     )
 
 
 @pytest.mark.parametrize("double", [True, False])
 def test_the_loss_is_that_of_the_formula(double: bool):
-    learner = learner_of(double=double, learnable=False)
+    updater = updater_of(double=double, learnable=False)
     with torch.no_grad():
-        for parameter in learner.target.parameters():
+        for parameter in updater.target.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape))
-    state = learner.sampler.get_state()
-    batch = learner._replays["pong"].sample(32, learner.sampler)
-    learner.sampler.set_state(state)
+    state = updater.sampler.get_state()
+    batch = updater._replays["pong"].sample(32, updater.sampler)
+    updater.sampler.set_state(state)
     with torch.inference_mode():
-        online = learner.network(batch.observations, "pong").numpy()
-        successor = learner.network(batch.successors, "pong").numpy()
-        target = learner.target(batch.successors, "pong").numpy()
+        online = updater.network(batch.observations, "pong").numpy()
+        successor = updater.network(batch.successors, "pong").numpy()
+        target = updater.target(batch.successors, "pong").numpy()
     chosen = (successor if double else target).argmax(1)
     wanted = batch.returns.numpy() + batch.discounts.numpy() * target[np.arange(32), chosen]
     error = np.abs(online[np.arange(32), batch.actions.numpy()] - wanted)
     huber = np.where(error <= 1.0, 0.5 * error**2, error - 0.5).mean()
-    assert learner.update(0.0).loss == pytest.approx(huber, rel=1e-4)
+    assert updater.update(0.0).loss == pytest.approx(huber, rel=1e-4)
 
 
 def test_the_target_network_follows_when_it_is_due():
-    learner = learner_of(target_every=3)
+    updater = updater_of(target_every=3)
 
     def same() -> bool:
-        pairs = zip(learner.network.parameters(), learner.target.parameters(), strict=True)
+        pairs = zip(updater.network.parameters(), updater.target.parameters(), strict=True)
         return all(torch.equal(mine, other) for mine, other in pairs)
 
     assert same()
     for due in (False, False, True, False, False, True):
-        learner.update(0.0)
+        updater.update(0.0)
         assert same() == due
 
 
 def test_it_learns_which_action_is_rewarded():
-    learner = learner_of(chunks=200)
+    updater = updater_of(chunks=200)
     for _ in range(600):
-        assert learner.update(0.0).finite
-    batch = learner._replays["pong"].sample(512, torch.Generator().manual_seed(9))
+        assert updater.update(0.0).finite
+    batch = updater._replays["pong"].sample(512, torch.Generator().manual_seed(9))
     with torch.inference_mode():
-        best = learner.network(batch.observations, "pong").argmax(1).numpy()
+        best = updater.network(batch.observations, "pong").argmax(1).numpy()
     # The band's height tells the action that is rewarded.
     newest = batch.observations[:, 3, :, 0].numpy()
     right = np.array([(np.flatnonzero(column)[0] * ACTIONS) // 84 for column in newest])
@@ -82,12 +83,12 @@ def test_it_learns_which_action_is_rewarded():
 
 
 def test_a_checkpoint_holds_the_target_network_too():
-    first = learner_of(target_every=1_000)
+    first = updater_of(target_every=1_000)
     for _ in range(5):
         first.update(0.0)
-    tensors = learner_tensors(first)
-    second = learner_of(target_every=1_000)
-    load_learner_tensors(second, tensors)
+    tensors = updater_tensors(first)
+    second = updater_of(target_every=1_000)
+    load_updater_tensors(second, tensors)
     for name in ("network", "target"):
         for mine, other in zip(first.networks[name].parameters(), second.networks[name].parameters(), strict=True):
             assert torch.equal(mine, other)

@@ -8,11 +8,11 @@ import torch.nn.functional as F
 
 from distill.config import Optimization
 from distill.networks import QNetwork
-from learner.gradient_learner import GradientLearner, Update
+from learner.gradient_updater import GradientUpdater, Update
 from learner.n_step_replay import NStepMinibatch, NStepReplay
 
 
-class QLearner(GradientLearner[NStepMinibatch]):
+class QUpdater(GradientUpdater[NStepMinibatch]):
     """Trains one Q-network on n-step transitions; the target is r + discount * Q_target(successor, a).
 
     The action a is the online network's best one (van Hasselt et al. 2015) or, without `double`, the target network's.
@@ -50,9 +50,9 @@ class QLearner(GradientLearner[NStepMinibatch]):
         """The networks whose weights a checkpoint keeps, by name."""
         return super().networks | {"target": self.target}
 
-    def update(self, progress: float) -> Update:
-        """Make one update, and renew the target network when it is due; see `GradientLearner.update`."""
-        update = super().update(progress)
+    def update(self, spent: float) -> Update:
+        """Make one update, and renew the target network when it is due; see `GradientUpdater.update`."""
+        update = super().update(spent)
         if self.updates % self._target_every == 0:
             self.target.load_state_dict(self.network.state_dict())
         return update

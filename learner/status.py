@@ -1,4 +1,4 @@
-"""What a learner reports after each slice of work, and what its checkpoints keep beside tensors."""
+"""What a learner says of itself after each slice of work, and what its checkpoints keep beside tensors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,8 +10,8 @@ from learner.limiter import LimiterState
 
 
 @dataclass(frozen=True)
-class Progress:
-    """What a learner reports after a slice of work. Counts run since the beginning of the run, resumes included.
+class LearnerStatus:
+    """What a learner says after a slice of work. Counts run since the beginning of the run, resumes included.
 
     Attributes:
         line: the models that this learner publishes.
