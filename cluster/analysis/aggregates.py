@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from distill.errors import RunError
 from distill.scores import Floats, Interval, Statistic, bootstrap_interval, interquartile_mean
@@ -71,6 +70,8 @@ def probability_of_improvement(x: Sequence[Sequence[float]], y: Sequence[Sequenc
 def _above(x: Floats, y: Floats) -> Floats:
     """Return [R], P(x > y) + P(x = y) / 2 of [R, n] and [R, m]: Mann and Whitney's U over n m, by ranks."""
     n, m = x.shape[-1], y.shape[-1]
+    from scipy import stats  # noqa: PLC0415 - its import takes half a second, and one run alone needs none of it
+
     ranks = stats.rankdata(np.concatenate([x, y], axis=-1), axis=-1)
     return np.asarray((ranks[..., :n].sum(axis=-1) - n * (n + 1) / 2.0) / (n * m), np.float64)
 
