@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from cluster.models.blocks import CURVE, FRESH
-from cluster.models.ledger import Promotion
+from cluster.models.promotions import Promotion
 from distill.protocols import STUDENT
 from distill.scores import score_ratio
 

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FormatStrFormatter, LogLocator, NullFormatter
 
 from cluster.analysis.curves import GameCurves, LastHalf, Rows, placed
-from cluster.models.ledger import read_promotions
 from cluster.models.lineage import Lineage
+from cluster.models.promotions import read_promotions
 from cluster.state.folder import PICTURE, RunFolder
 from distill.errors import RunError
 from distill.files import write_atomically

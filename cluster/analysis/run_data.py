@@ -11,8 +11,8 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from cluster.analysis.curves import Timeline, drawn
-from cluster.models.ledger import Promotion, read_promotions
 from cluster.models.mirror import ModelMirror, mirrored_lines
+from cluster.models.promotions import Promotion, read_promotions
 from cluster.state.folder import (
     CONFIG,
     ENVIRONMENT,

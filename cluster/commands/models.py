@@ -13,8 +13,9 @@ from rich.table import Table
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
 from cluster.commands.options import parse_options
-from cluster.models.ledger import Ledger, Promotion, read_promotions
+from cluster.models.ledger import Ledger
 from cluster.models.mirror import ModelMirror, mirrored_lines
+from cluster.models.promotions import Promotion, read_promotions
 from cluster.redis.ownership import running_server
 from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices

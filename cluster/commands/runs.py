@@ -12,6 +12,7 @@ from rich.table import Table
 
 from cluster.buffer.stats import RunUsage, delete_run, list_runs
 from cluster.commands.options import parse_options
+from cluster.models.promotions import latest_promotions
 from cluster.output.shell import command_line
 from cluster.redis.connection import connect, require_primary
 from cluster.state.folder import CONFIG, DELETED, EVALUATIONS, METRICS, RunFolder, open_any_run
@@ -20,6 +21,7 @@ from cluster.state.removal import Removal, is_run
 from distill.buffer_urls import BufferUrls, split_urls
 from distill.config import Section, is_run_name
 from distill.errors import BufferUnavailable, ConfigError, DistillError
+from distill.protocols import STUDENT
 
 
 class RunsOptions(Section):
@@ -86,10 +88,21 @@ def _describe(path: Path) -> tuple[str, str, str, str] | None:
     else:
         state = "stopped"
     updates = _numbers(folder, METRICS, "updates")
-    scores = _numbers(folder, EVALUATIONS, "score")
     size = sum(_sizes(path))
     shown = f"{updates[-1]:,.0f}" if updates else "0"
-    return state, shown, f"{max(scores):.2f}" if scores else "", f"{size / 1e6:.1f}"
+    return state, shown, _best(folder), f"{size / 1e6:.1f}"
+
+
+def _best(folder: RunFolder) -> str:
+    """Return how good the best models are: of the student if there is one, with what they were promoted for."""
+    promoted = latest_promotions(folder.path)
+    shown = {STUDENT: promoted[STUDENT]} if STUDENT in promoted else promoted
+    if shown:
+        means = {game: score["mean"] for promotion in shown.values() for game, score in promotion.scores.items()}
+        return ", ".join(f"{game} {mean:.1f}" for game, mean in means.items())
+    # `distill run` of version 0.1.0 wrote a score, the mean ratio to the teachers, and promoted nothing.
+    scores = _numbers(folder, EVALUATIONS, "score")
+    return f"{max(scores):.2f} of the teachers" if scores else ""
 
 
 def _numbers(folder: RunFolder, file: str, key: str) -> list[float]:

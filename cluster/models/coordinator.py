@@ -12,8 +12,9 @@ from typing import Any, Protocol
 
 from actors.evaluation import Evaluation, EvaluationTask
 from cluster.models.blocks import FRESH
-from cluster.models.ledger import Ledger, Promotion
+from cluster.models.ledger import Ledger
 from cluster.models.lineage import Lineage
+from cluster.models.promotions import Promotion
 from distill.errors import RunError
 from distill.games import SeedStream, reset_seed
 from distill.promotion import Rule, decide, mean_ratio

@@ -6,7 +6,7 @@ two, or before either, leaves nothing half-written: the next one begins with wha
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -14,35 +14,13 @@ import redis
 from redis.client import Pipeline
 
 from cluster.models.mirror import ModelMirror
+from cluster.models.promotions import Promotion, in_last_half, promotion_of
 from cluster.models.registry import LATEST, RedisModelRegistry
 from cluster.redis.connection import reaching
 from cluster.redis.keys import model_keys
 from distill.errors import RunError
 
 Verdict = Literal["promoted", "rejected", "superseded"]
-
-
-@dataclass(frozen=True)
-class Promotion:
-    """A change of what a line's names point at.
-
-    Attributes:
-        version: the version that they point at now.
-        parent: the one before, or None.
-        names: the names.
-        scores: by game, `mean`, `interval`, `episodes` of the version when that was decided.
-        time: seconds since 1970.
-        why: one sentence.
-        kind: a promotion by the rule, or a roll-back by a user.
-    """
-
-    version: int
-    parent: int | None
-    names: tuple[str, ...]
-    scores: dict[str, dict[str, Any]]
-    time: float
-    why: str
-    kind: Literal["promotion", "roll-back"] = "promotion"
 
 
 class Ledger(RedisModelRegistry):
@@ -91,7 +69,7 @@ class Ledger(RedisModelRegistry):
     def promotions(self) -> list[Promotion]:
         """Return promotions and roll-backs, oldest first."""
         with reaching(self._client, "read promotions"):
-            return [_promotion(json.loads(row)) for row in self._client.lrange(self._promotions, 0, -1)]
+            return [promotion_of(json.loads(row)) for row in self._client.lrange(self._promotions, 0, -1)]
 
     def turn_down(self, version: int, verdict: Literal["rejected", "superseded"], why: str) -> bool:
         """Decide against a version; return False if it has a verdict already."""
@@ -191,7 +169,7 @@ class Ledger(RedisModelRegistry):
         if not known:
             return
         try:
-            lost = [_promotion(row) for row in known["promotions"]][len(self.promotions()) :]
+            lost = [promotion_of(row) for row in known["promotions"]][len(self.promotions()) :]
             with reaching(self._client, "restore decisions"):
                 pipeline = self._client.pipeline(transaction=True)
                 for key, kind in ((self._verdicts, "verdicts"), (self._scores, "scores")):
@@ -206,30 +184,3 @@ class Ledger(RedisModelRegistry):
             raise RunError(
                 f"ledger of {self._line}: expected promotions, verdicts and scores, found {error}"
             ) from error
-
-
-def in_last_half(version: Mapping[str, Any], newest: Mapping[str, Any]) -> bool:
-    """Return whether a version was published in the last half of the training time up to the newest one.
-
-    Args:
-        version: its metadata.
-        newest: metadata of the newest version of its line.
-    """
-    return version["seconds"] >= newest["seconds"] / 2.0
-
-
-def read_promotions(directory: Path, line: str) -> list[Promotion]:
-    """Return the promotions that a run's folder has a copy of; no Redis is needed.
-
-    Raises:
-        RunError: if the copy is damaged.
-    """
-    try:
-        return [_promotion(row) for row in ModelMirror(directory, line).ledger().get("promotions", [])]
-    except (KeyError, TypeError) as error:
-        raise RunError(f"ledger of {line} in {directory}: expected promotions, found {error}") from error
-
-
-def _promotion(row: dict[str, Any]) -> Promotion:
-    values: dict[str, Any] = row | {"names": tuple(row["names"])}
-    return Promotion(**values)

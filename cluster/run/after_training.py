@@ -9,9 +9,10 @@ from itertools import islice
 
 from actors.evaluation import Evaluation, EvaluationTask
 from cluster.models.blocks import CURVE
-from cluster.models.ledger import Ledger, in_last_half
+from cluster.models.ledger import Ledger
 from cluster.models.lineage import Lineage
 from cluster.models.mirror import ModelMirror
+from cluster.models.promotions import in_last_half
 from cluster.run.surroundings import Surroundings
 from cluster.state.folder import EVALUATIONS, LOG
 from cluster.state.rows import evaluation_rows, looks

@@ -13,8 +13,8 @@ from actors.video import record_episode
 from cluster.analysis.curves import GameCurves, LastHalf, score_curve
 from cluster.analysis.picture import draw_run
 from cluster.analysis.table import result_table
-from cluster.models.ledger import read_promotions
 from cluster.models.lineage import Lineage
+from cluster.models.promotions import read_promotions
 from cluster.state.folder import EVALUATIONS, METRICS
 from cluster.state.rows import evaluation_rows, looks, metrics_point, upgraded_metrics
 from cluster.state.session import Session

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from cluster.analysis.curves import GameCurves, placed
-from cluster.models.ledger import read_promotions
 from cluster.models.mirror import ModelMirror, mirrored_lines
+from cluster.models.promotions import read_promotions
 from cluster.state.folder import EVALUATIONS, LOG, METRICS, open_any_run
 from cluster.state.json_tail import JsonTail
 from cluster.state.kinds import AnyConfig, kind_of

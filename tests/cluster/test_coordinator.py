@@ -18,9 +18,9 @@ from cluster.buffer.push import Limits
 from cluster.buffer.stats import delete_run
 from cluster.models.blocks import FRESH
 from cluster.models.coordinator import Coordinator, Orders
-from cluster.models.ledger import Promotion, read_promotions
 from cluster.models.lineage import Lineage
 from cluster.models.mirror import ModelMirror
+from cluster.models.promotions import Promotion, read_promotions
 from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices
 from distill.errors import RunError

@@ -11,7 +11,7 @@ from rich.console import Console
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
 from cluster.commands.models import command
-from cluster.models.ledger import Promotion
+from cluster.models.promotions import Promotion
 from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices
 from cluster.state.folder import RunFolder, new_run

@@ -19,7 +19,7 @@ from cluster.analysis.curves import (
     teacher_steps,
 )
 from cluster.models.blocks import CURVE
-from cluster.models.ledger import Promotion
+from cluster.models.promotions import Promotion
 
 START = 1e9
 SPEEDS = {"pong": 100, "student": 1}

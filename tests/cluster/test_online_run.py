@@ -11,8 +11,8 @@ from run_support import START_SECONDS, Sandbox, checkpointed, new_sandbox, proce
 from safetensors import safe_open
 
 from cluster.models.blocks import CURVE
-from cluster.models.ledger import read_promotions
 from cluster.models.mirror import ModelMirror
+from cluster.models.promotions import read_promotions
 from distill.model_card import read_card
 from distill.models import load_model
 from distill.teachers import read_teacher
