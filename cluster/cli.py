@@ -1,6 +1,7 @@
 """The `distill` command: one function a subcommand, errors as one line and exit code 2."""
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -8,7 +9,7 @@ from rich import get_console
 from rich.console import Console
 from rich.logging import RichHandler
 
-from distill.errors import DistillError
+from cluster import start_check
 
 PLAIN_WIDTH = 140
 
@@ -28,14 +29,29 @@ COMMANDS = {
     "bench": "measure this machine against bare loops",
 }
 
+SETTINGS = {
+    # A `queue.py` in the current folder must not be imported in place of Python's by a process that this one starts.
+    "PYTHONSAFEPATH": "1",
+    # Under `uv run` Ray would pack the current folder and build an environment from it for each of its workers.
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+}
+"""Of the environment, for Python and Ray in all processes that a command starts."""
+
 
 def main() -> None:
     """Run the command line and exit."""
+    trouble = start_check.trouble()
+    if trouble is not None:
+        sys.stderr.write(f"distill: {trouble}\n")
+        sys.exit(2)
+    os.environ.update(SETTINGS)
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one subcommand; return the exit code: 0 done, 2 wrong use or input, 130 interrupted."""
+    from distill.errors import DistillError  # noqa: PLC0415 - only now is it known to be this program's
+
     console = get_console()
     if not console.is_terminal:
         # Without a terminal there is no width to keep to, and a table in a log should not be folded.
@@ -48,6 +64,8 @@ def run(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"distill: unknown command {name!r}\n{_usage()}\n")
         return 2
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=[_handler()])
+    # It advises on its cache where HOME cannot be written to, and tells of fonts.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:
         _load(name)(rest, console)
     except DistillError as error:

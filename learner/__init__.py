@@ -1,1 +1,4 @@
-"""Learns: replay, feed, limiter, student learner, checkpoints. Knows `distill` alone; Ray is in `learner.remote`."""
+"""Learns for Policy Distillery: replay, feed, limiter, learners, checkpoints.
+
+Knows `distill` alone; Ray is in `learner.remote`.
+"""

