@@ -9,7 +9,7 @@ from rich import get_console
 from rich.console import Console
 from rich.logging import RichHandler
 
-from cluster import start_check
+from distill.errors import DistillError
 
 PLAIN_WIDTH = 140
 
@@ -40,18 +40,12 @@ SETTINGS = {
 
 def main() -> None:
     """Run the command line and exit."""
-    trouble = start_check.trouble()
-    if trouble is not None:
-        sys.stderr.write(f"distill: {trouble}\n")
-        sys.exit(2)
     os.environ.update(SETTINGS)
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one subcommand; return the exit code: 0 done, 2 wrong use or input, 130 interrupted."""
-    from distill.errors import DistillError  # noqa: PLC0415 - only now is it known to be this program's
-
     console = get_console()
     if not console.is_terminal:
         # Without a terminal there is no width to keep to, and a table in a log should not be folded.

@@ -43,7 +43,7 @@ def require_workers(what: str, seconds: float = WORKER_SECONDS) -> None:
         seconds: how long.
 
     Raises:
-        RunError: with the cause, as far as Ray's logs tell it.
+        RunError: with the cause, as far as Ray tells it.
     """
     try:
         ray.get(ray.remote(num_cpus=0)(_answer).remote(), timeout=seconds)
@@ -54,9 +54,17 @@ def require_workers(what: str, seconds: float = WORKER_SECONDS) -> None:
 
 
 def workers_trouble() -> str:
-    """Return the last words of the workers of this machine that did not start."""
+    """Return the last words of workers of the Ray that this process is connected to, if they are on this machine."""
     node = ray._private.worker.global_worker.node  # pyright: ignore[reportPrivateUsage] - Ray tells it in no other way
-    logs = Path(node.get_logs_dir_path()) if node is not None else Path()
+    return last_words(Path(node.get_logs_dir_path())) if node is not None else "no Ray is there"
+
+
+def last_words(logs: Path) -> str:
+    """Return the last line that a worker has written before it ended, as a part of a sentence.
+
+    Args:
+        logs: Ray's folder of logs.
+    """
     # A worker that could not be started writes to raylet's file, one that ended early to its own.
     for pattern in ("raylet.err", "worker-*.err"):
         for file in sorted(logs.glob(pattern)):

@@ -16,7 +16,7 @@ import ray
 from ray._raylet import Config  # pyright: ignore[reportAttributeAccessIssue] - Ray's C++ part has no types
 
 from cluster.private_folder import private_folder
-from cluster.ray.connection import connect, require_workers
+from cluster.ray.connection import connect, last_words
 from cluster.ray.host import RAYS_OWN
 from distill.errors import RunError
 
@@ -59,7 +59,6 @@ def private_ray(cores: int) -> Generator[None]:
         with _host(cores) as address:
             _connect(address)
             try:
-                require_workers("ray")
                 yield
             finally:
                 ray.shutdown()
@@ -84,27 +83,30 @@ def _connect(address: str) -> None:
 def _host(cores: int) -> Generator[str]:
     """Start the process that holds Ray, and yield Ray's address."""
     folder = private_folder(len(_LONGEST_SOCKET))
-    with tempfile.TemporaryFile(dir=folder) as errors:
-        host = subprocess.Popen(
-            [sys.executable, "-m", "cluster.ray.host", str(cores), folder],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            start_new_session=True,
-        )
-        try:
-            assert host.stdin is not None and host.stdout is not None, "both are pipes"
-            started, _, _ = select.select([host.stdout], [], [], START_SECONDS)
-            address = host.stdout.readline().decode().strip() if started else ""
-            if not address:
-                errors.seek(0)
-                said = errors.read().decode(errors="replace").split("\n")
-                last = next((line for line in reversed(said) if line.strip()), "no answer")
-                raise RunError(f"ray: expected it to start within {START_SECONDS:.0f} s, found: {last}")
-            yield address
-        finally:
-            _end(host)
-            shutil.rmtree(folder, ignore_errors=True)
+    try:
+        with tempfile.TemporaryFile(dir=folder) as errors:
+            host = subprocess.Popen(
+                [sys.executable, "-m", "cluster.ray.host", str(cores), folder],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,
+            )
+            try:
+                assert host.stdin is not None and host.stdout is not None, "both are pipes"
+                started, _, _ = select.select([host.stdout], [], [], START_SECONDS)
+                address = host.stdout.readline().decode().strip() if started else ""
+                if not address:
+                    errors.seek(0)
+                    said = [line for line in errors.read().decode(errors="replace").splitlines() if line.strip()]
+                    # Ray waits for its first workers itself.
+                    found = said[-1] if said else last_words(folder / RAYS_OWN / "session_latest" / "logs")
+                    raise RunError(f"ray: expected it to start within {START_SECONDS:.0f} s; {found}")
+                yield address
+            finally:
+                _end(host)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _end(host: subprocess.Popen[bytes]) -> None:
