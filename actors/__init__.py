@@ -1,1 +1,1 @@
-"""Plays: teacher actors that label what they see, evaluators that score, and the recorder of videos."""
+"""Plays for Policy Distillery: teacher actors that label what they see, evaluators that score, recorder of videos."""

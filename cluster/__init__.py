@@ -1,1 +1,1 @@
-"""Runs the system on machines: command line, buffer service, model registry, supervision and launch."""
+"""Runs Policy Distillery on machines: command line, buffer service, model registry, supervision and launch."""

@@ -2,6 +2,7 @@
 
 import difflib
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -34,9 +35,18 @@ COMMANDS = {
     "bench": "measure this machine against bare loops",
 }
 
+SETTINGS = {
+    # A `queue.py` in the current folder must not be imported in place of Python's by a process that this one starts.
+    "PYTHONSAFEPATH": "1",
+    # Under `uv run` Ray would pack the current folder and build an environment from it for each of its workers.
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+}
+"""Of the environment, for Python and Ray in all processes that a command starts."""
+
 
 def main() -> None:
     """Run the command line and exit."""
+    os.environ.update(SETTINGS)
     closed = open_standard_streams()
     if closed is not None:
         sys.stderr.write(f"distill: {closed}\n")
@@ -67,6 +77,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def _run_command(name: str, arguments: Sequence[str], console: Console) -> int:
     logging.basicConfig(level=logging.INFO, handlers=[_handler(console)])
+    # It advises on its cache where HOME cannot be written to, and tells of fonts.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:
         _load(name)(arguments, console)
     except DistillError as error:

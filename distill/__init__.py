@@ -1,4 +1,4 @@
-"""The method: games, networks, losses, teachers, chunks, scores and configuration.
+"""The method of Policy Distillery: games, networks, losses, teachers, chunks, scores and configuration.
 
 Nothing here knows Ray, Redis or Prometheus. `load_student` is all that a user of a trained student needs.
 """

@@ -1,1 +1,1 @@
-"""Learns: replay, feed, limiter, updates, checkpoints. Knows `distill` alone; Ray is in `learner.remote`."""
+"""Learns for Policy Distillery: replay, feed, limiter, updates, checkpoints. Knows `distill` alone."""

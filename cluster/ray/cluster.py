@@ -1,8 +1,7 @@
 """The Ray that a run uses: one of its own on this machine, or a cluster that is there already."""
 
-import logging
 import os
-import signal
+import shlex
 import socket
 import sys
 from collections.abc import Generator, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 import ray
 from ray.autoscaler.sdk import request_resources
 
+from cluster.ray.connection import connect, require_workers
 from cluster.ray.private import private_ray
 from distill.config import BufferConfig
 from distill.errors import ConfigError, RunError
@@ -55,6 +55,15 @@ class RayCluster:
         """
         resources = self.for_actor()
         return {"num_cpus": 0.0 if resources else share, "resources": resources, "scheduling_strategy": "SPREAD"}
+
+    def environment(self, variables: Mapping[str, str]) -> dict[str, Any]:
+        """Return Ray's runtime environment of an actor that needs environment variables of its own."""
+        wanted: dict[str, Any] = {"env_vars": dict(variables)}
+        if not self.resources:
+            # Ray puts the path of Python into a shell's command as it is, spaces and all. Elsewhere that path is the
+            # nodes' affair.
+            wanted["py_executable"] = shlex.quote(sys.executable)
+        return wanted
 
     def room_for(self, options: Mapping[str, Any]) -> int:
         """Return how many actors that ask for this still find a place; as many as you like on a run's own Ray.
@@ -135,16 +144,13 @@ def ray_cluster(address: str | None, buffer: BufferConfig) -> Generator[RayClust
         with private_ray(available_cores()):
             yield RayCluster(available_cores())
         return
-    handler = signal.getsignal(signal.SIGTERM)
     require_listener(address)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        connect(address)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise _unreachable(address, error) from error
-    finally:
-        # Ray makes SIGTERM its own, where it would end this process before anything is saved.
-        signal.signal(signal.SIGTERM, handler)
     try:
+        require_workers(f"ray at {address}")
         cluster = offered()
         cluster.require_reachable(buffer)
         yield cluster

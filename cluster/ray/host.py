@@ -1,40 +1,28 @@
 """Holds a run's own Ray: a process in a session of its own, which stops Ray when its standard input ends.
 
 Ray's daemons are its children, so a signal to the run's process group does not reach them, and a run that is killed
-leaves neither daemons nor files behind. Use: `python -m cluster.ray.host CORES DIRECTORY`; it prints Ray's address.
+leaves neither daemons nor files behind. Use: `python -m cluster.ray.host CORES FOLDER`; it prints Ray's address.
 """
 
 import logging
 import os
-import re
-import shutil
-import stat
 import sys
 from pathlib import Path
 
 import ray
 
+from cluster.processes.private_folder import remove_private_folder
+
 OBJECT_STORE_BYTES = 256 * 2**20
 """Only model files pass through Ray's object store; chunks go through the buffer service."""
-
-
-FOLDER_PREFIX = "distill-ray-"
-_FOLDER = re.compile(FOLDER_PREFIX + r"\w{8}")
-
-
-def remove_folder(directory: Path) -> None:
-    """Remove a folder that was made for a run's Ray; any other one is left alone, whoever has named it."""
-    try:
-        found = directory.lstat()
-    except OSError:
-        return
-    if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and _FOLDER.fullmatch(directory.name):
-        shutil.rmtree(directory, ignore_errors=True)
+SHARED_MEMORY = "/dev/shm"
+RAYS_OWN = "r"
+"""Ray's part of the private folder. Ray lets everybody into it, so it must not be the folder itself."""
 
 
 def main() -> None:
     """Start Ray, say where it is, and stop it when the run has ended."""
-    cores, directory = int(sys.argv[1]), sys.argv[2]
+    cores, folder = int(sys.argv[1]), Path(sys.argv[2])
     try:
         ray.init(
             address="local",
@@ -43,14 +31,16 @@ def main() -> None:
             object_store_memory=OBJECT_STORE_BYTES,
             log_to_driver=False,
             logging_level=logging.ERROR,
-            _temp_dir=directory,
+            # Ray looks at its size, not at whether it may be written to.
+            _plasma_directory=None if os.access(SHARED_MEMORY, os.W_OK) else str(folder),
+            _temp_dir=str(folder / RAYS_OWN),
         )
         sys.stdout.write(f"{ray.get_runtime_context().gcs_address}\n")
         sys.stdout.flush()
         sys.stdin.read()
     finally:
         ray.shutdown()
-        remove_folder(Path(directory))
+        remove_private_folder(folder)
 
 
 if __name__ == "__main__":

@@ -4,28 +4,25 @@ import functools
 import logging
 import os
 import secrets
-import select
-import signal
-import subprocess
 import sys
-import tempfile
-import threading
 from collections.abc import Generator
 from contextlib import contextmanager
-from pathlib import Path
 
 import ray
 from ray._raylet import Config  # pyright: ignore[reportAttributeAccessIssue] - Ray's C++ part has no types
 
-from cluster.ray.host import FOLDER_PREFIX, remove_folder
+from cluster.processes.child import Child
+from cluster.processes.private_folder import private_folder, remove_private_folder
+from cluster.ray.connection import connect, last_words
+from cluster.ray.host import RAYS_OWN
 from distill.errors import RunError
 
 log = logging.getLogger(__name__)
 
 START_SECONDS = 120.0
 STOP_SECONDS = 30.0
-_LONGEST_DIRECTORY = 30
-"""Ray puts unix sockets below its folder, and their paths must stay under 107 bytes."""
+_LONGEST_SOCKET = f"/{RAYS_OWN}/session_2026-11-26_23-59-59_999999_4194304/sockets/plasma_store"
+"""Of those that Ray makes in the private folder; the last number is a process id, which Linux ends there."""
 
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -71,54 +68,30 @@ def private_ray(cores: int) -> Generator[None]:
 
 
 def _connect(address: str) -> None:
-    handler = signal.getsignal(signal.SIGTERM)
     try:
         # Ray's C++ part has read its settings when it was imported, before there was a token.
         Config.initialize("")
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        connect(address)
     except Exception as error:
         raise RunError(f"ray: cannot connect to its daemons on this machine: {error}") from error
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            # Ray makes SIGTERM its own, where it would end this process before anything is saved.
-            signal.signal(signal.SIGTERM, handler)
 
 
 @contextmanager
 def _host(cores: int) -> Generator[str]:
     """Start the process that holds Ray, and yield Ray's address."""
-    base = tempfile.gettempdir()
-    directory = tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=base if len(base) <= _LONGEST_DIRECTORY else "/tmp")
-    with tempfile.TemporaryFile() as errors:
-        host = subprocess.Popen(
-            [sys.executable, "-m", "cluster.ray.host", str(cores), directory],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            start_new_session=True,
-        )
+    folder = private_folder(len(_LONGEST_SOCKET))
+    try:
+        host = Child([sys.executable, "-m", "cluster.ray.host", str(cores), str(folder)], folder=folder, held=True)
         try:
-            assert host.stdin is not None and host.stdout is not None, "both are pipes"
-            started, _, _ = select.select([host.stdout], [], [], START_SECONDS)
-            address = host.stdout.readline().decode().strip() if started else ""
+            address = host.first_line(START_SECONDS)
             if not address:
-                errors.seek(0)
-                last = "\n".join(errors.read().decode(errors="replace").splitlines()[-5:])
-                raise RunError(f"ray: expected it to start within {START_SECONDS:.0f} s, found:\n{last or 'no answer'}")
+                said = [line for line in host.complaints().splitlines() if line.strip()]
+                # Ray waits for its first workers itself.
+                found = said[-1] if said else last_words(folder / RAYS_OWN / "session_latest" / "logs")
+                raise RunError(f"ray: expected it to start within {START_SECONDS:.0f} s; {found}")
             yield address
         finally:
-            _end(host)
-            remove_folder(Path(directory))
-
-
-def _end(host: subprocess.Popen[bytes]) -> None:
-    """Let the host stop Ray."""
-    for pipe in (host.stdin, host.stdout):
-        if pipe is not None:
-            pipe.close()
-    try:
-        host.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        log.warning("ray: it does not stop within %.0f s and is killed", STOP_SECONDS)
-        host.kill()
-        host.wait(STOP_SECONDS)
+            if not host.end(STOP_SECONDS):
+                log.warning("ray: it does not stop within %.0f s and is killed", STOP_SECONDS)
+    finally:
+        remove_private_folder(folder)

@@ -8,14 +8,13 @@ while it is written would find half a record, or none.
 import fcntl
 import json
 import os
-import re
 import signal
-import stat
-import tempfile
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from cluster.processes.private_folder import is_private_folder
 from distill.errors import RunError
 from distill.files import write_atomically
 
@@ -24,9 +23,6 @@ OWNER = "server.json"
 """Who uses the directory, an `Ownership` as JSON; there while a run does, and after one that was killed."""
 SOCKET = "redis.sock"
 """The server's socket, in its private directory."""
-_SOCKETS_PREFIX = "distill-"
-_SOCKETS = re.compile(_SOCKETS_PREFIX + r"\w{8}")
-_SOCKET_PATH_BYTES = 107
 _ENDING_SECONDS = 15.0
 
 
@@ -109,25 +105,15 @@ def release(directory: Path, lock: int) -> None:
     os.close(lock)
 
 
-def make_sockets() -> Path:
-    """Make a directory that only its owner can enter, with a path short enough for a unix socket in it."""
-    longest = _SOCKET_PATH_BYTES - len(f"/{_SOCKETS_PREFIX}12345678/{SOCKET}")
-    base = tempfile.gettempdir()
-    return Path(tempfile.mkdtemp(prefix=_SOCKETS_PREFIX, dir=base if len(os.fsencode(base)) <= longest else "/tmp"))
-
-
 def remove_sockets(directory: Path) -> None:
-    """Remove a directory that `make_sockets` has made; any other one, as a record may name, is left alone."""
-    try:
-        found = directory.lstat()
-        private = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) == 0o700
-        if private and _SOCKETS.fullmatch(directory.name):
-            if (directory / SOCKET).is_socket():
-                (directory / SOCKET).unlink()
-            directory.rmdir()
-    except OSError:
-        # It is gone, or holds what is not ours.
+    """Remove a server's private folder with its socket; any other one, as a record may name, is left alone."""
+    if not is_private_folder(directory):
         return
+    # It may hold what is not ours.
+    with suppress(OSError):
+        if (directory / SOCKET).is_socket():
+            (directory / SOCKET).unlink()
+        directory.rmdir()
 
 
 def _try_lock(lock: int) -> bool:

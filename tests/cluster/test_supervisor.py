@@ -173,6 +173,17 @@ def test_one_that_hangs_is_replaced():
     kill(works)
 
 
+@pytest.mark.parametrize("starts", [1, 3])
+def test_one_that_never_answers_ends_the_run_soon(starts: int):
+    patience = Patience(call_seconds=1.0, first_backoff_seconds=0.01, silent_starts=starts - 1)
+    recorder = Recorder(patience)
+    recorder.supervisor.add(worker(lambda handle: handle.rest.remote(3600.0)))
+    with pytest.raises(RunError, match=rf"^w: started {starts} times, and never an answer within 1 s; \S+"):
+        recorder.first_answer()
+    assert len(recorder.reasons) == starts - 1
+    recorder.end()
+
+
 def test_one_without_work_is_left_alone_and_poll_still_takes_its_time():
     recorder = Recorder()
     recorder.supervisor.add(worker(lambda handle: None))
