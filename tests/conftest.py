@@ -19,6 +19,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--renew-help", action="store_true", help="write what --help prints into tests/cluster/help")
 
 
+# pytest-xdist tells its workers how wide the terminal is, and every table of theirs would be folded to that.
+os.environ.pop("COLUMNS", None)
+
 DEBIAN_BINARY = "/usr/bin/redis-server"
 
 

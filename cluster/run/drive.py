@@ -82,8 +82,8 @@ def prepare(run: Run, surroundings: Surroundings) -> tuple[Session, Workers]:
     session = Session(run.folder, config, surroundings.services, run.teachers, surroundings.number)
     wanted = WantedActors.of(run.folder, config)
     commit = run.folder.commit()
-    # Every game's players, the evaluator and the coordinator beside the learners.
-    others, learners = sum(wanted.wanted().values()) + 2, len(session.kind.lineages)
+    # Every game's players and the evaluator beside the learners; the coordinator takes no place.
+    others, learners = sum(wanted.wanted().values()) + 1, len(session.kind.lineages)
     placement = place(others, learners, config.training, surroundings.cluster)
     if config.general.serial:
         return session, InProcess(session, placement.learner_threads, commit)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.collecting_actor import CollectorStatus
 from actors.evaluating_actor import EvaluatingActor
@@ -154,7 +155,9 @@ class OnRay:
         def make(incarnation: int) -> Any:
             del incarnation
             kind = session.kind
-            return coordinator.options(**self._placement.actor).remote(
+            # It writes into the run's folder, which is where this process is; it waits most of the time.
+            here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+            return coordinator.options(num_cpus=0, scheduling_strategy=here).remote(
                 kind.lineages, session.services, kind.ruled_by(scores), session.config.general.seed
             )
 

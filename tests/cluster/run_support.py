@@ -176,9 +176,9 @@ class Distill:
         self.signal(signal.SIGKILL, group=True)
         self._process.wait(END_SECONDS)
 
-    def actors(self, kind: str) -> dict[int, str]:
-        """Return the living Ray workers of a kind: Collector, Explorer, Evaluator, Coordinator or Learner."""
-        title = re.compile(rf"^ray::{ACTORS[kind]}")
+    def actors(self, kind: str, at: str = "") -> dict[int, str]:
+        """Return the living Ray workers of a kind, such as Collector, or those of them that are in a method."""
+        title = re.compile(rf"^ray::{ACTORS[kind]}" + (rf"\.{at}\b" if at else ""))
         return {pid: command for pid, command in processes(self._folder).items() if title.search(command)}
 
     def until(self, condition: Callable[[], T], what: str, seconds: float = START_SECONDS) -> T:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cluster.monitor import terminal
 from cluster.monitor.logs import Origin, formatter
+from cluster.output.literal import literal
 from cluster.state.log_lines import LogLine, parse_log_line
 
 CREATED = 1795354722.6899
@@ -29,7 +30,9 @@ def test_what_is_logged_is_read_back(message: str, level: int, run: str | None, 
     record = logging.LogRecord("cluster.state.session", level, "session.py", 7, message, (), None)
     record.created, record.msecs = CREATED, 689.0
     line = formatter(Origin(run, role), as_json=as_json).format(record)
-    assert parse_log_line(line) == LogLine(CLOCK, record.levelname, "cluster.state.session", message)
+    # In text, what is not printable is written out.
+    said = message if as_json else literal(message)
+    assert parse_log_line(line) == LogLine(CLOCK, record.levelname, "cluster.state.session", said)
 
 
 @pytest.mark.parametrize("as_json", [True, False])

@@ -81,7 +81,7 @@ def test_a_second_signal_stops_at_once(sandbox: Sandbox, number: int):
 
 def test_ctrl_c_ends_an_evaluation_and_leaves_nothing(sandbox: Sandbox):
     run = sandbox.start("evaluate", str(TEACHERS / "pong.safetensors"), "--episodes", "1000")
-    run.until(lambda: run.actors("Evaluator.advance"), "it plays")
+    run.until(lambda: run.actors("Evaluator", "advance"), "it plays")
     run.signal(signal.SIGINT, group=True)
     assert run.wait() == 130
     assert run.output.endswith("distill evaluate: interrupted\n")
