@@ -82,7 +82,7 @@ def test_a_run_bears_the_death_of_each_of_its_processes(sandbox: Sandbox):
     at, killed_at = checkpointed(folder), time.time()
     run.kill_group()
     until(lambda: not processes(sandbox.path), "all processes are gone", 10.0)
-    until(lambda: not list(sandbox.temporary.glob("distill-*")), "Ray's files are gone", 10.0)
+    until(lambda: not list(sandbox.temporary.glob("distill-*/r")), "Ray's files are gone", 10.0)
     saved = newest_state(folder)[0]
     assert saved >= at
 

@@ -266,7 +266,7 @@ def test_a_deletion_that_was_killed_looks_like_no_run_and_can_be_finished(
     assert "half deleted" in line_of(capsys.readouterr().out, "one")
     assert cli.run(["run", "--resume", str(folder.path)]) == 2
     assert "half deleted" in capsys.readouterr().err
-    with pytest.raises(RunError, match="half deleted; `distill runs --root .* --delete one` finishes that"):
+    with pytest.raises(RunError, match=r"half deleted; `distill runs --root .* --delete one` finishes that"):
         make_run(tmp_path, "one")
     assert distill("--root", str(tmp_path), "--delete", "one") == 0
     assert everything(tmp_path) == {}
