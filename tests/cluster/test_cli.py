@@ -256,7 +256,7 @@ def test_a_root_that_cannot_be_made(here: Path, capsys: Capture):
     assert "cannot make" in refuse(capsys, "run", *USUAL, "--root", "/proc/distill", "--name", "x")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.skipif(os.geteuid() == 0, reason="as root, who may do everything")
 def test_a_root_that_cannot_be_written(here: Path, capsys: Capture):
     (here / "locked").mkdir(mode=0o500)
     assert "cannot make" in refuse(capsys, "run", *USUAL, "--root", "locked", "--name", "x")
@@ -331,7 +331,7 @@ def test_a_buffer_that_is_no_redis(reply: bytes, capsys: Capture):
         )
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="with a CUDA device")
 def test_a_device_that_is_not_there(capsys: Capture):
     message = refuse(capsys, "run", "--teachers", str(TEACHERS), "--device", "cuda:7")
     assert "device cuda:7: this machine has no usable CUDA device" in message
