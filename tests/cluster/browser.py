@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import queue
-import shutil
 import subprocess
 import threading
 import time
@@ -13,7 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-CHROMIUM = shutil.which("chromium")
+import programs
+
 ANSWER_SECONDS = 30.0
 WAIT_SECONDS = 60.0
 
@@ -22,7 +22,7 @@ class Browser:
     """One Chromium; messages are JSON texts that end in a zero byte."""
 
     def __init__(self, profile: Path) -> None:
-        assert CHROMIUM is not None
+        chromium = programs.require("chromium")
         down, self._write = os.pipe()
         self._read, up = os.pipe()
         flags = (
@@ -32,7 +32,7 @@ class Browser:
         )  # fmt: skip
         # Chromium reads its commands from descriptor 3 and writes to 4.
         self._process = subprocess.Popen(
-            ["bash", "-c", f'exec "$0" "$@" 3<&{down} 4>&{up}', CHROMIUM, *flags, "about:blank"],
+            ["bash", "-c", f'exec "$0" "$@" 3<&{down} 4>&{up}', chromium, *flags, "about:blank"],
             pass_fds=(down, up),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

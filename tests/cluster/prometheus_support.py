@@ -1,10 +1,8 @@
 """The shipped configuration of Prometheus, for the tests of rules and dashboards."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from cluster.monitor.metrics.definitions import HISTOGRAMS, LABELS, METRICS
@@ -12,14 +10,6 @@ from cluster.monitor.metrics.definitions import HISTOGRAMS, LABELS, METRICS
 ROOT = Path(__file__).resolve().parents[2]
 PROMETHEUS = ROOT / "docker" / "prometheus"
 KNOWN_LABELS = {*LABELS, "run", "job", "instance", "le", "alertname", "alertstate", "severity"}
-
-
-def binary(name: str) -> str:
-    """Return the path of a program of Debian's prometheus package, or skip the test."""
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} is not installed (apt-get install --no-install-recommends prometheus)")
-    return found
 
 
 def rules(file: str) -> list[dict[str, Any]]:

@@ -1,11 +1,11 @@
 """User, password and CA from the environment, TLS, and that none of it is ever shown or stored."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from run_support import TINY
-from tls_redis import RUN, UNNAMED_HOST, TlsRedis, make_secrets
+from tls_redis import TlsRedis, make_secrets
+from users_redis import RUN, UNNAMED_HOST, RedisWithUsers
 
 from cluster import cli
 from cluster.redis.connection import connect, require_server
@@ -14,13 +14,6 @@ from cluster.redis.private_server import PrivateRedis
 from distill.errors import BufferUnavailable, ConfigError
 
 LEARNER = f"{RUN}-learner"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsRedis]:
-    server = TlsRedis(tmp_path_factory.mktemp("tls"))
-    yield server
-    server.stop()
 
 
 @pytest.fixture(autouse=True)
@@ -67,55 +60,57 @@ def test_what_cannot_be_used_is_named(environment: dict[str, str], expected: str
     assert "secret" not in str(caught.value)
 
 
-def test_a_password_in_a_variable_is_as_good_as_a_file(server: TlsRedis, monkeypatch: pytest.MonkeyPatch) -> None:
-    server.become(LEARNER, monkeypatch)
+def test_a_password_in_a_variable_is_as_good_as_a_file(
+    users_redis: RedisWithUsers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users_redis.become(LEARNER, monkeypatch)
     monkeypatch.delenv(PASSWORD_FILE)
-    monkeypatch.setenv(PASSWORD, server.password(LEARNER))
-    require_server(connect(server.url))
+    monkeypatch.setenv(PASSWORD, users_redis.password(LEARNER))
+    require_server(connect(users_redis.url))
 
 
 @pytest.mark.parametrize("user", [None, LEARNER, "nobody"])
 def test_without_the_right_password_nobody_enters(
-    user: str | None, server: TlsRedis, monkeypatch: pytest.MonkeyPatch
+    user: str | None, users_redis: RedisWithUsers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(CA_FILE, str(server.folder / "ca.crt"))
+    users_redis.trust(monkeypatch)
     if user is not None:
         monkeypatch.setenv(USERNAME, user)
         monkeypatch.setenv(PASSWORD, "wrong-secret")
-    message = refusal(server.url)
-    assert f"buffer service at {server.url}/0: cannot use it" in message
+    message = refusal(users_redis.url)
+    assert f"buffer service at {users_redis.url}/0: cannot use it" in message
     assert f"check user name and password: {USERNAME} and {PASSWORD_FILE}" in message
     assert "wrong-secret" not in message
 
 
 @pytest.mark.parametrize("ca", ["another", "the system's"])
 def test_a_server_that_another_ca_has_signed_is_refused(
-    ca: str, server: TlsRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ca: str, tls_redis: TlsRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.become(LEARNER, monkeypatch)
+    tls_redis.become(LEARNER, monkeypatch)
     if ca == "another":
         make_secrets(tmp_path, "run")
         monkeypatch.setenv(CA_FILE, str(tmp_path / "ca.crt"))
     else:
         monkeypatch.delenv(CA_FILE)
-    message = refusal(server.url)
+    message = refusal(tls_redis.url)
     assert "certificate verify failed" in message and f"check that {CA_FILE} names the CA" in message
 
 
-def test_a_server_of_another_name_is_refused(server: TlsRedis, monkeypatch: pytest.MonkeyPatch) -> None:
-    server.become(LEARNER, monkeypatch)
-    message = refusal(server.url.replace("127.0.0.1", UNNAMED_HOST))
+def test_a_server_of_another_name_is_refused(tls_redis: TlsRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    tls_redis.become(LEARNER, monkeypatch)
+    message = refusal(tls_redis.url.replace("127.0.0.1", UNNAMED_HOST))
     assert "certificate is not valid for" in message
 
 
 def test_no_password_goes_out_in_clear_text_where_tls_is_meant(
-    server: TlsRedis, monkeypatch: pytest.MonkeyPatch
+    tls_redis: TlsRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.become(LEARNER, monkeypatch)
+    tls_redis.become(LEARNER, monkeypatch)
     with pytest.raises(ConfigError, match=f"expected rediss://, since {CA_FILE} is set, found redis://"):
-        connect(server.url.replace("rediss", "redis"))
+        connect(tls_redis.url.replace("rediss", "redis"))
     monkeypatch.delenv(CA_FILE)
-    assert "whether it wants TLS" in refusal(server.url.replace("rediss", "redis"))
+    assert "whether it wants TLS" in refusal(tls_redis.url.replace("rediss", "redis"))
 
 
 def test_a_private_server_is_not_given_the_credentials_of_another(
@@ -126,20 +121,20 @@ def test_a_private_server_is_not_given_the_credentials_of_another(
     require_server(connect(one_redis_server.url))
 
 
-def test_a_whole_run_over_tls_leaves_no_password_anywhere(
-    server: TlsRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+def test_a_whole_run_leaves_no_password_anywhere(
+    best_users_redis: RedisWithUsers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    server.become(LEARNER, monkeypatch)
+    best_users_redis.become(LEARNER, monkeypatch)
     monkeypatch.chdir(tmp_path)
-    arguments = ("--serial", "--games", "pong", "--updates", "20", "--name", RUN, "--buffer", server.url)
+    arguments = ("--serial", "--games", "pong", "--updates", "20", "--name", RUN, "--buffer", best_users_redis.url)
     assert cli.run(["run", *TINY, *arguments]) == 0
-    server.become("operator", monkeypatch)
-    assert cli.run(["runs", "--buffer", server.url]) == 0
+    best_users_redis.become("operator", monkeypatch)
+    assert cli.run(["runs", "--buffer", best_users_redis.url]) == 0
     printed = capfd.readouterr()
     assert RUN in printed.out
     files = [file for file in tmp_path.rglob("*") if file.is_file()]
     assert {"config.yaml", "run.log", "student.safetensors"} <= {file.name for file in files}
-    for user in server.users:
-        password = server.password(user).encode()
+    for user in best_users_redis.users:
+        password = best_users_redis.password(user).encode()
         assert password not in (printed.out + printed.err).encode()
-        assert not [file for file in [*files, server.folder / "redis.log"] if password in file.read_bytes()]
+        assert not [file for file in [*files, best_users_redis.folder / "redis.log"] if password in file.read_bytes()]

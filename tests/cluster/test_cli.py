@@ -147,12 +147,20 @@ def test_a_configuration_and_a_run_to_resume_are_one_too_many(here: Path, capsys
     assert "--config and --resume" in refuse(capsys, "run", "--config", "run.yaml", "--resume", "runs/x")
 
 
-def test_flags_win_over_yaml_and_yaml_over_defaults(here: Path):
-    (here / "run.yaml").write_text(
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a finished run that has its settings from a file and from flags."""
+    folder = tmp_path_factory.mktemp("mixed")
+    (folder / "run.yaml").write_text(
         yaml.safe_dump({"tau": 0.1, "updates": 3, "seed": 5, "name": "mixed", "video": True})
     )
-    assert cli.run(["run", "--config", "run.yaml", *TINY, "--serial", "--seed", "6", "--min-replay", "64"]) == 0
-    _, config = open_run(RunConfig, here / "runs" / "mixed")
+    with contextlib.chdir(folder):
+        assert cli.run(["run", "--config", "run.yaml", *TINY, "--serial", "--seed", "6", "--min-replay", "64"]) == 0
+    return folder
+
+
+def test_flags_win_over_yaml_and_yaml_over_defaults(mixed: Path):
+    _, config = open_run(RunConfig, mixed / "runs" / "mixed")
     assert (config.student.tau, config.learner.updates) == (0.1, 3), "from the file"
     assert (config.general.seed, config.general.video) == (6, False), "the flags win"
     assert (config.student.loss, config.training.keep_last) == ("kl", 3), "defaults"
@@ -256,7 +264,7 @@ def test_a_root_that_cannot_be_made(here: Path, capsys: Capture):
     assert "cannot make" in refuse(capsys, "run", *USUAL, "--root", "/proc/distill", "--name", "x")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.skipif(os.geteuid() == 0, reason="as root, who may do everything")
 def test_a_root_that_cannot_be_written(here: Path, capsys: Capture):
     (here / "locked").mkdir(mode=0o500)
     assert "cannot make" in refuse(capsys, "run", *USUAL, "--root", "locked", "--name", "x")
@@ -331,19 +339,18 @@ def test_a_buffer_that_is_no_redis(reply: bytes, capsys: Capture):
         )
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="with a CUDA device")
 def test_a_device_that_is_not_there(capsys: Capture):
     message = refuse(capsys, "run", "--teachers", str(TEACHERS), "--device", "cuda:7")
     assert "device cuda:7: this machine has no usable CUDA device" in message
 
 
 @pytest.mark.parametrize("option, value", [("--student", "net3"), ("--games", "pong"), ("--name", "other")])
-def test_what_a_run_is_made_of_cannot_be_changed(option: str, value: str, here: Path, capsys: Capture):
-    arguments = ("--updates", "1", "--min-replay", "64", "--serial", "--games", "breakout", "--name", "old")
-    if not (here / "runs" / "old").exists():
-        assert cli.run(["run", *TINY, *arguments]) == 0
-    capsys.readouterr()
-    assert f"{option.removeprefix('--')} is " in refuse(capsys, "run", "--resume", "runs/old", option, value)
+def test_what_a_run_is_made_of_cannot_be_changed(
+    option: str, value: str, mixed: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+):
+    monkeypatch.chdir(mixed)
+    assert f"{option.removeprefix('--')} is " in refuse(capsys, "run", "--resume", "runs/mixed", option, value)
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import programs
 import pytest
 import yaml
 from grafana_support import DASHBOARDS, GRAFANA, expressions, filled_in
-from prometheus_support import KNOWN_LABELS, PROMETHEUS, binary, known_names
+from prometheus_support import KNOWN_LABELS, PROMETHEUS, known_names
 from promql import label_names, metric_names
 
 NAMES = ("run", "fleet")
@@ -22,7 +23,7 @@ def panels(name: str) -> list[dict[str, Any]]:
 
 
 def test_the_dashboards_are_up_to_date(tmp_path: Path):
-    pytest.importorskip("grafana_foundation_sdk", reason="it comes with the test extra")
+    pytest.importorskip("grafana_foundation_sdk", reason="without grafana_foundation_sdk, which the test extra has")
     subprocess.run([sys.executable, GRAFANA / "build.py", tmp_path], timeout=60, check=True)
     assert {file.name for file in DASHBOARDS.iterdir()} == {f"{name}.json" for name in NAMES}
     for file in DASHBOARDS.iterdir():
@@ -49,7 +50,7 @@ def test_every_expression_is_valid(tmp_path: Path):
     valid = [filled_in(expression) for name in NAMES for expression in expressions(name)]
     rules = [{"record": f"e{number}", "expr": expression} for number, expression in enumerate(valid)]
     (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "all", "rules": rules}]}))
-    command = [binary("promtool"), "check", "rules", tmp_path / "rules.yml"]
+    command = [programs.require("promtool"), "check", "rules", tmp_path / "rules.yml"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
 

@@ -227,8 +227,8 @@ def test_an_ipv6_address_is_written_as_one():
     try:
         with socket.socket(socket.AF_INET6) as probe:
             probe.bind(("::1", 0))
-    except OSError as error:
-        pytest.skip(f"this machine has no IPv6 loopback: {error}")
+    except OSError:
+        pytest.skip("without IPv6")
     with Exporter(GAMES, ROLES, host="::1") as exporter:
         assert exporter.address.startswith("[::1]:")
         assert scrape(exporter)

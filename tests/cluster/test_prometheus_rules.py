@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import programs
 import pytest
 import yaml
-from prometheus_support import KNOWN_LABELS, PROMETHEUS, ROOT, binary, known_names, rules
+from prometheus_support import KNOWN_LABELS, PROMETHEUS, ROOT, known_names, rules
 from promql import label_names, metric_names
 
 ALERTS = {rule["alert"]: rule for rule in rules("alerts.yml")}
@@ -23,7 +24,7 @@ EVALUATION_SECONDS = 15
 
 
 def promtool(*arguments: str, folder: Path = PROMETHEUS) -> subprocess.CompletedProcess[str]:
-    command = [binary("promtool"), *arguments]
+    command = [programs.require("promtool"), *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
 
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import programs
 import pytest
 from buffer_support import until
 from grafana_support import expressions, filled_in
-from prometheus_support import PROMETHEUS, binary, rules
+from prometheus_support import PROMETHEUS, rules
 from run_support import Sandbox, new_sandbox, rows
 
 from cluster.buffer.push import EncodedChunk, Limits, Pusher
@@ -58,7 +59,7 @@ class Server:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
     """Prometheus on the shipped configuration, in a hurry."""
-    program = binary("prometheus")
+    program = programs.require("prometheus")
     folder = tmp_path_factory.mktemp("prometheus") / "config"
     shutil.copytree(PROMETHEUS, folder)
     text = (folder / "prometheus.yml").read_text()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import programs
 import pytest
 import ray.autoscaler
 import yaml
@@ -92,7 +93,7 @@ def strict(schema: Any) -> Any:
 def crd_schema(kind: str) -> Any:
     path = SCHEMAS / f"ray.io_{KINDS[kind]}.yaml"
     if not path.exists():
-        pytest.skip(f"{path} is not there: KubeRay's definitions are not part of this project")
+        pytest.skip("without KubeRay's definitions, which are not part of this project")
     (version,) = [version for version in load(path)["spec"]["versions"] if version["name"] == "v1"]
     schema = strict(version["schema"]["openAPIV3Schema"])
     # Kubernetes itself defines these.
@@ -176,8 +177,8 @@ def test_the_other_manifests_are_valid_by_kubernetes_schema(name: str) -> None:
 
 def test_kustomize_puts_everything_together(tmp_path: Path) -> None:
     """Secrets of docker/make-secrets.sh, redis.conf, images and manifests, as `kubectl apply -k` would send them."""
-    if shutil.which("kubectl") is None:
-        pytest.skip("kubectl is not installed")
+    kubectl = programs.require("kubectl")
+    programs.require("openssl")
     for folder in ("cluster/ray/kuberay", "docker/redis"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("secrets"))
     subprocess.run(
@@ -185,7 +186,7 @@ def test_kustomize_puts_everything_together(tmp_path: Path) -> None:
         env=os.environ | {"PYTHON": sys.executable}, cwd=ROOT, check=True, timeout=60,
     )  # fmt: skip
     done = subprocess.run(
-        ["kubectl", "kustomize", tmp_path / "cluster/ray/kuberay"],
+        [kubectl, "kustomize", tmp_path / "cluster/ray/kuberay"],
         capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     built = list(yaml.safe_load_all(done.stdout))

@@ -1,11 +1,11 @@
 """`distill runs`: what it lists, and what it deletes and leaves alone."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import programs
 import pytest
 import yaml
 
@@ -36,13 +36,14 @@ def give_away(folder: Path) -> None:
         os.chown(path, NOBODY, NOBODY)
 
 
-def _can_lose_rights() -> bool:
-    if os.geteuid() != 0 or shutil.which(_WITHOUT_RIGHTS[0]) is None:
-        return False
-    return subprocess.run([*_WITHOUT_RIGHTS, "--help"], capture_output=True, check=False).returncode == 0
-
-
-needs_two_users = pytest.mark.skipif(not _can_lose_rights(), reason="needs root and setpriv")
+@pytest.fixture(scope="module")
+def two_users() -> None:
+    """Skip a test where root cannot become a user without its rights who can run `distill`."""
+    if os.geteuid() != 0:
+        pytest.skip("without root")
+    programs.require("setpriv")
+    if subprocess.run([*_WITHOUT_RIGHTS, "--help"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("without a Python that root can run when it has lost its rights")
 
 
 def make_run(root: Path, name: str, buffer: str | None = None) -> RunFolder:
@@ -272,7 +273,7 @@ def test_a_deletion_that_was_killed_looks_like_no_run_and_can_be_finished(
     assert everything(tmp_path) == {}
 
 
-@needs_two_users
+@pytest.mark.usefixtures("two_users")
 def test_a_run_of_another_user_is_listed_and_not_deleted(tmp_path: Path):
     folder = make_run(tmp_path, "one")
     fill(folder)
@@ -298,7 +299,7 @@ def test_a_run_of_another_user_is_listed_and_not_deleted(tmp_path: Path):
     assert everything(tmp_path) == before
 
 
-@needs_two_users
+@pytest.mark.usefixtures("two_users")
 def test_a_deletion_that_is_not_permitted_deep_inside_removes_nothing(tmp_path: Path):
     folder = make_run(tmp_path, "one")
     fill(folder)

@@ -142,12 +142,12 @@ def test_files_of_a_run_get_what_the_umask_leaves(sandbox: Sandbox, mask: int):
     assert found > 20
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+@pytest.mark.skipif(os.geteuid() != 0, reason="without the right to mount a small disk")
 def test_a_full_disk_ends_a_run_with_one_sentence_and_keeps_what_is_saved(sandbox: Sandbox, capsys: Capture):
     disk = sandbox.path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", disk], check=False).returncode:
-        pytest.skip("no disk can be mounted here")
+        pytest.skip("without the right to mount a small disk")
     try:
         options = ("--student", "net1", "--checkpoint-seconds", "1", "--updates", "100000")
         assert cli.run(["run", *SERIAL, *options, "--root", str(disk / "runs"), "--name", "x"]) == 2

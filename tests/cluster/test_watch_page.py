@@ -5,15 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import programs
 import pytest
-from browser import CHROMIUM, Browser, Page, browsing
+from browser import Browser, Page, browsing
 from run_support import until
 
 from cluster.state.folder import new_run
 from cluster.watch.server import WatchServer
 from distill.config import DistillConfig, RunConfig
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (apt-get install chromium)")
+pytestmark = pytest.mark.skipif(programs.find("chromium") is None, reason=programs.without("chromium"))
 
 DESKTOP, PHONE = (1280, 900), (360, 780)
 PICTURES = "[...document.querySelectorAll('.screen img')].filter((i) => !i.hidden && i.naturalWidth === 160).length"

@@ -186,7 +186,7 @@ def test_wrong_places_say_what_is_wrong(small_run: Path, server: WatchServer):
 
 def test_it_listens_on_ipv6_too(small_run: Path):
     if not socket.has_ipv6 or not Path("/proc/net/if_inet6").exists():
-        pytest.skip("no IPv6 here")
+        pytest.skip("without IPv6")
     with WatchServer(small_run, "::1") as server:
         assert server.address.startswith("http://[::1]:")
         assert ask(server, "/").status == 200

@@ -1,28 +1,22 @@
-"""A redis-server as a deployment has it: docker/redis/redis.conf, TLS, and the ACL file of docker/make-secrets.sh."""
+"""A redis-server as a deployment has it: TLS, and the ACL file of docker/make-secrets.sh. It needs Debian's."""
 
 import os
-import socket
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
+import programs
 import pytest
 import redis
-from buffer_support import until
+from users_redis import CONFIGURATION, HOST, ROOT, Command, RedisWithUsers, accepts
 
-from cluster.redis.credentials import CA_FILE, PASSWORD, PASSWORD_FILE, USERNAME
-
-ROOT = Path(__file__).resolve().parents[2]
-BINARY = "/usr/bin/redis-server"
-RUN, OTHER_RUN = "demo", "demo2"
-HOST = "127.0.0.1"
-UNNAMED_HOST = "127.0.0.2"
-"""Listened on, but not named in the certificate."""
+from cluster.redis.credentials import CA_FILE
 
 
 def make_secrets(folder: Path, *runs: str) -> None:
     """Run docker/make-secrets.sh."""
+    programs.require("openssl")
     subprocess.run(
         [ROOT / "docker/make-secrets.sh", folder, f"localhost,{HOST}", *runs],
         env=os.environ | {"PYTHON": sys.executable},
@@ -30,72 +24,37 @@ def make_secrets(folder: Path, *runs: str) -> None:
     )  # fmt: skip
 
 
-@dataclass
-class TlsRedis:
-    """Debian's redis-server with TLS and users.
+class TlsRedis(RedisWithUsers):
+    """Debian's redis-server with TLS and users; its folder has the certificates as well."""
 
-    Attributes:
-        folder: certificates, passwords, users.acl, data and log.
-        settings: what is set beside redis.conf.
-    """
-
-    folder: Path
-    settings: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not os.access(BINARY, os.X_OK):
-            pytest.skip(f"{BINARY} is not installed (apt-get install redis-server)")
-        make_secrets(self.folder, RUN, OTHER_RUN)
-        with socket.create_server((HOST, 0)) as listener:
-            self.port = listener.getsockname()[1]
-        self.start()
+    @staticmethod
+    def find_binary() -> str:
+        return programs.require(programs.DEBIAN_REDIS, "TLS")
 
     @property
     def url(self) -> str:
         return f"rediss://{HOST}:{self.port}"
 
-    @property
-    def users(self) -> list[str]:
-        return sorted(file.name for file in (self.folder / "passwords").iterdir())
+    def arguments(self) -> Sequence[str]:
+        certificate = ("--tls-cert-file", str(self.folder / "redis.crt"))
+        key = ("--tls-key-file", str(self.folder / "redis.key"))
+        return (str(CONFIGURATION), *certificate, *key, "--tls-port", str(self.port))
 
-    def password(self, user: str) -> str:
-        return (self.folder / "passwords" / user).read_text()
+    def add_runs(self, *runs: str) -> None:
+        make_secrets(self.folder, *runs)
 
-    def start(self) -> None:
-        """Start the server, or start it again, and wait until it answers."""
-        paths = {"tls-cert-file": "redis.crt", "tls-key-file": "redis.key", "aclfile": "users.acl"}
-        own = [part for name, path in paths.items() for part in (f"--{name}", str(self.folder / path))]
-        own += ["--tls-port", str(self.port), "--bind", HOST, UNNAMED_HOST, "--logfile", "redis.log"]
-        command = [BINARY, str(ROOT / "docker/redis/redis.conf"), *own, *self.settings]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=self.folder)
-        until(self._answers, "redis-server answers over TLS")
+    def has(self, command: Command) -> bool:
+        return True
 
-    def _answers(self) -> bool:
-        assert self.process.poll() is None, (self.folder / "redis.log").read_text()[-2000:]
-        try:
-            with self.client("operator") as client:
-                return bool(client.ping())
-        except redis.RedisError:
-            return False
+    def allows(self, user: str, command: Command) -> bool:
+        return accepts(self.connected(user), command)
 
     def client(self, user: str) -> redis.Redis:
-        """Make a client that does not depend on the code under test."""
-        return redis.Redis(
-            host=HOST, port=self.port, username=user, password=self.password(user), protocol=2, socket_timeout=10.0,
-            ssl=True, ssl_ca_certs=str(self.folder / "ca.crt"),
-        )  # fmt: skip
+        client = super().client(user)
+        pool = redis.ConnectionPool(
+            redis.SSLConnection, **client.get_connection_kwargs(), ssl_ca_certs=str(self.folder / "ca.crt")
+        )
+        return redis.Redis.from_pool(pool)
 
-    def become(self, user: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Give this process a user's credentials, as a deployment does."""
-        monkeypatch.delenv(PASSWORD, raising=False)
-        monkeypatch.setenv(USERNAME, user)
-        monkeypatch.setenv(PASSWORD_FILE, str(self.folder / "passwords" / user))
+    def trust(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(CA_FILE, str(self.folder / "ca.crt"))
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait(10.0)
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(10.0)

@@ -1,7 +1,6 @@
 """Files are written where they are told, whole or not at all, with the rights that they had or the umask leaves."""
 
 import os
-import shutil
 import stat
 import subprocess
 import sys
@@ -9,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import programs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -171,7 +171,8 @@ def test_what_cannot_be_written_is_found_out_before(tmp_path: Path, make: Callab
     assert names(tmp_path) == before
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="needs root and setpriv")
+@pytest.mark.skipif(os.geteuid() != 0, reason="without root")
+@pytest.mark.skipif(programs.find("setpriv") is None, reason=programs.without("setpriv"))
 @pytest.mark.parametrize("foreign", ["folder", "folder/out"])
 def test_what_belongs_to_another_user_is_refused_and_not_replaced(tmp_path: Path, foreign: str):
     folder = tmp_path / "folder"

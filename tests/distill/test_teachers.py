@@ -122,7 +122,7 @@ def test_missing_places_are_called_what_they_are(folder: Path) -> None:
             choose_teachers([place], ["pong"])
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.skipif(os.geteuid() == 0, reason="as root, who may do everything")
 def test_what_may_not_be_read(folder: Path) -> None:
     (folder / "breakout.safetensors").touch(mode=0)
     assert "cannot be read: Permission denied" in find_teachers([folder]).refused[0]

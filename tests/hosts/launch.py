@@ -12,14 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
+import programs
 import yaml
 from machines import DESK, HEAD, ROOT, WORKERS, Machines
 
 RUN = "demo"
 """The run's name in cluster/ray/local.yaml."""
 HOME = Path("/home/distill")
-REDIS = "/usr/bin/redis-server"
 REDIS_PORT = 6380
 DASHBOARD = "http://127.0.0.1:8265"
 ACTORS_PER_WORKER = 2
@@ -37,6 +36,7 @@ def until(condition: Callable[[], bool], what: str, seconds: float) -> None:
 
 def make_secrets(folder: Path) -> Path:
     """Make passwords, certificates and Ray's token below a folder."""
+    programs.require("openssl")
     secrets = folder / "secrets"
     subprocess.run(
         [ROOT / "docker/make-secrets.sh", secrets, DESK, RUN],
@@ -68,13 +68,12 @@ def cluster_file(folder: Path) -> Path:
 @contextmanager
 def redis_at_the_desk(machines: Machines) -> Iterator[str]:
     """Start Redis as docs/deploy.md has it; yield its URL."""
-    if not os.access(REDIS, os.X_OK):
-        pytest.skip(f"{REDIS} is not installed (apt-get install redis-server)")
+    redis = programs.require(programs.DEBIAN_REDIS, "TLS")
     secrets = machines.folder / "secrets"
     files = {"tls-cert-file": "redis.crt", "tls-key-file": "redis.key", "aclfile": "users.acl"}
     options = [part for name, file in files.items() for part in (f"--{name}", str(secrets / file))]
     options += ["--tls-port", str(REDIS_PORT), "--dir", str(machines.folder), "--logfile", "redis.log"]
-    server = machines.start(REDIS, ROOT / "docker/redis/redis.conf", *options)
+    server = machines.start(redis, ROOT / "docker/redis/redis.conf", *options)
     try:
         yield f"rediss://{DESK}:{REDIS_PORT}"
     finally:

@@ -5,7 +5,6 @@ processes, /tmp, /run, /home or /dev/shm with another or with this machine, whos
 """
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import programs
 import pytest
 
 HERE = Path(__file__).resolve().parent
@@ -31,23 +31,21 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
 """
-PROGRAMS = ("ip", "nsenter", "rsync", "ssh", "ssh-keygen", "unshare", "/usr/sbin/sshd")
+PROGRAMS = ("ip", "nsenter", "rsync", "ssh", "ssh-keygen", "unshare", "sshd")
 
 
 def require_namespaces() -> None:
     """Skip a test where machines cannot be made."""
     if os.geteuid() != 0:
-        pytest.skip("needs root, to make network namespaces")
-    path = f"{os.environ['PATH']}:/usr/sbin"
-    missing = [name for name in PROGRAMS if shutil.which(name, path=path) is None]
-    if missing:
-        pytest.skip(f"not installed: {', '.join(missing)} (apt-get install iproute2 openssh-server rsync)")
+        pytest.skip("without root")
+    for name in PROGRAMS:
+        programs.require(name)
     tried = subprocess.run(
         [*NAMESPACES, "sh", "-c", "mount -t tmpfs tmpfs /run && ip netns add host"],
         capture_output=True, text=True, timeout=30, check=False,
     )  # fmt: skip
     if tried.returncode != 0:
-        pytest.skip(f"namespaces are not permitted here: {tried.stderr.strip()}")
+        pytest.skip(f"without the right to make namespaces: {tried.stderr.strip()}")
 
 
 @dataclass(frozen=True)
