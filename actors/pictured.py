@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass
 
-import ale_py
 import numpy as np
 import numpy.typing as npt
-from ale_py import roms
 from ale_py.vector_env import AtariVectorEnv
 
 from distill.errors import RunError
-from distill.games import FRAMES_PER_STEP, MAX_EPISODE_FRAMES, NOOP_MAX, make_environment
+from distill.games import FRAMES_PER_STEP, MAX_EPISODE_FRAMES, NOOP_MAX, load_rom, make_environment
 
 
 @dataclass(frozen=True)
@@ -70,9 +68,7 @@ class PicturedGame:
 
 def _picture_environment(game: str) -> AtariVectorEnv:
     """Make the emulator of `make_environment` in colour at its own size: observations [1, 1, H, W, 3] uint8."""
-    ale = ale_py.ALEInterface()
-    ale.loadROM(str(roms.get_rom_path(game)))
-    height, width = ale.getScreenDims()
+    height, width = load_rom(game).getScreenDims()
     return AtariVectorEnv(
         game,
         num_envs=1,

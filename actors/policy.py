@@ -1,6 +1,7 @@
 """What plays: a function from observations to q-values, and the epsilon-greedy choice of actions from these."""
 
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +42,6 @@ def epsilon_greedy(
         RunError: if a q-value is not finite.
     """
     best = greedy(q_values)
-    rows, actions = q_values.shape
+    rows, actions = cast(tuple[int, int], q_values.shape)
     explore = generator.random(rows) < epsilon
     return np.where(explore, generator.integers(0, actions, rows), best)

@@ -74,7 +74,7 @@ def record_episode(
 
 
 def _writer(path: Path) -> Any:
-    return imageio.get_writer(
+    return imageio.get_writer(  # pyright: ignore[reportUnknownMemberType] - a format's settings have no types
         path,
         format="FFMPEG",  # pyright: ignore[reportArgumentType] - a format's name is documented to work
         mode="I",

@@ -12,7 +12,7 @@ Decoding trusts nothing: sizes are bounded and compared before anything is alloc
 import hashlib
 import reprlib
 from dataclasses import dataclass, fields
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import msgpack
 import numpy as np
@@ -97,7 +97,17 @@ _COLUMNS: tuple[tuple[str, type[np.generic]], ...] = (
 )
 _HEADER_FIELDS = tuple(field.name for field in fields(ChunkHeader))
 _TEXT_FIELDS = ("game", "producer", "life")
-_COMPRESSOR_PARAMETERS = zstandard.ZstdCompressionParameters.from_level(ZSTD_LEVEL, write_content_size=True)
+
+
+class _Levels(Protocol):
+    """The class `zstandard.ZstdCompressionParameters`, which gives the settings in `from_level` no types."""
+
+    def from_level(self, level: int, *, write_content_size: bool) -> zstandard.ZstdCompressionParameters: ...
+
+
+_COMPRESSOR_PARAMETERS = cast(_Levels, zstandard.ZstdCompressionParameters).from_level(
+    ZSTD_LEVEL, write_content_size=True
+)
 
 
 def column_shapes(steps: int, actions: int) -> dict[str, tuple[int, ...]]:
@@ -126,7 +136,7 @@ class ChunkEncoder:
         columns = {
             name: self._compressor.compress(np.ascontiguousarray(getattr(chunk, name)).data) for name, _ in _COLUMNS
         }
-        body = cast(bytes, msgpack.packb([MAGIC, values | {"schema": SCHEMA}, columns]))
+        body = msgpack.packb([MAGIC, values | {"schema": SCHEMA}, columns])
         return body + _checksum(body)
 
 
@@ -191,13 +201,14 @@ def _unpack(body: memoryview) -> tuple[ChunkHeader, dict[str, bytes]]:
         raise ChunkError("damaged", f"not msgpack: {error}") from error
     if not (isinstance(message, list) and len(cast(list[Any], message)) == 3 and message[0] == MAGIC):
         raise ChunkError("schema", f"expected [{MAGIC!r}, header, columns]")
-    _, header, columns = cast(list[Any], message)
-    if not isinstance(header, dict) or type(header.get("schema")) is not int or header["schema"] != SCHEMA:
-        found = cast(dict[Any, Any], header).get("schema") if isinstance(header, dict) else type(header).__name__
-        raise ChunkError("schema", f"expected schema {SCHEMA}, found {reprlib.repr(found)}")
-    if set(cast(dict[Any, Any], header)) != {*_HEADER_FIELDS, "schema"}:
+    _, found, columns = cast(list[Any], message)
+    header = cast(dict[Any, Any], found) if isinstance(found, dict) else None
+    if header is None or type(header.get("schema")) is not int or header["schema"] != SCHEMA:
+        schema = type(cast(object, found)).__name__ if header is None else header.get("schema")
+        raise ChunkError("schema", f"expected schema {SCHEMA}, found {reprlib.repr(schema)}")
+    if set(header) != {*_HEADER_FIELDS, "schema"}:
         raise ChunkError("schema", f"expected the header fields {_HEADER_FIELDS} and schema, and no others")
-    values = cast(dict[str, Any], {name: header[name] for name in _HEADER_FIELDS})
+    values = {name: header[name] for name in _HEADER_FIELDS}
     _check_header(values)
     names = {name for name, _ in _COLUMNS}
     if not isinstance(columns, dict) or set(cast(dict[Any, Any], columns)) != names:

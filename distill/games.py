@@ -5,6 +5,7 @@ import enum
 import functools
 from dataclasses import dataclass
 from importlib import resources
+from typing import Protocol, cast
 
 import ale_py
 import numpy as np
@@ -48,6 +49,29 @@ class ReferenceScore:
     human: float
 
 
+class _LoggerModes(Protocol):
+    """The class `ale_py.LoggerMode`, whose members ale-py gives no types."""
+
+    @property
+    def Error(self) -> ale_py.LoggerMode: ...  # noqa: N802 - ale-py's name
+
+
+class Emulator(Protocol):
+    """The part of `ale_py.ALEInterface` that is used here, with the types that ale-py leaves out."""
+
+    def loadROM(self, rom: str, /) -> None:  # noqa: N802 - ale-py's name
+        """Load a game from the file of its ROM."""
+        ...
+
+    def getMinimalActionSet(self) -> list[ale_py.Action]:  # noqa: N802 - ale-py's name
+        """Return the actions that do something in the game."""
+        ...
+
+    def getScreenDims(self) -> tuple[int, int]:  # noqa: N802 - ale-py's name
+        """Return height and width of the screen."""
+        ...
+
+
 @functools.cache
 def known_games() -> tuple[str, ...]:
     """Return the ROM names that ale-py bundles and plays, sorted."""
@@ -77,10 +101,15 @@ def require_known(game: str, *, like: str | None = None) -> str:
 def action_meanings(game: str) -> tuple[str, ...]:
     """Return the game's minimal action set by name, in the order of a network's outputs."""
     require_known(game)
-    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
-    ale = ale_py.ALEInterface()
-    ale.loadROM(str(roms.get_rom_path(game)))
-    return tuple(action.name for action in ale.getMinimalActionSet())
+    ale_py.ALEInterface.setLoggerMode(cast(_LoggerModes, ale_py.LoggerMode).Error)
+    return tuple(action.name for action in load_rom(game).getMinimalActionSet())
+
+
+def load_rom(game: str) -> Emulator:
+    """Return an emulator with a game loaded."""
+    emulator = cast(Emulator, ale_py.ALEInterface())
+    emulator.loadROM(str(roms.get_rom_path(game)))
+    return emulator
 
 
 def action_count(game: str) -> int:

@@ -109,7 +109,8 @@ def _read_sb3(name: str, data: bytes) -> PlainNetwork:
         if settings is None or settings.file_size > MAX_HEADER_BYTES:
             raise ValueError("it is missing or too large")
         values: Any = json.loads(read_member(name, archive, settings))
-        scaled = (values["policy_kwargs"] or {}).get("normalize_images", True)
+        policy: dict[str, Any] = values["policy_kwargs"] or {}
+        scaled = policy.get("normalize_images", True)
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ModelFileError(
             f"{name}: member {_SB3_SETTINGS}: expected the JSON of a DQN's settings: {error!r}"

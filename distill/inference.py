@@ -1,7 +1,7 @@
 """q-values of NumPy observations: onnxruntime on CPUs, where it is faster than eager PyTorch, and PyTorch on GPUs."""
 
 import copy
-from typing import Protocol, cast
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ import torch
 
 from distill.networks import QNetwork
 from distill.onnx_graph import INPUT, build_onnx
+from distill.typed_torch import from_numpy
 
 
 class QFunction(Protocol):
@@ -50,7 +51,7 @@ class _OnnxQFunction:
             graph = build_onnx(self._network, [game]).SerializeToString()
             session = onnxruntime.InferenceSession(graph, self._options, providers=["CPUExecutionProvider"])
             self._sessions[game] = session
-        return cast(npt.NDArray[np.float32], session.run(None, {INPUT: observations})[0])
+        return session.run(None, {INPUT: observations})[0]
 
 
 class _TorchQFunction:
@@ -63,4 +64,4 @@ class _TorchQFunction:
     def __call__(self, observations: npt.NDArray[np.uint8], game: str) -> npt.NDArray[np.float32]:
         # cuDNN's TF32 convolutions, its default, have errors of 1e-3: a sharp softmax would make wrong labels of them.
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            return self._network(torch.from_numpy(observations).to(self._device), game).cpu().numpy()
+            return self._network(from_numpy(observations).to(self._device), game).cpu().numpy()

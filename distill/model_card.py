@@ -177,8 +177,9 @@ def card_of(name: str, header: Mapping[str, Any]) -> ModelCard:
     Raises:
         ModelFileError: if there is none, or it is damaged, of another format, or does not fit its games.
     """
-    metadata: Any = header.get(METADATA)
-    version = cast(dict[str, Any], metadata).get("format_version") if isinstance(metadata, dict) else None
+    found = header.get(METADATA)
+    metadata = cast(dict[str, Any], found) if isinstance(found, dict) else {}
+    version = metadata.get("format_version")
     if version is None:
         raise ModelFileError(f"{name}: a safetensors file, but without a card; `distill import-teacher` reads it")
     if version != str(FORMAT_VERSION):

@@ -115,7 +115,7 @@ def export_onnx(path: Path, network: QNetwork, games: Sequence[str] = ()) -> Non
         DistillError: if the network does not play one of the games, or the disk refuses.
     """
     model = build_onnx(network, games)
-    onnx.checker.check_model(model, full_check=True)
+    onnx.checker.check_model(model, full_check=True)  # pyright: ignore[reportUnknownMemberType] - of a PathLike[?] too
     write_model_file(path, model.SerializeToString())
 
 

@@ -6,7 +6,7 @@ also refuses a whole checkpoint for one argparse.Namespace in it. Here each is a
 
 import pickletools
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from distill.errors import ModelFileError
 
@@ -38,7 +38,7 @@ class Call:
     """What a call would have returned: who was to be called with what, and the entries that it was given afterwards."""
 
     callee: str
-    arguments: object
+    arguments: Any
     entries: dict[Any, Any] = field(default_factory=dict[Any, Any])
 
 
@@ -46,7 +46,7 @@ class Call:
 class Persistent:
     """A reference out of the pickle, such as to a tensor's bytes."""
 
-    identity: object
+    identity: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +203,6 @@ def _set(target: object, items: list[Any]) -> None:
 
 def _extend(target: object, items: list[Any]) -> None:
     if isinstance(target, list):
-        target.extend(items)
+        cast(list[Any], target).extend(items)
     elif not isinstance(target, Call):
         raise TypeError("items of something that has none")

@@ -152,7 +152,10 @@ class GameScore:
 
     def to_json(self) -> dict[str, Any]:
         """Return the score as plain JSON values."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return {
+            name: list(cast(tuple[Any, ...], value)) if isinstance(value, tuple) else value
+            for name, value in asdict(self).items()
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "GameScore":

@@ -237,7 +237,8 @@ class _Walk:
         if key not in self._read:
             self._read[key] = self._stored(key)
         buffer = self._read[key]
-        shape = size.arguments[0] if isinstance(size, Call) and isinstance(size.arguments, tuple) else size
+        held = size.arguments if isinstance(size, Call) else None
+        shape = cast(tuple[object, ...], held)[0] if isinstance(held, tuple) else size
         try:
             flat = torch.frombuffer(buffer, dtype=dtype) if buffer else torch.empty(0, dtype=dtype)
             return flat.as_strided(cast(Any, shape), cast(Any, stride), cast(Any, offset))

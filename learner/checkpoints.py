@@ -9,9 +9,10 @@ import logging
 import os
 import re
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -26,6 +27,16 @@ log = logging.getLogger(__name__)
 FORMAT = "distill-checkpoint-1"
 MANIFEST = "manifest.json"
 _FILE = re.compile(r"checkpoint-\d+\.safetensors")
+
+
+class _Tensors(Protocol):
+    """An open file of safetensors, which gives it no types."""
+
+    def metadata(self) -> dict[str, str] | None: ...
+
+    def keys(self) -> list[str]: ...
+
+    def get_tensor(self, name: str, /) -> torch.Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -195,7 +206,7 @@ class CheckpointStore:
         for entry in reversed(self.entries):
             path = self._directory / entry.file
             try:
-                with safe_open(os.fspath(path), framework="pt") as file:
+                with cast(AbstractContextManager[_Tensors], safe_open(os.fspath(path), framework="pt")) as file:
                     metadata = file.metadata() or {}
                     if metadata.get("format") != FORMAT:
                         raise ValueError(f"format {metadata.get('format')!r}, expected {FORMAT!r}")

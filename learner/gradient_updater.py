@@ -13,6 +13,7 @@ from distill.config import Optimization
 from distill.errors import RunError
 from distill.histograms import BOUNDS, Histogram
 from distill.networks import QNetwork
+from distill.typed_torch import numbers
 from learner.replay import GameReplay
 from learner.weight_average import WeightAverage
 
@@ -163,11 +164,12 @@ class GradientUpdater(ABC, Generic[Batch]):
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
         loss = self._loss(batch, game)
-        loss.backward()
+        torch.autograd.backward(loss)
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients, foreach=True)
         # One transfer for all that is wanted on the host: every one waits for the device.
-        loss_value, norm_value, version = torch.stack((loss.detach(), norm, batch.versions.float().mean())).tolist()
+        seen = torch.stack((loss.detach(), norm, batch.versions.float().mean()))
+        loss_value, norm_value, version = numbers(seen)
         self.updates += 1
         self.sampled_version[game] = version
         finite = math.isfinite(loss_value) and math.isfinite(norm_value)
@@ -194,7 +196,7 @@ class GradientUpdater(ABC, Generic[Batch]):
         self.nonfinite_updates += 1
         self._nonfinite_in_a_row += 1
         if self._nonfinite_in_a_row >= MAX_NONFINITE_IN_A_ROW:
-            chunks = sorted({self._replays[game].chunk_of(int(number)) for number in batch.numbers.tolist()})
+            chunks = sorted({self._replays[game].chunk_of(int(number)) for number in numbers(batch.numbers)})
             raise RunError(
                 f"learner of {game}: {self._nonfinite_in_a_row} updates in a row were not finite (loss {loss}, gradient"
                 f" norm {norm}) and were skipped; the last minibatch came from the chunks {', '.join(chunks)}."

@@ -14,6 +14,7 @@ from distill.models import load_model, model_bytes
 from distill.networks import QNetwork
 from distill.protocols import Services, explorers_line
 from distill.teach_config import QLearnerConfig
+from distill.typed_torch import manual_seed
 from learner.gradient_updater import autocast_dtype
 from learner.memory import keep_freed_memory
 from learner.n_step_replay import NStepReplay, NStepRule
@@ -53,7 +54,7 @@ class QTrainer(Trainer):
         device = choose_device(training.device)
         if device.type == "cpu":
             keep_freed_memory()
-        torch.manual_seed(plan.seed)
+        manual_seed(plan.seed)
         rule = NStepRule(config.n_step, config.discount, config.clip_rewards, config.life_loss_ends)
         step_replays = {game: NStepReplay(rule, training.replay_capacity, plan.chunk_steps, device) for game in actions}
         self._plan = plan

@@ -26,6 +26,7 @@ import torch
 
 from distill.chunks import PREFIX, Chunk, ages
 from distill.games import FRAME_BYTES, OBSERVATION_SHAPE
+from distill.typed_torch import from_numpy
 
 Batch = TypeVar("Batch")
 """A kind of replay's minibatch."""
@@ -139,7 +140,7 @@ class GameReplay(ABC, Generic[Batch]):
                     np.copyto(target.numpy(), part)
                 else:
                     # Decoded columns are read-only views of bytes; torch wants memory that it could write.
-                    target.copy_(torch.from_numpy(np.array(part)))
+                    target.copy_(from_numpy(np.array(part)))
 
     def sample(self, batch_size: int, generator: torch.Generator) -> Batch:
         """Gather B transitions, drawn uniformly with replacement.

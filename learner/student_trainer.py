@@ -4,13 +4,12 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
-
 from distill.architectures import ARCHITECTURES
 from distill.following import ModelFollower
 from distill.model_card import ModelCard
 from distill.networks import QNetwork
 from distill.protocols import STUDENT, Services
+from distill.typed_torch import manual_seed
 from learner.gradient_updater import autocast_dtype
 from learner.label_replay import LabelReplay
 from learner.memory import keep_freed_memory
@@ -39,7 +38,7 @@ class StudentTrainer(Trainer):
         device = choose_device(training.device)
         if device.type == "cpu":
             keep_freed_memory()
-        torch.manual_seed(plan.seed)
+        manual_seed(plan.seed)
         network = QNetwork(ARCHITECTURES[plan.student.student], dict(actions))
         label_replays = {
             game: LabelReplay(count, training.replay_capacity, plan.chunk_steps, device)

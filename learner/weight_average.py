@@ -1,12 +1,15 @@
 """The running average of a network's weights, which plays better and swings less than the newest ones."""
 
 import copy
+from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from distill.networks import QNetwork
 
+_Step = Callable[[list[torch.Tensor], list[torch.Tensor], int], None]
 EVERY = 16
 """Updates between two steps of the average, each of which reads and writes all weights."""
 
@@ -24,7 +27,7 @@ class WeightAverage:
         """The network with the averaged weights."""
         self._trained: list[torch.Tensor] = list(network.parameters())
         self._averaged: list[torch.Tensor] = list(self.network.parameters())
-        self._step = get_ema_multi_avg_fn(decay**EVERY)
+        self._step = cast(_Step, get_ema_multi_avg_fn(decay**EVERY))
 
     def follow(self, updates: int) -> None:
         """Take in the weights after `updates` updates, if it is time for a step."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from cluster.analysis.run_data import RunData
 
@@ -56,7 +56,7 @@ def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 def shown(value: Any) -> str:
     """Return a setting's value as a reader should see it."""
     if isinstance(value, list):
-        return " ".join(map(str, value)) or "none"
+        return " ".join(map(str, cast(list[object], value))) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "none" if value is None else str(value)
@@ -66,7 +66,7 @@ def _substance(settings: Mapping[str, Any]) -> dict[str, Any]:
     found = {name: value for name, value in sorted(settings.items()) if name not in _REPETITION}
     if isinstance(teachers := found.get("teachers"), list):
         # The same teachers may lie elsewhere.
-        found["teachers"] = [Path(str(path)).name for path in teachers]
+        found["teachers"] = [Path(str(path)).name for path in cast(list[object], teachers)]
     return found
 
 

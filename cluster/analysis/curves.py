@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -88,8 +88,9 @@ def placed(evaluations: Rows, metrics: Rows) -> list[Mapping[str, Any]]:
             continue
         learners = [metric["learners"][row["line"]] for metric in metrics if row["line"] in metric["learners"]]
         if learners and "updates" in row:
-            updates, seconds = zip(*((learner["updates"], learner["seconds"]) for learner in learners), strict=True)
-            found.append({**row, "seconds": float(np.interp(row["updates"], updates, seconds))})
+            points: list[tuple[int, float]] = [(learner["updates"], learner["seconds"]) for learner in learners]
+            updates, seconds = zip(*points, strict=True)
+            found.append({**row, "seconds": float(np.interp(cast(int, row["updates"]), updates, seconds))})
     return found
 
 
@@ -98,7 +99,8 @@ def score_curve(evaluations: Rows) -> dict[str, list[list[float]]]:
     curve: dict[str, list[list[float]]] = defaultdict(list)
     for row in _drawn_rows(evaluations):
         if "transitions" in row:
-            curve[row["game"]].append([row["transitions"].get(row["game"], 0), round(float(np.mean(row["scores"])), 2)])
+            scores: list[float] = row["scores"]
+            curve[row["game"]].append([row["transitions"].get(row["game"], 0), round(float(np.mean(scores)), 2)])
     return {game: sorted(points) for game, points in curve.items()}
 
 
@@ -278,5 +280,6 @@ def _updates_of_last_half(metrics: Rows, line: str) -> int:
     learners = [row["learners"][line] for row in metrics if line in row.get("learners", {})]
     if not learners:
         return 0
-    seconds, updates = [[row[key] for row in learners] for key in ("seconds", "updates")]
+    columns: list[list[float]] = [[row[key] for row in learners] for key in ("seconds", "updates")]
+    seconds, updates = columns
     return round(updates[-1] - float(np.interp(seconds[-1] / 2.0, seconds, updates)))

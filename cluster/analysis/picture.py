@@ -3,13 +3,14 @@
 import io
 import math
 from collections.abc import Mapping, Sequence
+from typing import cast
 
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FormatStrFormatter, LogLocator, NullFormatter
 
 from cluster.analysis.curves import GameCurves, LastHalf, Rows, placed
+from cluster.analysis.panel import Canvas, Panel
 from cluster.models.lineage import Lineage
 from cluster.models.promotions import read_promotions
 from cluster.state.folder import PICTURE, RunFolder
@@ -54,7 +55,7 @@ def draw_run(
     rows = math.ceil(panels / columns)
     size = (_PANEL_INCHES[0] * columns, _PANEL_INCHES[1] * rows + 0.4)
     figure = Figure(figsize=size, dpi=110, layout="constrained")
-    axes = [figure.add_subplot(rows, columns, index + 1) for index in range(panels)]
+    axes: list[Panel] = [figure.add_subplot(rows, columns, index + 1) for index in range(panels)]
     evaluations = placed(evaluations, metrics)
     for index, game in enumerate(games):
         name = candidates[game].name if game in candidates else None
@@ -65,7 +66,7 @@ def draw_run(
             _draw_steadiness(axes[len(games) + index], name, game, curves, metrics)
     _draw_losses(axes[-1], [lineage.name for lineage in lineages], games, metrics)
     image = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(image)
+    cast(Canvas, FigureCanvasAgg(figure)).print_png(image)
     path = folder.path / PICTURE
     try:
         write_atomically(path, image.getvalue())
@@ -73,7 +74,7 @@ def draw_run(
         raise RunError(f"learning curves {path}: cannot be written: {error}; check the folder") from error
 
 
-def _draw_scores(axis: Axes, game: str, curves: GameCurves, teacher: Sequence[float]) -> None:
+def _draw_scores(axis: Panel, game: str, curves: GameCurves, teacher: Sequence[float]) -> None:
     candidates = curves.candidates
     if candidates:
         axis.plot(
@@ -107,7 +108,7 @@ def _draw_scores(axis: Axes, game: str, curves: GameCurves, teacher: Sequence[fl
     axis.legend(fontsize="small", frameon=False)
 
 
-def _draw_steadiness(axis: Axes, lineage: str, game: str, curves: GameCurves, metrics: Rows) -> None:
+def _draw_steadiness(axis: Panel, lineage: str, game: str, curves: GameCurves, metrics: Rows) -> None:
     rows = [row["learners"][STUDENT] for row in metrics if STUDENT in row["learners"]]
     minutes = [row["seconds"] / 60.0 for row in rows]
     q_rows = [row["learners"][lineage] for row in metrics if lineage in row["learners"]]
@@ -138,7 +139,7 @@ def _draw_steadiness(axis: Axes, lineage: str, game: str, curves: GameCurves, me
     )
 
 
-def _draw_losses(axis: Axes, lineages: Sequence[str], games: Sequence[str], metrics: Rows) -> None:
+def _draw_losses(axis: Panel, lineages: Sequence[str], games: Sequence[str], metrics: Rows) -> None:
     drawn: list[float] = []
     learners = [(lineage, game) for lineage in lineages for game in games]
     for lineage, game in learners:
@@ -165,7 +166,7 @@ def _draw_losses(axis: Axes, lineages: Sequence[str], games: Sequence[str], metr
     _finish(axis)
 
 
-def _finish(axis: Axes) -> None:
+def _finish(axis: Panel) -> None:
     axis.set_xlabel("minutes of training")
     axis.grid(alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)

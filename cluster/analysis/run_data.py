@@ -197,7 +197,7 @@ def _lines(path: Path, parse: Callable[[Mapping[str, Any]], T], notes: list[str]
 
 def _games(settings: Mapping[str, Any], path: Path) -> tuple[str, ...]:
     games = settings.get("games")
-    if not isinstance(games, list) or not all(isinstance(game, str) for game in games):
+    if not isinstance(games, list) or not all(isinstance(game, str) for game in cast(list[object], games)):
         raise ConfigError(f"{path / CONFIG}: games: expected a list of names, found {games!r}; mend the file")
     return tuple(cast(list[str], games))
 

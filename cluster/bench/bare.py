@@ -10,6 +10,7 @@ from torch import nn
 from distill.architectures import ARCHITECTURES
 from distill.games import make_environment
 from distill.models import load_model
+from distill.typed_torch import from_numpy
 
 WARM_UP_SECONDS = 0.5
 IMAGES = 4096
@@ -28,7 +29,7 @@ def bare_collector(game: str, teacher: bytes, lanes: int, seconds: float) -> flo
         while (now := time.perf_counter()) < measured_from + seconds:
             if steps == 0 and now >= measured_from:
                 began = now
-            q_values = plain(torch.from_numpy(observations).float() / 255)
+            q_values = plain(from_numpy(observations).float() / 255)
             observations, *_ = environment.step(q_values.argmax(1).numpy())
             if now >= measured_from:
                 steps += lanes
@@ -59,10 +60,7 @@ def bare_learner(
     layout = torch.channels_last if variant.channels_last else torch.contiguous_format
     network = _plain_network(architecture, 6).to(target)
     network.to(memory_format=layout)  # pyright: ignore[reportCallIssue] - torch's stub wants a tensor's overload
-    if optimizer == "adamw":
-        step = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
-    else:
-        step = torch.optim.RMSprop(network.parameters(), lr=1e-4, foreach=True)
+    step = _optimizer(optimizer, network)
     images = torch.randint(0, 256, (IMAGES, 4, 84, 84), dtype=torch.uint8, device=target)
     labels = torch.randn(IMAGES, 6, device=target)
     samples = 0
@@ -80,13 +78,19 @@ def bare_learner(
         target_probabilities = F.softmax(labels[start : start + batch_size] / 0.01, 1)
         loss = F.kl_div(F.log_softmax(outputs.float(), 1), target_probabilities, reduction="batchmean")
         step.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         step.step()
         if target.type == "cuda":
             torch.cuda.synchronize()
         if now >= measured_from:
             samples += batch_size
     return samples / (time.perf_counter() - began)
+
+
+def _optimizer(name: str, network: nn.Module) -> torch.optim.Optimizer:
+    if name == "adamw":
+        return torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
+    return torch.optim.RMSprop(network.parameters(), lr=1e-4, foreach=True)
 
 
 def _plain_network(architecture: str, actions: int) -> nn.Module:

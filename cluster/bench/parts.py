@@ -11,6 +11,7 @@ import torch
 from actors.collecting_actor import CollectingActor, CollectorSpec
 from cluster.buffer.push import EncodedChunk, Pusher
 from cluster.redis.connection import connect
+from cluster.redis.typed_redis import typed
 from cluster.services import RedisServices
 from cluster.state.kinds import student_plan
 from distill.chunks import Chunk, ChunkDecoder
@@ -151,5 +152,5 @@ def full_replay_memory(
             f"bench: a replay held {held} of {config.training.replay_capacity} transitions after ten minutes"
         )
     client = connect(services.address.servers[0])
-    redis_bytes = int(client.info("memory")["used_memory_peak"])
+    redis_bytes = int(typed(client).info("memory")["used_memory_peak"])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, redis_bytes

@@ -88,7 +88,7 @@ class Suite:
 
     def collector(self) -> list[Row]:
         """Compare the collector with its bare loop, each on one core with 16 lanes and 1 emulator thread."""
-        ours, bare = [], []
+        ours, bare = list[float](), list[float]()
         with self._services((self._game,)) as (services, _):
             for index in range(self._rounds):
                 self._log(f"collector, round {index + 1} of {self._rounds}")
@@ -100,7 +100,7 @@ class Suite:
 
     def learner(self, batch_size: int, optimizer: str) -> list[Row]:
         """Compare the trainer with the fastest bare loop of the same network, batch size and optimizer on one core."""
-        ours, bare = [], []
+        ours, bare = list[float](), list[float]()
         config = self._learner_config(batch_size, optimizer)
         variant = self._best_variant(config)
         with self._filled(config) as (services, directory):
@@ -116,7 +116,7 @@ class Suite:
 
     def together(self) -> list[Row]:
         """Compare collector, Redis and trainer on all cores with the two bare loops side by side."""
-        collected, learned, bare_collected, bare_learned = [], [], [], []
+        collected, learned, bare_collected, bare_learned = (list[float]() for _ in range(4))
         config = self._learner_config(32, "adamw")
         variant = self._best_variant(config)
         lanes = config.collect.lanes
@@ -149,7 +149,7 @@ class Suite:
         limits = Limits(capacity=2 * FULL_CAPACITY, backlog=config.buffer.backlog)
         rows: list[Row] = []
         for what, cores in (("teach, all cores", None), ("teach, one core", self._core)):
-            ours, bare = [], []
+            ours, bare = list[float](), list[float]()
             for index in range(self._rounds):
                 self._log(f"{what}, round {index + 1} of {self._rounds}")
                 bare.append(measure(single_process_loop, self._game, config, self._seconds, cores=cores))
@@ -167,7 +167,7 @@ class Suite:
         chunks = record_chunks(self._game, 48, CHUNK_STEPS)
         encoder = ChunkEncoder()
         encoded = [(encoder.encode(chunk), chunk.header.steps) for chunk in chunks]
-        push, write, read, decode = [], [], [], []
+        push, write, read, decode = (list[float]() for _ in range(4))
         for index in range(self._rounds):
             self._log(f"buffer, round {index + 1} of {self._rounds}")
             with self._services((self._game,)) as (services, _):
@@ -192,7 +192,7 @@ class Suite:
     def gather(self) -> list[Row]:
         """Compare a gather of 32 from full replays of two games with one from small ones."""
         chunks = record_chunks(self._game, 48, CHUNK_STEPS)
-        full, small = [], []
+        full, small = list[float](), list[float]()
         for index in range(self._rounds):
             self._log(f"gather, round {index + 1} of {self._rounds}")
             small.append(1e6 * measure(gather_seconds, chunks, SMALL_CAPACITY, 32, 5000, cores=self._core))

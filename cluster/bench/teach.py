@@ -15,6 +15,7 @@ from distill.architectures import ARCHITECTURES
 from distill.games import action_count
 from distill.networks import QNetwork
 from distill.teach_config import TeachConfig
+from distill.typed_torch import from_numpy, manual_seed
 from learner.gradient_updater import autocast_dtype
 from learner.n_step_replay import NStepReplay, NStepRule
 from learner.plans import QPlan
@@ -55,7 +56,7 @@ def single_process_loop(game: str, config: TeachConfig, seconds: float) -> float
 
     The network that learns acts, so nothing is published; chunks go straight into the replay.
     """
-    torch.manual_seed(1)
+    manual_seed(1)
     settings, device = config.q_learner, torch.device("cpu")
     rule = NStepRule(settings.n_step, settings.discount, settings.clip_rewards, settings.life_loss_ends)
     replay = NStepReplay(rule, config.training.replay_capacity, config.explore.chunk_steps, device)
@@ -72,7 +73,7 @@ def single_process_loop(game: str, config: TeachConfig, seconds: float) -> float
 
     def act(observations: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         with torch.inference_mode():
-            return updater.network(torch.from_numpy(observations), game).numpy()
+            return updater.network(from_numpy(observations), game).numpy()
 
     collector = Collector(game, act, ChunkSink(replay.append), config.explore, 1.0, seed=1)
     while len(replay) < config.training.min_replay:

@@ -10,6 +10,7 @@ from redis.exceptions import NoScriptError
 
 from cluster.redis.keys import stream_keys
 from cluster.redis.scripts import script_sha
+from cluster.redis.typed_redis import typed
 
 
 @dataclass(frozen=True)
@@ -81,14 +82,14 @@ class Pusher:
 
     def last_sequences(self, lives: Sequence[str]) -> list[int]:
         """Return the last sequence number that the server has of each life, -1 if none. Raises redis.RedisError."""
-        pipeline = self._client.pipeline(transaction=False)
+        pipeline = typed(self._client).pipeline(transaction=False)
         for life in lives:
             pipeline.hget(self._keys.producers, life)
         return [-1 if last is None else int(last) for last in pipeline.execute()]
 
     def _send(self, chunks: Sequence[EncodedChunk], accepted_gaps: Mapping[str, int]) -> list[Any]:
         limits, keys = self._limits, self._keys
-        pipeline = self._client.pipeline(transaction=False)
+        pipeline = typed(self._client).pipeline(transaction=False)
         for chunk in chunks:
             pipeline.evalsha(
                 script_sha("push"),

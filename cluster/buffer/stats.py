@@ -10,6 +10,7 @@ import redis
 from cluster.redis.connection import reaching
 from cluster.redis.keys import PREFIX, parse_key, run_pattern, stream_keys
 from cluster.redis.scripts import call_script
+from cluster.redis.typed_redis import typed
 
 _SCAN_COUNT = 500
 
@@ -77,7 +78,7 @@ def list_runs(client: redis.Redis) -> list[RunUsage]:
     models: dict[str, int] = defaultdict(int)
     sizes: dict[str, int] = defaultdict(int)
     with reaching(client, "list its runs"):
-        for keys in _batches(client.scan_iter(match=PREFIX + "*", count=_SCAN_COUNT)):
+        for keys in _batches(typed(client).scan_iter(match=PREFIX + "*", count=_SCAN_COUNT)):
             for key, size, length in zip(keys, _memory(client, keys), _lengths(client, keys), strict=True):
                 parsed = parse_key(key)
                 if parsed is not None:
@@ -95,7 +96,7 @@ def delete_run(client: redis.Redis, run: str) -> int:
     """
     deleted = 0
     with reaching(client, f"delete run {run}"):
-        for keys in _batches(client.scan_iter(match=run_pattern(run), count=_SCAN_COUNT)):
+        for keys in _batches(typed(client).scan_iter(match=run_pattern(run), count=_SCAN_COUNT)):
             deleted += client.unlink(*keys)
     return deleted
 
@@ -107,16 +108,16 @@ def _batches(keys: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 
 def _memory(client: redis.Redis, keys: list[bytes]) -> list[int]:
-    pipeline = client.pipeline(transaction=False)
+    pipeline = typed(client).pipeline(transaction=False)
     for key in keys:
-        pipeline.memory_usage(key)
+        typed(pipeline).memory_usage(key)
     return [size or 0 for size in pipeline.execute()]
 
 
 def _lengths(client: redis.Redis, keys: list[bytes]) -> list[int]:
     """Return the number of chunks under each key, 0 where it is no stream."""
     streams = [key for key in keys if key.endswith(b":chunks")]
-    pipeline = client.pipeline(transaction=False)
+    pipeline = typed(client).pipeline(transaction=False)
     for key in streams:
         pipeline.xlen(key)
     lengths = dict(zip(streams, pipeline.execute(), strict=True))

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import tyro
 from rich.console import Console
-from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec
 
 from cluster.commands.help_output import help_output
 from cluster.state.folder import write_json
@@ -22,13 +22,29 @@ _VALUES = ConstructorRegistry()
 """How words of the command line become values: as the texts of YAML files do, so `1e6` and `~/runs` mean the same."""
 
 
-@_VALUES.primitive_rule
-def _whole_number(kind: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[int] | None:
+class _Kind(Protocol):
+    """A `PrimitiveTypeInfo`, which does not say which types it may be for."""
+
+    @property
+    def type(self) -> object: ...
+
+
+_Rule = Callable[[_Kind], PrimitiveConstructorSpec[Any] | None]
+
+
+class _Rules(Protocol):
+    """A `ConstructorRegistry`, which does not say what its rules may make."""
+
+    def primitive_rule(self, rule: _Rule, /) -> _Rule: ...
+
+
+@cast(_Rules, _VALUES).primitive_rule
+def _whole_number(kind: _Kind) -> PrimitiveConstructorSpec[int] | None:
     return _read("INT", int, meant_whole_number) if kind.type is int else None
 
 
-@_VALUES.primitive_rule
-def _path(kind: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Path] | None:
+@cast(_Rules, _VALUES).primitive_rule
+def _path(kind: _Kind) -> PrimitiveConstructorSpec[Path] | None:
     return _read("PATH", Path, meant_path) if kind.type is Path else None
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 from cluster.commands.options import parse_options
 from cluster.state.folder import open_run
 from cluster.state.yaml_file import read_yaml
-from distill.config import Config, Settings, parse_settings
+from distill.config import Config, Section, Settings, parse_settings
 from distill.errors import ConfigError
 from distill.setting_values import meant_path
 from distill.teach_config import PRESETS
@@ -58,6 +58,6 @@ def _path(option: str, written: str) -> Path:
 
 def _preset(kind: type[Settings], name: Any) -> dict[str, Any]:
     """Return what a preset sets; nothing for one that is unknown, which validation refuses, or of a run without any."""
-    if "preset" not in type(kind.model_fields["general"].default).model_fields:
+    if "preset" not in type(cast(Section, kind.model_fields["general"].default)).model_fields:
         return {}
-    return next((settings for preset, settings in PRESETS.items() if preset == name), {})
+    return next((settings for preset, settings in PRESETS.items() if preset == name), dict[str, Any]())

@@ -18,6 +18,7 @@ from cluster.models.promotions import Promotion, in_last_half, promotion_of
 from cluster.models.registry import LATEST, RedisModelRegistry
 from cluster.redis.connection import reaching
 from cluster.redis.keys import model_keys
+from cluster.redis.typed_redis import typed
 from distill.errors import RunError
 
 Verdict = Literal["promoted", "rejected", "superseded"]
@@ -171,7 +172,7 @@ class Ledger(RedisModelRegistry):
         try:
             lost = [promotion_of(row) for row in known["promotions"]][len(self.promotions()) :]
             with reaching(self._client, "restore decisions"):
-                pipeline = self._client.pipeline(transaction=True)
+                pipeline = typed(self._client).pipeline(transaction=True)
                 for key, kind in ((self._verdicts, "verdicts"), (self._scores, "scores")):
                     for field, value in cast(Mapping[str, Any], known[kind]).items():
                         pipeline.hsetnx(key, field, json.dumps(value))

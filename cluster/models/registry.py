@@ -16,6 +16,7 @@ from redis.exceptions import WatchError
 from cluster.models.mirror import ModelMirror
 from cluster.redis.connection import describe, reaching
 from cluster.redis.keys import model_keys
+from cluster.redis.typed_redis import typed
 from distill.errors import RunError
 
 KEEP = 8
@@ -139,7 +140,7 @@ class RedisModelRegistry:
 
     def _transact(self, queue: Callable[[Pipeline], T]) -> T:
         """Read and then write atomically: again from the start whenever another client has changed what was read."""
-        with self._client.pipeline(transaction=True) as pipeline:
+        with typed(self._client).pipeline(transaction=True) as pipeline:
             for _ in range(_CONFLICTS):
                 try:
                     pipeline.watch(self._newest, self._names, self._held, self._promotions)
@@ -186,7 +187,7 @@ class RedisModelRegistry:
             lost = [version for version in mirror.versions() if version > newest]
             if not lost:
                 return
-            pipeline = self._client.pipeline(transaction=True)
+            pipeline = typed(self._client).pipeline(transaction=True)
             for version in lost:
                 pipeline.hset(self._metadata, str(version), json.dumps(mirror.metadata(version), sort_keys=True))
                 # What was only set aside is not worth Redis' memory.

@@ -12,7 +12,7 @@ from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from cluster.output.literal import paragraph
 from cluster.state.log_lines import TEXT_FORMAT
@@ -132,7 +132,11 @@ def log_file(path: Path, origin: Origin, *, as_json: bool) -> Generator[None]:
     handler = _LogFile(path)
     handler.setFormatter(formatter(origin, as_json=as_json))
     root = logging.getLogger()
-    plain = [(other, other.formatter) for other in root.handlers if type(other) is logging.StreamHandler]
+    plain = [
+        (cast(logging.Handler, other), other.formatter)
+        for other in root.handlers
+        if type(other) is logging.StreamHandler
+    ]
     for other, _ in plain if as_json else ():
         other.setFormatter(handler.formatter)
     root.addHandler(handler)

@@ -3,7 +3,7 @@
 import importlib.util
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from distill.errors import ConfigError
 
@@ -56,6 +56,6 @@ def scalars(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, flo
     """Yield every number in a nested mapping with its path; truth values and texts are left out."""
     for key, value in row.items():
         if isinstance(value, Mapping):
-            yield from scalars(value, f"{prefix}{key}/")
+            yield from scalars(cast(Mapping[str, Any], value), f"{prefix}{key}/")
         elif isinstance(value, (int, float)) and not isinstance(value, bool) and f"{prefix}{key}" not in _LEFT_OUT:
             yield f"{prefix}{key}", float(value)

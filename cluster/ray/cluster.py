@@ -7,13 +7,13 @@ import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, cast
 
-import ray
-from ray.autoscaler.sdk import request_resources
+from ray.autoscaler import sdk
 
 from cluster.ray.connection import connect, require_workers
 from cluster.ray.private import private_ray
+from cluster.ray.typed_ray import typed_ray
 from distill.config import BufferConfig
 from distill.errors import ConfigError, RunError
 
@@ -21,6 +21,12 @@ CONNECT_SECONDS = 10.0
 
 LEARNER_RESOURCE, ACTOR_RESOURCE = "distill_learner", "distill_actor"
 """Custom resources of a cluster's nodes that say who runs where; a cluster may do without."""
+
+
+class _Autoscaler(Protocol):
+    """The module `ray.autoscaler.sdk`, which gives what is in the bundles no types."""
+
+    def request_resources(self, *, bundles: list[dict[str, float]]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ class RayCluster:
         """
         if not self.resources:
             return sys.maxsize
-        free = ray.available_resources()
+        free = typed_ray.available_resources()
         return min(
             (int(free.get(name, 0.0) / amount) for name, amount in _bundle(options).items()), default=sys.maxsize
         )
@@ -85,7 +91,7 @@ class RayCluster:
             actors: options of all of them, the working ones included; with none the request is taken back.
         """
         if self.resources:
-            request_resources(bundles=[_bundle(options) for options in actors])
+            cast(_Autoscaler, sdk).request_resources(bundles=[_bundle(options) for options in actors])
 
     def now(self) -> "RayCluster":
         """Return what it offers by now, as nodes come and go."""
@@ -155,13 +161,13 @@ def ray_cluster(address: str | None, buffer: BufferConfig) -> Generator[RayClust
         cluster.require_reachable(buffer)
         yield cluster
     finally:
-        ray.shutdown()
+        typed_ray.shutdown()
 
 
 def offered() -> RayCluster:
     """Return what the Ray that this process is connected to offers."""
-    resources = {name: float(amount) for name, amount in ray.cluster_resources().items()}
-    hosts = sum(bool(node["Alive"]) for node in ray.nodes())
+    resources = {name: float(amount) for name, amount in typed_ray.cluster_resources().items()}
+    hosts = sum(bool(node["Alive"]) for node in typed_ray.nodes())
     return RayCluster(max(1, int(resources.get("CPU", os.cpu_count() or 1))), hosts, resources)
 
 

@@ -13,6 +13,7 @@ import ray
 import ray._private.worker
 from ray.exceptions import GetTimeoutError, RayError
 
+from cluster.ray.typed_ray import typed_ray
 from distill.errors import RunError
 
 WORKER_SECONDS = 60.0
@@ -28,7 +29,7 @@ def connect(address: str) -> None:
     handler = signal.getsignal(signal.SIGTERM)
     try:
         with _in_the_standard_library():
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            typed_ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     finally:
         if threading.current_thread() is threading.main_thread():
             # Ray makes SIGTERM its own, where it would end this process before anything is saved.
@@ -46,7 +47,7 @@ def require_workers(what: str, seconds: float = WORKER_SECONDS) -> None:
         RunError: with the cause, as far as Ray tells it.
     """
     try:
-        ray.get(ray.remote(num_cpus=0)(_answer).remote(), timeout=seconds)
+        typed_ray.get(ray.remote(num_cpus=0)(_answer).remote(), timeout=seconds)
     except GetTimeoutError as error:
         raise RunError(f"{what}: none of its workers has started within {seconds:g} s; {workers_trouble()}") from error
     except RayError as error:

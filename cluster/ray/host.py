@@ -9,9 +9,8 @@ import os
 import sys
 from pathlib import Path
 
-import ray
-
 from cluster.processes.private_folder import remove_private_folder
+from cluster.ray.typed_ray import typed_ray
 
 OBJECT_STORE_BYTES = 256 * 2**20
 """Only model files pass through Ray's object store; chunks go through the buffer service."""
@@ -24,7 +23,7 @@ def main() -> None:
     """Start Ray, say where it is, and stop it when the run has ended."""
     cores, folder = int(sys.argv[1]), Path(sys.argv[2])
     try:
-        ray.init(
+        typed_ray.init(
             address="local",
             num_cpus=cores,
             include_dashboard=False,
@@ -35,11 +34,11 @@ def main() -> None:
             _plasma_directory=None if os.access(SHARED_MEMORY, os.W_OK) else str(folder),
             _temp_dir=str(folder / RAYS_OWN),
         )
-        sys.stdout.write(f"{ray.get_runtime_context().gcs_address}\n")
+        sys.stdout.write(f"{typed_ray.get_runtime_context().gcs_address}\n")
         sys.stdout.flush()
         sys.stdin.read()
     finally:
-        ray.shutdown()
+        typed_ray.shutdown()
         remove_private_folder(folder)
 
 

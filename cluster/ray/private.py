@@ -7,14 +7,17 @@ import secrets
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Protocol, cast
 
-import ray
-from ray._raylet import Config  # pyright: ignore[reportAttributeAccessIssue] - Ray's C++ part has no types
+from ray._raylet import (
+    Config,  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType] - Ray's C++ part has no types
+)
 
 from cluster.processes.child import Child
 from cluster.processes.private_folder import private_folder, remove_private_folder
 from cluster.ray.connection import connect, last_words
 from cluster.ray.host import RAYS_OWN
+from cluster.ray.typed_ray import typed_ray
 from distill.errors import RunError
 
 log = logging.getLogger(__name__)
@@ -31,6 +34,10 @@ _SETTINGS = {
     "RAY_worker_niceness": "0",
     "RAY_AUTH_MODE": "token",
 }
+
+
+class _Config(Protocol):
+    def initialize(self, settings: str, /) -> None: ...
 
 
 @functools.cache
@@ -58,7 +65,7 @@ def private_ray(cores: int) -> Generator[None]:
             try:
                 yield
             finally:
-                ray.shutdown()
+                typed_ray.shutdown()
     finally:
         for name, value in previous.items():
             if value is None:
@@ -70,7 +77,7 @@ def private_ray(cores: int) -> Generator[None]:
 def _connect(address: str) -> None:
     try:
         # Ray's C++ part has read its settings when it was imported, before there was a token.
-        Config.initialize("")
+        cast(_Config, Config).initialize("")
         connect(address)
     except Exception as error:
         raise RunError(f"ray: cannot connect to its daemons on this machine: {error}") from error

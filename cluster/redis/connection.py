@@ -3,7 +3,7 @@
 import re
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol, cast
 from urllib.parse import urlsplit
 
 import redis
@@ -14,12 +14,19 @@ from redis.retry import Retry
 from cluster.redis import credentials
 from cluster.redis.credentials import credentials_from
 from cluster.redis.scripts import load_scripts
+from cluster.redis.typed_redis import typed
 from distill.errors import BufferUnavailable, ConfigError
 
 LEAST_VERSION = (6, 2)
 """XTRIM MINID and exclusive ranges came with Redis 6.2."""
 _KEEPING = "noeviction"
 """Our keys never expire, but somebody else's may; and a server at its limit should say so."""
+
+
+class _Clients(Protocol):
+    """The class `redis.Redis`, which gives the settings in `from_url` no types."""
+
+    def from_url(self, url: str, **settings: Any) -> redis.Redis: ...
 
 
 def connect(url: str, *, timeout: float = 5.0) -> redis.Redis:
@@ -36,7 +43,7 @@ def connect(url: str, *, timeout: float = 5.0) -> redis.Redis:
         ConfigError: if the URL is not one of these, or the environment's credentials cannot be used.
     """
     try:
-        return redis.Redis.from_url(
+        return cast(_Clients, redis.Redis).from_url(
             url,
             **_credentials_for(url),
             socket_timeout=timeout,
@@ -70,7 +77,7 @@ def _credentials_for(url: str) -> dict[str, Any]:
 
 def describe(client: redis.Redis) -> str:
     """Return the server's address as a URL without user name and password."""
-    settings = client.get_connection_kwargs()
+    settings = typed(client).get_connection_kwargs()
     if "path" in settings:
         return f"unix://{settings['path']}"
     scheme = "rediss" if issubclass(client.connection_pool.connection_class, redis.SSLConnection) else "redis"
@@ -154,7 +161,7 @@ def _require_primary(client: redis.Redis) -> dict[str, Any]:
     """Check what `require_primary` does, and return what the server says of itself."""
     with reaching(client, "use it"):
         # INFO says it all; CONFIG GET would need a right that the role of a run does not have.
-        info = client.info()
+        info = typed(client).info()
     mode = info.get("redis_mode", info.get("server_mode"))
     version = re.match(r"(\d+)\.(\d+)", str(info.get("redis_version", "")))
     least = ".".join(map(str, LEAST_VERSION))

@@ -16,6 +16,7 @@ from cluster.processes.private_folder import private_folder
 from cluster.redis import ownership
 from cluster.redis.connection import LEAST_VERSION, connect
 from cluster.redis.scripts import load_scripts
+from cluster.redis.typed_redis import typed
 from distill.errors import RunError
 
 _LOG = "redis.log"
@@ -143,7 +144,7 @@ class PrivateRedis:
             while child.code() is None and time.monotonic() < deadline:
                 try:
                     # While it reads the append-only file the server answers with an error.
-                    client.ping()
+                    typed(client).ping()
                     if _TRUNCATED not in log.read_bytes()[log_start:] or _rewrite(client, deadline):
                         load_scripts(client)
                         return
@@ -164,8 +165,8 @@ def _rewrite(client: redis.Redis, deadline: float) -> bool:
     Redis cuts off the torn command, but leaves the beginning of the transaction around it. When the file is read again,
     that would swallow what was written next.
     """
-    client.bgrewriteaof()
-    while client.info("persistence")["aof_rewrite_in_progress"]:
+    typed(client).bgrewriteaof()
+    while typed(client).info("persistence")["aof_rewrite_in_progress"]:
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)

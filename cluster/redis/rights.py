@@ -5,9 +5,9 @@ forgets the transaction with its connection. So nothing changes, and no right is
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Protocol, cast
 
 import redis
-from redis.connection import ConnectionInterface
 from redis.exceptions import ExecAbortError, NoPermissionError, OutOfMemoryError, ResponseError
 
 from cluster.redis.acl import learner
@@ -31,6 +31,24 @@ AFTER_KEY: dict[str, tuple[str, ...]] = {
     "xtrim": ("MAXLEN", "1"),
 }
 """Arguments that make a command complete, by its name."""
+
+
+class _Connection(Protocol):
+    """A connection of redis-py, which gives commands no types."""
+
+    def pack_commands(self, commands: Sequence[Command], /) -> list[bytes]: ...
+
+    def send_packed_command(self, command: list[bytes], /) -> None: ...
+
+    def read_response(self) -> object: ...
+
+    def disconnect(self) -> None: ...
+
+
+class _Pool(Protocol):
+    def get_connection(self) -> _Connection: ...
+
+    def release(self, connection: _Connection, /) -> None: ...
 
 
 def require_rights(client: redis.Redis, run: str, game: str) -> None:
@@ -71,7 +89,8 @@ def _refused(client: redis.Redis, commands: Sequence[Command]) -> list[Command]:
     Raises:
         redis.RedisError: for what is wrong with the server.
     """
-    connection = client.connection_pool.get_connection()
+    pool = cast(_Pool, client.connection_pool)
+    connection = pool.get_connection()
     try:
         at_once = [command for command in commands if command[0] == "watch"]
         refused = _send(connection, [*at_once, ("unwatch",), ("multi",), ("exec",)])
@@ -82,10 +101,10 @@ def _refused(client: redis.Redis, commands: Sequence[Command]) -> list[Command]:
         return refused
     finally:
         connection.disconnect()
-        client.connection_pool.release(connection)
+        pool.release(connection)
 
 
-def _send(connection: ConnectionInterface, commands: Sequence[Command]) -> list[Command]:
+def _send(connection: _Connection, commands: Sequence[Command]) -> list[Command]:
     """Send commands, and return those that are refused."""
     refused: list[Command] = []
     connection.send_packed_command(connection.pack_commands(commands))

@@ -45,16 +45,21 @@ def read_film(path: Path) -> Film:
     try:
         data = path.read_bytes()
         # Closing it ends its ffmpeg process, most of the film unread.
-        with closing(cast(Generator[npt.NDArray[np.uint8]], imageio.imiter(path, plugin="FFMPEG"))) as pictures:
+        with closing(_pictures(path)) as pictures:
             frames = list(islice(pictures, _STILL))
     except OSError as error:
         raise RunError(f"{path}: expected an MP4 film: {str(error).partition(chr(10))[0]}") from error
     if data[4:8] != b"ftyp" or not frames:
         raise RunError(f"{path}: expected an MP4 film with frames, found {data[:12]!r}")
     still = io.BytesIO()
-    imageio.imwrite(still, frames[-1], extension=".png")
+    imageio.imwrite(still, frames[-1], extension=".png")  # pyright: ignore[reportUnknownMemberType] - settings have no types
     height, width = frames[-1].shape[:2]
     return Film(_url("video/mp4", data), _url("image/png", still.getvalue()), width, height)
+
+
+def _pictures(path: Path) -> Generator[npt.NDArray[np.uint8]]:
+    pictures = imageio.imiter(path, plugin="FFMPEG")  # pyright: ignore[reportUnknownMemberType] - the same
+    return cast(Generator[npt.NDArray[np.uint8]], pictures)
 
 
 def _url(kind: str, data: bytes) -> str:

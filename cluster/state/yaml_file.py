@@ -6,7 +6,7 @@ import re
 import stat
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import yaml
 from yaml.composer import ComposerError
@@ -42,6 +42,20 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return cast(dict[str, Any], document)
 
 
+class _Loader(Protocol):
+    """The part of a loader that PyYAML gives no types."""
+
+    def peek_event(self) -> yaml.Event: ...
+
+    def construct_object(self, node: yaml.Node, *, deep: bool) -> object: ...
+
+
+class _Resolvers(Protocol):
+    """The class of a loader, likewise."""
+
+    def add_implicit_resolver(self, tag: str, pattern: re.Pattern[str], first: list[str], /) -> None: ...
+
+
 class _SettingsLoader(yaml.SafeLoader):
     """Takes for numbers, truth values and nothing only what is clearly so, and refuses what a reader would overlook.
 
@@ -54,7 +68,7 @@ class _SettingsLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """Compose a node, unless it is nested too deep, has a type of its own, or is an alias of more than a value."""
-        event = self.peek_event()
+        event = cast(_Loader, self).peek_event()
         wrong, tag = None, getattr(event, "tag", None)
         if isinstance(event, yaml.AliasEvent) and isinstance(self.anchors.get(event.anchor), yaml.CollectionNode):
             wrong = f"expected the list written out again, found its alias *{event.anchor}"
@@ -74,7 +88,7 @@ class _SettingsLoader(yaml.SafeLoader):
         """Construct a mapping whose keys differ."""
         found: dict[Hashable, Any] = {}
         for key_node, value_node in node.value:
-            key = self.construct_object(key_node, deep=True)
+            key = cast(_Loader, self).construct_object(key_node, deep=True)
             if not isinstance(key, Hashable):
                 raise ConstructorError(
                     None, None, f"expected the name of a setting, found {_kind_of(key)}", key_node.start_mark
@@ -83,7 +97,7 @@ class _SettingsLoader(yaml.SafeLoader):
                 raise ConstructorError(
                     None, None, f"expected every key once, found {shown(key)} again", key_node.start_mark
                 )
-            found[key] = self.construct_object(value_node, deep=deep)
+            found[key] = cast(_Loader, self).construct_object(value_node, deep=deep)
         return found
 
 
@@ -96,7 +110,9 @@ for _tag, _pattern, _first in (
     ("float", rf"[-+]?(?:[0-9]+\.[0-9]*{_EXPONENT}|\.[0-9]+{_EXPONENT}|\.(?:inf|Inf|INF))", list("-+0123456789.")),
     ("float", r"\.(?:nan|NaN|NAN)", ["."]),
 ):
-    _SettingsLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first)
+    cast(_Resolvers, _SettingsLoader).add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first
+    )
 
 
 def _text(path: Path) -> str:
@@ -137,6 +153,6 @@ def _one_line(error: yaml.MarkedYAMLError) -> str:
     return f"{where}{' '.join(problem.split())}{hint}"
 
 
-def _kind_of(document: Any) -> str:
-    names = {list: "a list", dict: "a mapping", str: "text"}
+def _kind_of(document: object) -> str:
+    names: dict[type[object], str] = {list: "a list", dict: "a mapping", str: "text"}
     return names.get(type(document), shown(document))

@@ -3,6 +3,7 @@
 import hmac
 import ipaddress
 from collections.abc import Mapping
+from typing import cast
 
 from aiohttp import BasicAuth, web
 from aiohttp.typedefs import Handler
@@ -91,7 +92,7 @@ def _secret(authorization: str) -> bytes:
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer":
         try:
-            token = BasicAuth.decode(authorization, encoding="utf-8").password
+            _, token, _ = cast(tuple[str, str, str], BasicAuth.decode(authorization, encoding="utf-8"))
         except ValueError:
             token = ""
     # Bytes that are no UTF-8 arrive as lone surrogates, which a plain `encode` refuses.

@@ -157,5 +157,9 @@ def softmax(values: Vector, tau: float) -> npt.NDArray[np.float64]:
 def png(picture: npt.NDArray[np.uint8]) -> str:
     """Return a picture [H, W, 3] as base64 of a PNG; Atari screens have few colours and take 1 to 3 kB."""
     file = io.BytesIO()
-    imageio.imwrite(file, picture, format="png")  # pyright: ignore[reportArgumentType] - names are documented to work
+    imageio.imwrite(  # pyright: ignore[reportUnknownMemberType] - a format's settings have no types
+        file,
+        picture,
+        format="png",  # pyright: ignore[reportArgumentType] - a format's name is documented to work
+    )
     return base64.b64encode(file.getvalue()).decode("ascii")

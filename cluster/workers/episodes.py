@@ -14,6 +14,7 @@ import ray
 from actors.evaluating_actor import EvaluatingActor
 from actors.evaluation import Evaluation, EvaluationTask
 from cluster.ray.cluster import RayCluster
+from cluster.ray.typed_ray import typed_ray
 from cluster.workers.supervisor import Supervisor, Worker, kill
 from distill.games import reset_seed
 
@@ -80,7 +81,7 @@ def evaluate_on_ray(
         Results as they come, and None in between.
     """
     merger = _Merger(tasks)
-    models = {id(task.model): ray.put(task.model) for task in tasks}
+    models = {id(task.model): typed_ray.put(task.model) for task in tasks}
     waiting = deque(merger.blocks)
     playing: dict[str, tuple[int, int, EvaluationTask]] = {}
     supervisor = Supervisor(on_restart)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 
 from cluster.ray.connection import workers_trouble
+from cluster.ray.typed_ray import typed_ray
 from distill.errors import BufferUnavailable, DistillError, RunError
 
 log = logging.getLogger(__name__)
@@ -118,12 +118,12 @@ class Supervisor:
         if not oldest:
             time.sleep(timeout)
             return
-        ray.wait(list(oldest), num_returns=1, timeout=timeout, fetch_local=False)
-        ready, waiting = ray.wait(list(oldest), num_returns=len(oldest), timeout=0.0, fetch_local=False)
+        typed_ray.wait(list(oldest), num_returns=1, timeout=timeout, fetch_local=False)
+        ready, waiting = typed_ray.wait(list(oldest), num_returns=len(oldest), timeout=0.0, fetch_local=False)
         for call in ready:
             worker = oldest[call]
             try:
-                answer = ray.get(call, timeout=GET_TIMEOUT_SECONDS)
+                answer = typed_ray.get(call, timeout=GET_TIMEOUT_SECONDS)
             except RayTaskError as error:
                 self._on_error(worker, error)
             except (RayActorError, GetTimeoutError) as error:
@@ -209,7 +209,7 @@ class Supervisor:
         workers = [worker for worker in self._workers if worker.role == role]
         calls = [call for worker in workers for call, _ in worker.calls]
         if calls:
-            ray.wait(calls, num_returns=len(calls), timeout=timeout, fetch_local=False)
+            typed_ray.wait(calls, num_returns=len(calls), timeout=timeout, fetch_local=False)
         self._workers = [worker for worker in self._workers if worker.role != role]
         for worker in workers:
             worker.calls.clear()
@@ -239,7 +239,7 @@ def kill(handle: Any) -> None:
     """End an actor at once; it may be dead already."""
     if handle is not None:
         try:
-            ray.kill(handle)
+            typed_ray.kill(handle)
         except RayError as error:
             log.debug("kill: %s", error)
 
@@ -249,12 +249,12 @@ def finish(calls: list[Any], timeout: float, what: str) -> list[Any]:
     answers: list[Any] = []
     if not calls:
         return answers
-    ready, late = ray.wait(calls, num_returns=len(calls), timeout=timeout)
+    ready, late = typed_ray.wait(calls, num_returns=len(calls), timeout=timeout)
     if late:
         log.warning("%s: %d of %d did not answer within %.0f s", what, len(late), len(calls), timeout)
     for call in ready:
         try:
-            answers.append(ray.get(call, timeout=GET_TIMEOUT_SECONDS))
+            answers.append(typed_ray.get(call, timeout=GET_TIMEOUT_SECONDS))
         except RayError as error:
             log.warning("%s: %s", what, error)
     return answers

@@ -1,6 +1,7 @@
 """The report's account of how the runs went: where the seconds were spent, and what became of the versions."""
 
 from collections.abc import Sequence
+from typing import cast
 
 from cluster.analysis.run_data import RunData
 from cluster.analysis.timing import COLLECTOR_PARTS, LEARNER_PARTS, collected, learned
@@ -117,9 +118,10 @@ def _promotions(run: RunData, line: str) -> Html:
 
 
 def _promoted_score(score: dict[str, object]) -> str:
-    mean, interval = score.get("mean"), score.get("interval")
+    mean, found = score.get("mean"), score.get("interval")
+    interval = cast(Sequence[float], found) if isinstance(found, list | tuple) else ()
     text = f"{mean:,.1f}" if isinstance(mean, int | float) else NONE
-    if isinstance(interval, list | tuple) and len(interval) == 2:
+    if len(interval) == 2:
         text += f" [{interval[0]:,.1f}, {interval[1]:,.1f}]"
     return f"{text} of {score.get('episodes', '?')} episodes"
 
