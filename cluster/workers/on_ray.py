@@ -53,7 +53,8 @@ class OnRay:
         self._untold: list[Played] = []
         self._told = 0
         self._ask_at = 0.0
-        self._answered_since_end = False
+        self._learning_ended = False
+        self._asked_since_end = self._answered_since_end = False
 
     def train(self) -> Iterator[None]:
         """Start the actors, train until the budget is spent, decide on the last candidates; yield often."""
@@ -66,8 +67,8 @@ class OnRay:
             self._pool.adjust()
             yield from self._turn()
         self._stop_learning()
-        # The last versions are candidates too.
-        self._answered_since_end = False
+        # The last versions are candidates too. What the coordinator was asked before does not know of them.
+        self._learning_ended = True
         while not self._answered_since_end or self._untold or any(task.block < FRESH for task in self._tasks):
             yield from self._turn()
         # The last row of metrics is to tell what was decided at the end.
@@ -165,6 +166,7 @@ class OnRay:
             if not self._untold and time.monotonic() < self._ask_at:
                 return None
             self._told = len(self._untold)
+            self._asked_since_end = self._learning_ended
             return handle.advance.remote(list(self._untold), self._playing)
 
         return Worker("coordinator", "coordinator", make, submit, depth=1)
@@ -180,7 +182,7 @@ class OnRay:
         self._told = 0
         self._tasks = orders.tasks
         self._ask_at = time.monotonic() + ASK_SECONDS
-        self._answered_since_end = True
+        self._answered_since_end = self._asked_since_end
         self._session.on_orders(orders)
         for judged in orders.judged:
             for learner in self._supervisor.handles_of(_learner_of(judged.lineage)):

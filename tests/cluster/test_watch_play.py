@@ -24,7 +24,7 @@ from cluster.watch.cast import Cast, Player, Who
 from cluster.watch.match import AGREEMENT_STEPS, Match, png, softmax
 from cluster.watch.stage import ROUND_SECONDS, Stage
 from cluster.watch.state import StateReader
-from distill.errors import DistillError, ModelFileError, RunError
+from distill.errors import ConfigError, DistillError, RunError
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_models_that_cannot_be_played_say_why(run: Path):
     with pytest.raises(RunError, match="student 2: the run's folder does not hold its weights any more"):
         match_of(run).advance(1)
     change(run, teachers=["/nowhere/breakout.safetensors"])
-    with pytest.raises(ModelFileError, match="/nowhere/breakout"):
+    with pytest.raises(ConfigError, match="no such file /nowhere/breakout"):
         cast_of(run).player("teacher", "breakout")
 
 

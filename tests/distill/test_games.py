@@ -126,6 +126,7 @@ def test_the_tree_names_its_streams_of_seeds() -> None:
         for call in ast.walk(ast.parse(path.read_text()))
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "reset_seed"
     ]
-    assert len(calls) >= 10
+    named = {ast.unparse(call.args[1]) for _, call in calls}
+    assert {f"SeedStream.{stream.name}" for stream in SeedStream} <= named, "every stream is used, and was found"
     bare = [f"{path}:{call.lineno}" for path, call in calls if isinstance(call.args[1], ast.Constant)]
     assert not bare, "name the purpose in SeedStream"
