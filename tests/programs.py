@@ -37,6 +37,7 @@ _SYSTEM_FOLDERS = ("/usr/sbin", "/sbin")
 
 def find(program: str) -> str | None:
     """Return the path of a program of `PACKAGES`, or None if it is not installed."""
+    assert program in PACKAGES, f"{program}: expected a line for it in PACKAGES"
     return shutil.which(program, path=os.pathsep.join((os.environ.get("PATH", os.defpath), *_SYSTEM_FOLDERS)))
 
 

@@ -70,7 +70,12 @@ def test_a_host_has_its_own_address_processes_and_folders(folder: Path) -> None:
 def test_they_are_gone_when_whoever_made_them_is_killed(folder: Path) -> None:
     before = network()
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD, folder], cwd=HERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLD, folder],
+        cwd=HERE,
+        env=os.environ | {"PYTHONPATH": str(HERE.parent)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as maker:
         assert maker.stdout is not None
         desk = int(maker.stdout.readline())
