@@ -278,7 +278,7 @@ def test_a_run_outlives_who_reads_it(reader: str, tmp_path: Path):
     assert (run / "student.safetensors").exists()
     lines = (run / "run.log").read_text()
     assert "standard error: Broken pipe" in lines and "the run goes on" in lines
-    assert "student 1:" in lines, "what came afterwards is there"
+    assert "student 1 is promoted" in lines, "what came afterwards is there"
 
 
 SEVERAL = "from cluster import cli\nfor words in {}:\n    cli.run(words)\n    print(flush=True)"
@@ -386,7 +386,7 @@ def test_a_live_display_fits_every_terminal(columns: int, tmp_path: Path):
 def test_a_dumb_terminal_and_forced_colours_get_lines_and_no_live_display(tmp_path: Path):
     options = [*TINY, *UNTRAINED, "--serial", "--updates", "20", "--name", "a"]
     code, output = on_terminal([DISTILL, "run", *options], 80, tmp_path, environment(TERM="dumb"))
-    assert code == 0 and b"\x1b" not in output and b"student 1:" in output
+    assert code == 0 and b"\x1b" not in output and b"student 1 is promoted" in output
     done = subprocess.run(
         [DISTILL, "run", *options, "--name", "b"], capture_output=True, cwd=tmp_path, env=environment(FORCE_COLOR="1"),
         timeout=100, check=True,
