@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-demo: $(VENV)/.installed ## distil two teachers of teachers/ into one student; SEED=2 for another run
+demo: $(VENV)/.installed ## distil two teachers into one student; SEED=2 for another run
 	@if [ -f runs/$(RUN)/evaluation.json ]; then \
 		echo "runs/$(RUN) is finished; '$(BIN)/distill runs --delete $(RUN)' makes room for another one"; \
 		cat runs/$(RUN)/table.md; \

@@ -234,7 +234,7 @@ def test_two_teachers_of_a_game_are_one_too_many(teachers: Path, capsys: Capture
         ("Pongs", "did you mean pong"),
         ("EnduroNoFrameskip-v4", f"no teacher for enduro; {TEACHERS} has"),
         ("ALE/Warlords-v5", "game 'warlords': it needs two players"),
-        ("enduro", f"no teacher for enduro; {TEACHERS} has breakout, freeway, ms_pacman, pong"),
+        ("enduro", f"no teacher for enduro; {TEACHERS} has breakout, freeway, ms_pacman, pong, qbert"),
     ],
 )
 def test_a_game_that_nobody_teaches(game: str, expected: str, capsys: Capture):
