@@ -43,7 +43,6 @@ class RunMetrics:
         self._clients = [connect(url, timeout=1.0) for url in self._address.servers]
         self._report_at = 0.0
         self._buffer_at = 0.0
-        self._trimmed: dict[str, int] = {}
         self._updates: dict[str, int] = {}
         self._checkpoints: dict[str, int] = {}
         self._evaluations = 0
