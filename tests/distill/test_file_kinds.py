@@ -17,7 +17,6 @@ import onnx
 import pytest
 import torch
 import zstandard
-from foreign_networks import CleanRLQNetwork, plain, sb3
 from onnx import helper
 
 from distill.errors import ModelFileError
@@ -26,6 +25,7 @@ from distill.importing import import_teacher
 from distill.model_card import read_card
 from distill.models import load_model
 from distill.onnx_graph import build_onnx
+from tests.support.foreign_networks import CleanRLQNetwork, plain, sb3
 
 PONG = Path(__file__).parents[2] / "teachers" / "pong.safetensors"
 

@@ -8,13 +8,13 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import programs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distill.errors import ConfigError
 from distill.files import begins_with, remove_leftovers, require_writable, write_atomically
+from tests.support import programs
 
 NOBODY = 65534
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from foreign_networks import PlainNetwork, sb3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from distill.importing import import_teacher
 from distill.model_card import read_card
 from distill.pickle_trees import MAX_OPERATIONS, Call, Global, read_tree
 from distill.torch_files import read_torch_file
+from tests.support.foreign_networks import PlainNetwork, sb3
 
 ROOT = Path(__file__).parents[2]
 TEACHER = ROOT / "teachers" / "pong.safetensors"

@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from foreign_networks import CleanRLQNetwork, Pixels, PlainNetwork, plain, saved, sb3
-from real_frames import real_frames
 from stable_baselines3 import PPO
 from torch import Tensor, nn
 
@@ -19,6 +17,8 @@ from distill.errors import ModelFileError
 from distill.importing import import_teacher
 from distill.models import load_model, save_model
 from distill.networks import QNetwork
+from tests.support.foreign_networks import CleanRLQNetwork, Pixels, PlainNetwork, plain, saved, sb3
+from tests.support.real_frames import real_frames
 
 TEACHERS = Path(__file__).parents[2] / "teachers"
 

@@ -3,13 +3,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from real_frames import real_frames
 
 from distill.architectures import ARCHITECTURES
 from distill.errors import DistillError
 from distill.inference import _TorchQFunction, make_q_function
 from distill.models import load_model
 from distill.networks import QNetwork
+from tests.support.real_frames import real_frames
 
 TEACHERS = sorted((Path(__file__).parents[2] / "teachers").glob("*.safetensors"))
 

@@ -6,13 +6,13 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from real_frames import real_frames
 
 from distill.architectures import ARCHITECTURES
 from distill.errors import DistillError, ModelFileError
 from distill.games import PREPROCESSING, action_meanings
 from distill.networks import QNetwork
 from distill.onnx_graph import build_onnx, export_onnx
+from tests.support.real_frames import real_frames
 
 ACTIONS = {"pong": 6, "breakout": 4, "freeway": 3}
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from foreign_networks import CleanRLQNetwork, plain, saved, sb3
 from torch import Tensor, nn
 
 from distill.errors import ModelFileError
 from distill.importing import import_teacher
+from tests.support.foreign_networks import CleanRLQNetwork, plain, saved, sb3
 
 State = dict[str, Tensor]
 

@@ -3,7 +3,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from real_frames import real_frames
 
 import distill
 from distill.architectures import ARCHITECTURES
@@ -12,6 +11,7 @@ from distill.model_card import ModelCard
 from distill.models import save_model
 from distill.networks import QNetwork
 from distill.student import Student
+from tests.support.real_frames import real_frames
 
 ACTIONS = {"pong": 6, "freeway": 3}
 

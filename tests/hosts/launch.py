@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import programs
 import yaml
 from machines import DESK, HEAD, ROOT, WORKERS, Machines
+
+from tests.support import programs
 
 RUN = "demo"
 """The run's name in cluster/ray/local.yaml."""

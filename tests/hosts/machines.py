@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import programs
 import pytest
+
+from tests.support import programs
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]

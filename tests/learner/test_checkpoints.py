@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from learner_support import make_student_updater
 
 from distill.errors import RunError
 from learner.checkpoints import CheckpointStore, load_updater_tensors, updater_tensors
 from learner.student_updater import StudentUpdater
+from tests.support.learnable_chunks import make_student_updater
 
 
 def weights(updater: StudentUpdater) -> torch.Tensor:

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from learner_support import STEPS, learnable_chunk, push, services_of
 
 from cluster.redis.connection import connect
 from cluster.redis.keys import stream_keys
@@ -22,6 +21,7 @@ from distill.errors import BufferUnavailable
 from learner.feed import Feed, FeedState
 from learner.label_replay import LabelReplay
 from learner.limiter import SampleToInsertLimiter
+from tests.support.learnable_chunks import STEPS, learnable_chunk, push, services_of
 
 ACTIONS = {"breakout": 4, "pong": 6}
 

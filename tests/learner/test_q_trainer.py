@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from learner_support import STEPS, learnable_chunk, push, services_of
 
 from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices
@@ -17,6 +16,7 @@ from distill.protocols import explorers_line
 from distill.teach_config import TeachConfig
 from learner.plans import QPlan
 from learner.q_trainer import QTrainer
+from tests.support.learnable_chunks import STEPS, learnable_chunk, push, services_of
 
 GAME, ACTIONS = "pong", {"pong": 6}
 CONFIG = TeachConfig.model_validate({

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from learner_support import STEPS, learnable_chunk
 
 from distill.architectures import ARCHITECTURES
 from distill.networks import QNetwork
@@ -13,6 +12,7 @@ from distill.teach_config import QLearnerConfig
 from learner.checkpoints import load_updater_tensors, updater_tensors
 from learner.n_step_replay import NStepReplay, NStepRule
 from learner.q_updater import QUpdater
+from tests.support.learnable_chunks import STEPS, learnable_chunk
 
 CPU = torch.device("cpu")
 ACTIONS = 6

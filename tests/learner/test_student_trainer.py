@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from learner_support import STEPS, learnable_chunk, push, services_of, tiny_config
 
 from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices
@@ -18,6 +17,7 @@ from distill.models import load_model, model_bytes
 from distill.networks import QNetwork
 from learner.student_trainer import StudentTrainer
 from learner.trainer import choose_device
+from tests.support.learnable_chunks import STEPS, learnable_chunk, push, services_of, tiny_config
 
 ACTIONS = {"breakout": 4, "pong": 6}
 

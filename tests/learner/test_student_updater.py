@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from learner_support import learnable_chunk, tiny_config
 
 from distill.architectures import ARCHITECTURES
 from distill.errors import RunError
@@ -13,6 +12,7 @@ from distill.networks import QNetwork
 from learner.gradient_updater import LIFE_CHECK_EVERY, MAX_BLIND_IN_A_ROW, autocast_dtype, learning_rate
 from learner.label_replay import LabelReplay
 from learner.student_updater import StudentUpdater
+from tests.support.learnable_chunks import learnable_chunk, tiny_config
 
 CPU = torch.device("cpu")
 ACTIONS = {"breakout": 4, "pong": 6}

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from learner_support import make_student_updater
 
 from distill.architectures import ARCHITECTURES
 from distill.networks import QNetwork
 from learner.checkpoints import load_updater_tensors, updater_tensors
 from learner.weight_average import EVERY, WeightAverage
+from tests.support.learnable_chunks import make_student_updater
 
 
 def flat(network: QNetwork) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""What tests share: examples, made runs, real servers and programs."""
