@@ -95,7 +95,7 @@ class CollectingActor:
         )
 
     def advance(self, seconds: float, student_share: float, steps: int | None = None) -> CollectorStatus:
-        """Play for about `seconds`, or `steps` steps, with the student driving that share of episodes, and report."""
+        """Play for about `seconds`, or `steps` steps, the student driving that share of episodes."""
         if student_share > 0.0:
             self._collector.set_driver_share(student_share)
             student = self._student.poll()

@@ -23,7 +23,7 @@ class EvaluatingActor:
         """Load a model, the task's own if none is given, and reset the emulators; an unfinished task is dropped."""
         data = model or task.model
         if data is None:
-            data = self._registry(task.line).fetch(task.version)
+            data = self._registry(task.lineage).fetch(task.version)
         network, _ = load_model(data)
         q_function = make_q_function(network)
         self._evaluator = Evaluator(
@@ -37,11 +37,11 @@ class EvaluatingActor:
             seed=task.seed,
         )
 
-    def _registry(self, line: str) -> ModelRegistry:
+    def _registry(self, lineage: str) -> ModelRegistry:
         assert self._services is not None, "a task without a model needs services"
-        if line not in self._registries:
-            self._registries[line] = self._services.registry(line)
-        return self._registries[line]
+        if lineage not in self._registries:
+            self._registries[lineage] = self._services.registry(lineage)
+        return self._registries[lineage]
 
     def advance(self, seconds: float) -> Evaluation | None:
         """Play for about `seconds`; return the result once all episodes are done."""

@@ -16,12 +16,12 @@ class EvaluationTask:
         who: `teacher`, `student` or `candidate`.
         game: ROM name.
         version: its version in the registry; 0 for a model given as bytes.
-        model: the model file as bytes, or None to fetch `version` of `line`.
+        model: the model file as bytes, or None to fetch `version` of `lineage`.
         episodes: number of episodes.
         lanes: emulators.
         epsilon: share of uniformly random actions.
         seed: of emulators and random actions.
-        line: line of models that the version is of.
+        lineage: lineage of models that the version is of.
         block: number of these episodes among the version's blocks of episodes.
     """
 
@@ -33,7 +33,7 @@ class EvaluationTask:
     lanes: int
     epsilon: float
     seed: int
-    line: str = "student"
+    lineage: str = "student"
     block: int = 0
 
 

@@ -7,7 +7,7 @@ from actors.collecting_actor import CollectorStatus, status_of
 from actors.collector import Collector
 from actors.policy import Policy, warm_policy
 from distill.following import Followed, ModelFollower
-from distill.protocols import Services, explorers_line
+from distill.protocols import Services, explorers_lineage
 from distill.teach_config import ExploreConfig
 
 FIRST_MODEL_SECONDS = 90.0
@@ -19,7 +19,7 @@ class ExplorerSpec:
 
     Attributes:
         game: ROM name.
-        line: the Q-learner's line of models.
+        lineage: the Q-learner's lineage of models.
         config: lanes, chunk length and epsilon.
         seed: the run's seed.
         producer: name of the actor, unique in the run.
@@ -29,7 +29,7 @@ class ExplorerSpec:
     """
 
     game: str
-    line: str
+    lineage: str
     config: ExploreConfig
     seed: int
     producer: str
@@ -55,10 +55,12 @@ class ExploringActor:
     def __init__(self, spec: ExplorerSpec, services: Services) -> None:
         self._spec = spec
         self._acting = ModelFollower(
-            services.registry(explorers_line(spec.line)), "latest", lambda network: warm_policy(network, spec.game)
+            services.registry(explorers_lineage(spec.lineage)),
+            "latest",
+            lambda network: warm_policy(network, spec.game),
         )
         self._best = (
-            ModelFollower(services.registry(spec.line), "best", lambda network: warm_policy(network, spec.game))
+            ModelFollower(services.registry(spec.lineage), "best", lambda network: warm_policy(network, spec.game))
             if spec.labels == "best"
             else None
         )
@@ -86,7 +88,7 @@ class ExploringActor:
             self._collector.set_driver(acting.model, acting.version)
 
     def advance(self, seconds: float, game_steps: int, steps: int | None = None) -> CollectorStatus:
-        """Play for about `seconds`, or `steps` steps, with the epsilon that is due after `game_steps`, and report."""
+        """Play for about `seconds`, or `steps` steps, with the epsilon that is due after `game_steps`."""
         self._collector.set_epsilon(explorer_epsilon(self._spec.config, self._spec.index, game_steps))
         acting = self._acting.poll()
         if acting is not None:

@@ -35,14 +35,14 @@ class RedisServices:
         """Connect as the learner of that rank."""
         return self.address.reader(rank)
 
-    def registry(self, line: str) -> RedisModelRegistry:
-        """Connect to the model registry of one line."""
+    def registry(self, lineage: str) -> RedisModelRegistry:
+        """Connect to the model registry of one lineage."""
         client, run = connect(self.address.registry), self.address.run
-        if line.endswith(EXPLORERS_SUFFIX):
+        if lineage.endswith(EXPLORERS_SUFFIX):
             # New every few seconds and worth nothing after the next one.
-            return RedisModelRegistry(client, run, line, keep=2, history=False)
-        return RedisModelRegistry(client, run, line, self.mirror)
+            return RedisModelRegistry(client, run, lineage, keep=2, history=False)
+        return RedisModelRegistry(client, run, lineage, self.mirror)
 
-    def ledger(self, line: str) -> Ledger:
-        """Connect to the model registry of one line and what was decided about its versions."""
-        return Ledger(connect(self.address.registry), self.address.run, line, self.mirror)
+    def ledger(self, lineage: str) -> Ledger:
+        """Connect to the model registry of one lineage and what was decided about its versions."""
+        return Ledger(connect(self.address.registry), self.address.run, lineage, self.mirror)

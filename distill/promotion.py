@@ -75,7 +75,7 @@ def decide(candidate: Scores, best: Scores | None, rule: Rule) -> Decision:
     Over several games, means are compared on the scale human minus random, and averaged.
 
     Args:
-        candidate: its episodes; the same games as the best one's, or all of the line's if there is none.
+        candidate: its episodes; the same games as the best one's, or all of the lineage's if there is none.
         best: episodes of the best model so far, None if there is none.
         rule: with its thresholds.
     """

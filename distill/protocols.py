@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from distill.chunks import Chunk
 
 STUDENT = "student"
-"""The line of models that holds the student."""
+"""The lineage of models that holds the student."""
 EXPLORERS_SUFFIX = ".explorers"
 
 
@@ -110,9 +110,9 @@ class ChunkReader(Protocol):
 
 
 class ModelRegistry(Protocol):
-    """Model versions of one line as safetensors bytes, with names such as `latest` and `best` that point at one.
+    """Model versions of one lineage as safetensors bytes, with names such as `latest` and `best` that point at one.
 
-    A line is a sequence of versions of one network in training: `student`, or a Q-learner's by its games.
+    A lineage is a sequence of versions of one network in training: `student`, or a Q-learner's by its games.
     """
 
     def publish(self, data: bytes, metadata: Mapping[str, Any]) -> int:
@@ -147,11 +147,11 @@ class Services(Protocol):
         """Connect as the learner of that rank."""
         ...
 
-    def registry(self, line: str) -> ModelRegistry:
-        """Connect to the model registry of one line."""
+    def registry(self, lineage: str) -> ModelRegistry:
+        """Connect to the model registry of one lineage."""
         ...
 
 
-def explorers_line(line: str) -> str:
-    """Return the line of the versions with which a Q-learner's explorers play; only the newest are kept."""
-    return f"{line}{EXPLORERS_SUFFIX}"
+def explorers_lineage(lineage: str) -> str:
+    """Return the lineage of the versions with which a Q-learner's explorers play; only the newest are kept."""
+    return f"{lineage}{EXPLORERS_SUFFIX}"

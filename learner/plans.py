@@ -20,8 +20,8 @@ class StudentPlan:
         eval_every: updates between versions.
         seed: the run's seed.
         rank: rank of its reader of the buffer.
-        teachers: line of models per game whose `best` is the teacher; none if teachers are fixed.
-        labels: with such lines, label anew what is sampled, or learn from the present teacher's own chunks alone.
+        teachers: lineage of models per game whose `best` is the teacher; none if teachers are fixed.
+        labels: with such lineages, label anew what is sampled, or learn from the present teacher's own chunks alone.
     """
 
     student: StudentConfig
@@ -40,7 +40,7 @@ class QPlan:
     """What a Q-learner's trainer needs to know of the configuration.
 
     Attributes:
-        line: line of models that gets its candidates.
+        lineage: lineage of models that gets its candidates.
         training: device, replay and checkpoints.
         learner: budget, algorithm and optimizer.
         chunk_steps: usual steps per chunk.
@@ -50,7 +50,7 @@ class QPlan:
         initial: model file as bytes to begin with, or None for random weights.
     """
 
-    line: str
+    lineage: str
     training: TrainingConfig
     learner: QLearnerConfig
     chunk_steps: int

@@ -12,7 +12,7 @@ from distill.errors import BufferUnavailable, RunError
 from distill.model_card import ModelCard
 from distill.models import load_model, model_bytes
 from distill.networks import QNetwork
-from distill.protocols import Services, explorers_line
+from distill.protocols import Services, explorers_lineage
 from distill.teach_config import QLearnerConfig
 from distill.typed_torch import manual_seed
 from learner.gradient_updater import autocast_dtype
@@ -58,11 +58,11 @@ class QTrainer(Trainer):
         rule = NStepRule(config.n_step, config.discount, config.clip_rewards, config.life_loss_ends)
         step_replays = {game: NStepReplay(rule, training.replay_capacity, plan.chunk_steps, device) for game in actions}
         self._plan = plan
-        self._for_explorers = services.registry(explorers_line(plan.line))
+        self._for_explorers = services.registry(explorers_lineage(plan.lineage))
         self._explorers_version = self._for_explorers.resolve("latest") or 0
         super().__init__(
-            plan.line,
-            services.registry(plan.line),
+            plan.lineage,
+            services.registry(plan.lineage),
             QUpdater(
                 _initial_network(plan, actions),
                 step_replays,
@@ -79,7 +79,7 @@ class QTrainer(Trainer):
             training,
             config.q_batch_size,
             config.pace,
-            directory / "checkpoints" / plan.line,
+            directory / "checkpoints" / plan.lineage,
             threaded=threaded,
         )
         self._publish_for_explorers()
@@ -104,7 +104,7 @@ class QTrainer(Trainer):
                 model_bytes(self.updater.network, self._card()), {"updates": self.updater.updates}
             )
         except BufferUnavailable as error:
-            log.warning("explorers of %s play on with version %d: %s", self._line, self._explorers_version, error)
+            log.warning("explorers of %s play on with version %d: %s", self._lineage, self._explorers_version, error)
             self._explorers_at = time.monotonic() + PUBLISH_RETRY_SECONDS
 
     def _lag(self) -> dict[str, float]:

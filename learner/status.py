@@ -14,7 +14,7 @@ class LearnerStatus:
     """What a learner says after a slice of work. Counts run since the beginning of the run, resumes included.
 
     Attributes:
-        line: the models that this learner publishes.
+        lineage: the models that this learner publishes.
         updates: updates made.
         samples: transitions sampled.
         nonfinite_updates: updates skipped.
@@ -39,7 +39,7 @@ class LearnerStatus:
         histograms: seconds of `update` and `gather` by game, since this process began.
     """
 
-    line: str = "student"
+    lineage: str = "student"
     updates: int = 0
     samples: int = 0
     nonfinite_updates: int = 0

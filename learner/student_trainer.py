@@ -48,8 +48,8 @@ class StudentTrainer(Trainer):
         dtype = autocast_dtype(device, training.precision)
         self._plan = plan
         self._followers = {
-            game: ModelFollower(services.registry(line), "best", lambda network: network)
-            for game, line in (plan.teachers or {}).items()
+            game: ModelFollower(services.registry(lineage), "best", lambda network: network)
+            for game, lineage in (plan.teachers or {}).items()
         }
         super().__init__(
             STUDENT,

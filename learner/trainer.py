@@ -36,7 +36,7 @@ class Trainer(ABC):
     A kind of trainer says when versions are due and what their card is; publishing is done here.
 
     Args:
-        line: the models that it publishes, see `Services.registry`.
+        lineage: the models that it publishes, see `Services.registry`.
         registry: that of these models.
         updater: makes the updates.
         replays: one replay a game.
@@ -54,7 +54,7 @@ class Trainer(ABC):
 
     def __init__(
         self,
-        line: str,
+        lineage: str,
         registry: ModelRegistry,
         updater: AnyUpdater,
         replays: Mapping[str, GameReplay[Any]],
@@ -69,7 +69,7 @@ class Trainer(ABC):
     ) -> None:
         self.updater = updater
         self.replays = dict(replays)
-        self._line = line
+        self._lineage = lineage
         self._registry = registry
         self._training = training
         self._batch_size = batch_size
@@ -188,7 +188,7 @@ class Trainer(ABC):
         try:
             self.publish()
         except BufferUnavailable as error:
-            log.warning("%s of update %d is not published yet: %s", self._line, self.updater.updates, error)
+            log.warning("%s of update %d is not published yet: %s", self._lineage, self.updater.updates, error)
             self._publish_at = time.monotonic() + PUBLISH_RETRY_SECONDS
 
     def _may_update(self) -> bool:
@@ -202,7 +202,7 @@ class Trainer(ABC):
 
     def _wait(self) -> None:
         if self.feed.failure is not None:
-            raise RunError(f"the feed of {self._line} failed: {self.feed.failure!r}") from self.feed.failure
+            raise RunError(f"the feed of {self._lineage} failed: {self.feed.failure!r}") from self.feed.failure
         time.sleep(WAIT_SECONDS)
         self.limiter.waited("sample", WAIT_SECONDS)
 
@@ -245,7 +245,7 @@ class Trainer(ABC):
     def _status(self, loss: dict[str, float], updates_per_second: float) -> LearnerStatus:
         fraction, limiter = self.fraction, self.limiter.get_state()
         return LearnerStatus(
-            line=self._line,
+            lineage=self._lineage,
             updates=self.updater.updates,
             samples=limiter.sampled,
             nonfinite_updates=self.updater.nonfinite_updates,

@@ -50,7 +50,7 @@ def drawn(evaluations: Iterable[tuple[tuple[str, str, int], int, T]]) -> list[T]
     different size cannot be compared in how far they spread.
 
     Args:
-        evaluations: line, game and version, number of the block, and the evaluation; in any order.
+        evaluations: lineage, game and version, number of the block, and the evaluation; in any order.
     """
     found: dict[tuple[str, str, int], T] = {}
     for version, block, evaluation in evaluations:
@@ -60,12 +60,14 @@ def drawn(evaluations: Iterable[tuple[tuple[str, str, int], int, T]]) -> list[T]
 
 
 def _drawn_rows(evaluations: Rows) -> list[Mapping[str, Any]]:
-    return drawn(((row["line"], row["game"], row["version"]), row["block"], row) for row in evaluations)
+    return drawn(((row["lineage"], row["game"], row["version"]), row["block"], row) for row in evaluations)
 
 
-def points_of(evaluations: Rows, line: str, game: str) -> list[Point]:
-    """Return the point of every version of a line, by time."""
-    rows = [row for row in _drawn_rows(evaluations) if (row["line"], row["game"]) == (line, game) and "seconds" in row]
+def points_of(evaluations: Rows, lineage: str, game: str) -> list[Point]:
+    """Return the point of every version of a lineage, by time."""
+    rows = [
+        row for row in _drawn_rows(evaluations) if (row["lineage"], row["game"]) == (lineage, game) and "seconds" in row
+    ]
     return [
         Point(row["version"], row["seconds"] / 60.0, tuple(row["scores"]))
         for row in sorted(rows, key=lambda row: row["seconds"])
@@ -86,7 +88,7 @@ def placed(evaluations: Rows, metrics: Rows) -> list[Mapping[str, Any]]:
         if "seconds" in row:
             found.append(row)
             continue
-        learners = [metric["learners"][row["line"]] for metric in metrics if row["line"] in metric["learners"]]
+        learners = [metric["learners"][row["lineage"]] for metric in metrics if row["lineage"] in metric["learners"]]
         if learners and "updates" in row:
             points: list[tuple[int, float]] = [(learner["updates"], learner["seconds"]) for learner in learners]
             updates, seconds = zip(*points, strict=True)
@@ -95,7 +97,7 @@ def placed(evaluations: Rows, metrics: Rows) -> list[Mapping[str, Any]]:
 
 
 def score_curve(evaluations: Rows) -> dict[str, list[list[float]]]:
-    """Return by game `[environment steps of the game, mean]` of every version of one line."""
+    """Return by game `[environment steps of the game, mean]` of every version of one lineage."""
     curve: dict[str, list[list[float]]] = defaultdict(list)
     for row in _drawn_rows(evaluations):
         if "transitions" in row:
@@ -146,15 +148,15 @@ class Timeline:
     minutes: Sequence[float]
 
     @classmethod
-    def of(cls, metrics: Rows, line: str) -> "Timeline":
+    def of(cls, metrics: Rows, lineage: str) -> "Timeline":
         """Read it from lines of `metrics.jsonl`.
 
         Args:
             metrics: oldest first.
-            line: of the learner.
+            lineage: of the learner.
         """
-        rows = [row for row in metrics if line in row.get("learners", {})]
-        return cls([row["time"] for row in rows], [row["learners"][line]["seconds"] / 60.0 for row in rows])
+        rows = [row for row in metrics if lineage in row.get("learners", {})]
+        return cls([row["time"] for row in rows], [row["learners"][lineage]["seconds"] / 60.0 for row in rows])
 
     def at(self, time: float) -> float | None:
         """Return the minutes of training at a time, None if nothing is known of any."""
@@ -164,15 +166,15 @@ class Timeline:
 def teacher_steps(
     blocks: Iterable[tuple[int, int, Sequence[float]]], promotions: Sequence[Promotion], timeline: Timeline
 ) -> list[tuple[float, float]]:
-    """Return minutes and mean score of every best model of a line at one game, from when on it was the best, by time.
+    """Return minutes and mean score of every best model of a lineage at one game, from when on it was that, by time.
 
     The mean is that of the fresh episodes that it played once it was the best, since those that promoted it flatter it;
     of the latter only until there are fresh ones. A roll-back is a step like any other.
 
     Args:
-        blocks: version, number of the block and raw scores of everything that the line's models have played.
-        promotions: of the line, roll-backs among them.
-        timeline: of the line's learner.
+        blocks: version, number of the block and raw scores of everything that the lineage's models have played.
+        promotions: of the lineage, roll-backs among them.
+        timeline: of the lineage's learner.
     """
     fresh, others = defaultdict[int, list[float]](list), defaultdict[int, list[float]](list)
     for version, block, scores in blocks:
@@ -208,27 +210,27 @@ class GameCurves:
 
     @classmethod
     def of(
-        cls, evaluations: Rows, promotions: Sequence[Promotion], metrics: Rows, line: str | None, game: str
+        cls, evaluations: Rows, promotions: Sequence[Promotion], metrics: Rows, lineage: str | None, game: str
     ) -> "GameCurves":
         """Sort a run's evaluations into curves.
 
         Args:
             evaluations: lines of `evaluations.jsonl`.
-            promotions: of `line`, roll-backs among them.
+            promotions: of `lineage`, roll-backs among them.
             metrics: lines of `metrics.jsonl`, which say when a promotion was.
-            line: the line of the game's Q-learner, None if it has none.
+            lineage: the lineage of the game's Q-learner, None if it has none.
             game: ROM name.
         """
         students = points_of(evaluations, STUDENT, game)
-        if line is None:
+        if lineage is None:
             return cls([], students, [])
         blocks = [
             (row["version"], row["block"], row["scores"])
             for row in evaluations
-            if (row["line"], row["game"]) == (line, game)
+            if (row["lineage"], row["game"]) == (lineage, game)
         ]
-        steps = teacher_steps(blocks, promotions, Timeline.of(metrics, line))
-        return cls(points_of(evaluations, line, game), students, steps)
+        steps = teacher_steps(blocks, promotions, Timeline.of(metrics, lineage))
+        return cls(points_of(evaluations, lineage, game), students, steps)
 
 
 @dataclass(frozen=True)
@@ -254,12 +256,12 @@ class LastHalf:
     q_learner_updates: int
 
     @classmethod
-    def of(cls, game: str, line: str, curves: GameCurves, metrics: Rows) -> "LastHalf":
+    def of(cls, game: str, lineage: str, curves: GameCurves, metrics: Rows) -> "LastHalf":
         """Measure it.
 
         Args:
             game: ROM name.
-            line: the line of the game's Q-learner.
+            lineage: the lineage of the game's Q-learner.
             curves: the game's.
             metrics: lines of `metrics.jsonl`.
         """
@@ -272,12 +274,12 @@ class LastHalf:
             student_error=standard_error(curves.students),
             candidates_error=standard_error(curves.candidates),
             student_updates=_updates_of_last_half(metrics, STUDENT),
-            q_learner_updates=_updates_of_last_half(metrics, line),
+            q_learner_updates=_updates_of_last_half(metrics, lineage),
         )
 
 
-def _updates_of_last_half(metrics: Rows, line: str) -> int:
-    learners = [row["learners"][line] for row in metrics if line in row.get("learners", {})]
+def _updates_of_last_half(metrics: Rows, lineage: str) -> int:
+    learners = [row["learners"][lineage] for row in metrics if lineage in row.get("learners", {})]
     if not learners:
         return 0
     columns: list[list[float]] = [[row[key] for row in learners] for key in ("seconds", "updates")]

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from cluster.analysis.curves import Timeline, drawn
-from cluster.models.mirror import ModelMirror, mirrored_lines
+from cluster.models.mirror import ModelMirror, mirrored_lineages
 from cluster.models.promotions import Promotion, read_promotions
 from cluster.state.folder import (
     CONFIG,
@@ -58,8 +58,8 @@ class RunData:
         looks: evaluations of versions, oldest version first.
         final: scores of the evaluation that ended the run, by player and game.
         evaluation_seconds: that the evaluation at the end took, by player and game.
-        promotions: by line, oldest first.
-        verdicts: by line, how often each was given.
+        promotions: by lineage, oldest first.
+        verdicts: by lineage, how often each was given.
         videos: MP4 files.
         notes: what is missing, damaged or unusual, a sentence each.
     """
@@ -96,14 +96,14 @@ class RunData:
         return "teachers" in self.settings
 
     @property
-    def lines(self) -> list[str]:
-        """All learners' lines, the student's last."""
-        named = {line: None for point in self.metrics for line in point.learners}
-        return sorted(named, key=lambda line: (line == STUDENT, line))
+    def lineages(self) -> list[str]:
+        """All learners' lineages, the student's last."""
+        named = {lineage: None for point in self.metrics for lineage in point.learners}
+        return sorted(named, key=lambda lineage: (lineage == STUDENT, lineage))
 
-    def learner(self, line: str) -> list[LearnerPoint]:
+    def learner(self, lineage: str) -> list[LearnerPoint]:
         """Return a learner's points, oldest first, without those that a resumed run did again."""
-        return superseded_left_out([point.learners[line] for point in self.metrics if line in point.learners])
+        return superseded_left_out([point.learners[lineage] for point in self.metrics if lineage in point.learners])
 
     def collectors(self) -> dict[str, list[CollectorPoint]]:
         """Return every collecting actor's points, oldest first."""
@@ -116,21 +116,21 @@ class RunData:
     @cached_property
     def drawn(self) -> list[Look]:
         """One look of every version at a game, oldest version first; see `cluster.analysis.curves.drawn`."""
-        return drawn(((look.line, look.game, look.version), look.block, look) for look in self.looks)
+        return drawn(((look.lineage, look.game, look.version), look.block, look) for look in self.looks)
 
     def comparison(self, game: str) -> Comparison | None:
         """Return student against teacher at the end of the run, None if one of them was not evaluated."""
         student, teacher = self.final.get(("student", game)), self.final.get(("teacher", game))
         return compare(student, teacher) if student and teacher else None
 
-    def timeline(self, line: str) -> Timeline:
+    def timeline(self, lineage: str) -> Timeline:
         """Return when a learner had trained for how long."""
-        points = [(point.time, point.learners[line]) for point in self.metrics if line in point.learners]
+        points = [(point.time, point.learners[lineage]) for point in self.metrics if lineage in point.learners]
         return Timeline([time for time, _ in points], [learner.seconds / 60.0 for _, learner in points])
 
     def seconds_at(self, look: Look) -> float | None:
         """Return the seconds of training after which a version was published, from the metrics if need be."""
-        points = self.learner(look.line)
+        points = self.learner(look.lineage)
         if look.seconds is not None or look.updates is None or not points:
             return look.seconds
         # A version is published between two lines of metrics.
@@ -244,14 +244,14 @@ def _final_scores(
 def _decisions(path: Path, notes: list[str]) -> tuple[dict[str, list[Promotion]], dict[str, dict[str, int]]]:
     promotions: dict[str, list[Promotion]] = {}
     verdicts: dict[str, dict[str, int]] = {}
-    for line in mirrored_lines(path):
+    for lineage in mirrored_lineages(path):
         try:
-            promotions[line] = read_promotions(path, line)
-            counts = verdicts.setdefault(line, {})
-            for given in ModelMirror(path, line).ledger().get("verdicts", {}).values():
+            promotions[lineage] = read_promotions(path, lineage)
+            counts = verdicts.setdefault(lineage, {})
+            for given in ModelMirror(path, lineage).ledger().get("verdicts", {}).values():
                 counts[given["verdict"]] = counts.get(given["verdict"], 0) + 1
         except (OSError, AttributeError, KeyError, TypeError, DistillError) as error:
-            notes.append(f"The decisions about {line} are left out: {error}.")
+            notes.append(f"The decisions about {lineage} are left out: {error}.")
     return promotions, verdicts
 
 

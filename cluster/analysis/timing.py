@@ -41,7 +41,7 @@ class Learned:
     """What a learner did in the whole run.
 
     Attributes:
-        line: its models.
+        lineage: its models.
         updates: made.
         seconds: of training, by what they were spent on.
         insert_wait_seconds: time its feed, a thread of its own, waited for the learner to sample more.
@@ -50,7 +50,7 @@ class Learned:
         rejected: chunks refused since its process began.
     """
 
-    line: str
+    lineage: str
     updates: int
     seconds: dict[str, float]
     insert_wait_seconds: float
@@ -79,14 +79,14 @@ def collected(run: RunData) -> list[Collected]:
 
 
 def learned(run: RunData) -> list[Learned]:
-    """Return by line what a run's learners did."""
-    return [_learned(line, points[-1]) for line in run.lines if (points := run.learner(line))]
+    """Return by lineage what a run's learners did."""
+    return [_learned(lineage, points[-1]) for lineage in run.lineages if (points := run.learner(lineage))]
 
 
-def _learned(line: str, last: LearnerPoint) -> Learned:
+def _learned(lineage: str, last: LearnerPoint) -> Learned:
     waited = min(last.sample_wait_seconds, last.seconds)
     return Learned(
-        line,
+        lineage,
         last.updates,
         dict(zip(LEARNER_PARTS, (last.seconds - waited, waited), strict=True)),
         last.insert_wait_seconds,

@@ -97,12 +97,12 @@ def _next(steps: Iterator[None]) -> None:
 
 def _done(session: Session) -> tuple[float, float, float, float]:
     """Return updates, steps, and the seconds that learner and collectors have worked until then."""
-    reports = session.reports.values()
+    players = session.players.values()
     return (
         session.updates(STUDENT),
-        sum(report.steps for report in reports),
-        session.progress[STUDENT].train_seconds,
-        sum(sum(report.seconds.values()) for report in reports),
+        sum(player.steps for player in players),
+        session.learners[STUDENT].train_seconds,
+        sum(sum(player.seconds.values()) for player in players),
     )
 
 

@@ -14,7 +14,7 @@ from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
 from cluster.commands.options import parse_options
 from cluster.models.ledger import Ledger
-from cluster.models.mirror import ModelMirror, mirrored_lines
+from cluster.models.mirror import ModelMirror, mirrored_lineages
 from cluster.models.promotions import Promotion, read_promotions
 from cluster.redis.ownership import running_server
 from cluster.redis.private_server import PrivateRedis
@@ -28,71 +28,71 @@ from distill.protocols import STUDENT
 
 
 class ModelsOptions(Section):
-    """List a run's models; with a line, list its versions, show or export one, or roll its last promotion back."""
+    """List a run's models; with a lineage, list its versions, show or export one, or roll its last promotion back."""
 
     run: tyro.conf.Positional[Path]
     """Folder of the run; it may be running or not."""
-    line: str | None = None
-    """Line of models: `student`, or a Q-learner's, which is named after its games."""
+    lineage: str | None = None
+    """Lineage of models: `student`, or a Q-learner's, which is named after its games."""
     version: str | None = None
     """Version to show, export or roll back to: a number, or a name such as best, production or latest."""
     export: Path | None = None
     """File to write the version to, as a native model file."""
     roll_back: bool = False
-    """Point `production` (`best` in a Q-learner's line) back at --version, or without it at what it was before."""
+    """Point `production` (`best` in a Q-learner's lineage) back at --version, or without it at what it was before."""
 
 
 def command(arguments: Sequence[str], console: Console) -> None:
     """List, show, export or roll back."""
     options = parse_options(ModelsOptions, arguments, "models", ModelsOptions.__doc__ or "")
     folder, config = open_any_run(options.run)
-    lines = mirrored_lines(folder.path)
-    if options.line is None:
+    lineages = mirrored_lineages(folder.path)
+    if options.lineage is None:
         if options.version is not None or options.export is not None or options.roll_back:
-            raise ConfigError(f"line: name one with --line; this run has {', '.join(lines) or 'none yet'}")
-        console.print(_lines(folder.path, lines))
-        console.print(_promotions(folder.path, lines))
+            raise ConfigError(f"lineage: name one with --lineage; this run has {', '.join(lineages) or 'none yet'}")
+        console.print(_lineages(folder.path, lineages))
+        console.print(_promotions(folder.path, lineages))
         return
-    if options.line not in lines:
-        raise ConfigError(f"line {options.line!r}: this run has {', '.join(lines) or 'none yet'}")
+    if options.lineage not in lineages:
+        raise ConfigError(f"lineage {options.lineage!r}: this run has {', '.join(lineages) or 'none yet'}")
     if options.export is not None and options.roll_back:
         raise ConfigError("--export and --roll-back: give one of the two")
-    mirror = ModelMirror(folder.path, options.line)
+    mirror = ModelMirror(folder.path, options.lineage)
     if options.roll_back:
-        version = None if options.version is None else _version(mirror, options.line, options.version)
-        with _ledger(folder, config.buffer.buffer, options.line) as ledger:
-            console.print(_roll_back(ledger, options.line, version), soft_wrap=True)
+        version = None if options.version is None else _version(mirror, options.lineage, options.version)
+        with _ledger(folder, config.buffer.buffer, options.lineage) as ledger:
+            console.print(_roll_back(ledger, options.lineage, version), soft_wrap=True)
     elif options.export is not None:
-        _export(mirror, options.line, _version(mirror, options.line, options.version or "best"), options.export)
+        _export(mirror, options.lineage, _version(mirror, options.lineage, options.version or "best"), options.export)
         console.print(f"wrote {options.export}", soft_wrap=True)
     elif options.version is not None:
-        version = _version(mirror, options.line, options.version)
+        version = _version(mirror, options.lineage, options.version)
         shown = {"version": version, **mirror.metadata(version), **_decided(mirror, version)}
         console.print_json(data=shown, ensure_ascii=True)
     else:
-        console.print(_versions(mirror, options.line))
+        console.print(_versions(mirror, options.lineage))
 
 
-def _lines(path: Path, lines: Sequence[str]) -> Table:
-    table = Table(caption=None if lines else "no model was published yet")
-    for column in ("line", "versions", "names"):
+def _lineages(path: Path, lineages: Sequence[str]) -> Table:
+    table = Table(caption=None if lineages else "no model was published yet")
+    for column in ("lineage", "versions", "names"):
         table.add_column(column, justify="right" if column == "versions" else "left")
-    for line in lines:
-        mirror = ModelMirror(path, line)
+    for lineage in lineages:
+        mirror = ModelMirror(path, lineage)
         names = ", ".join(f"{name} {version}" for name, version in sorted(mirror.names().items()))
-        table.add_row(line, str(len(mirror.versions())), names)
+        table.add_row(lineage, str(len(mirror.versions())), names)
     return table
 
 
-def _promotions(path: Path, lines: Sequence[str]) -> Table:
+def _promotions(path: Path, lineages: Sequence[str]) -> Table:
     table = Table(title="promotions", title_justify="left")
-    for column in ("when", "line", "version", "parent", "scores", "why"):
+    for column in ("when", "lineage", "version", "parent", "scores", "why"):
         table.add_column(column, justify="right" if column in ("version", "parent") else "left")
-    rows = [(promotion, line) for line in lines for promotion in read_promotions(path, line)]
-    for promotion, line in sorted(rows, key=lambda row: row[0].time):
+    rows = [(promotion, lineage) for lineage in lineages for promotion in read_promotions(path, lineage)]
+    for promotion, lineage in sorted(rows, key=lambda row: row[0].time):
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(promotion.time))
         parent = "" if promotion.parent is None else str(promotion.parent)
-        table.add_row(when, line, str(promotion.version), parent, _scores(promotion.scores), promotion.why)
+        table.add_row(when, lineage, str(promotion.version), parent, _scores(promotion.scores), promotion.why)
     return table
 
 
@@ -104,9 +104,9 @@ def _scores(scores: dict[str, dict[str, Any]]) -> str:
     return "; ".join(parts)
 
 
-def _versions(mirror: ModelMirror, line: str) -> Table:
+def _versions(mirror: ModelMirror, lineage: str) -> Table:
     names = mirror.names()
-    table = Table(title=line, title_justify="left")
+    table = Table(title=lineage, title_justify="left")
     for column in ("version", "names", "weights", "updates", "mean scores", "what became of it"):
         table.add_column(column, justify="right" if column in ("version", "updates") else "left")
     for version in mirror.versions():
@@ -130,48 +130,48 @@ def _decided(mirror: ModelMirror, version: int) -> dict[str, Any]:
     return {"scores": scores, "verdict": ledger.get("verdicts", {}).get(str(version), {})}
 
 
-def _version(mirror: ModelMirror, line: str, name: str) -> int:
+def _version(mirror: ModelMirror, lineage: str, name: str) -> int:
     version = int(name) if name.isdigit() else mirror.names().get(name)
     if version not in mirror.versions():
         names = ", ".join(sorted(mirror.names())) or "none"
         raise ConfigError(
-            f"version {name!r}: {line} has 1 to {max(mirror.versions(), default=0)} and the names {names}"
+            f"version {name!r}: {lineage} has 1 to {max(mirror.versions(), default=0)} and the names {names}"
         )
     return version
 
 
-def _export(mirror: ModelMirror, line: str, version: int, out: Path) -> None:
+def _export(mirror: ModelMirror, lineage: str, version: int, out: Path) -> None:
     require_writable("export", out, ours=is_model_file, kind="a model file")
     data = mirror.data(version)
     if data is None:
         kept = ", ".join(str(other) for other in mirror.versions() if mirror.data(other) is not None)
-        raise ConfigError(f"version {version} of {line}: its weights were dropped; those of {kept} are kept")
+        raise ConfigError(f"version {version} of {lineage}: its weights were dropped; those of {kept} are kept")
     write_model_file(out, data)
 
 
-def _roll_back(ledger: Ledger, line: str, version: int | None) -> str:
-    names = ("production",) if line == STUDENT else ("best",)
+def _roll_back(ledger: Ledger, lineage: str, version: int | None) -> str:
+    names = ("production",) if lineage == STUDENT else ("best",)
     present = ledger.resolve(names[0])
     if present is None:
-        raise ConfigError(f"{line}: nothing was promoted yet, so there is nothing to roll back")
+        raise ConfigError(f"{lineage}: nothing was promoted yet, so there is nothing to roll back")
     if version is None:
         version = next((p.parent for p in reversed(ledger.promotions()) if p.version == present), None)
         if version is None:
-            raise ConfigError(f"{line} {present}: there was none before it; name one with --version")
+            raise ConfigError(f"{lineage} {present}: there was none before it; name one with --version")
     ledger.roll_back(Promotion(version, present, names, {}, time.time(), "rolled back by a user", "roll-back"))
-    return f"{names[0]} of {line} is version {version} again, no longer {present}"
+    return f"{names[0]} of {lineage} is version {version} again, no longer {present}"
 
 
 @contextmanager
-def _ledger(folder: RunFolder, urls: str | None, line: str) -> Generator[Ledger]:
+def _ledger(folder: RunFolder, urls: str | None, lineage: str) -> Generator[Ledger]:
     """Connect to a run's ledger, starting its own Redis for that if it does not run."""
     if urls is not None:
-        yield _services(folder, urls).ledger(line)
+        yield _services(folder, urls).ledger(lineage)
     elif (running := running_server(folder.redis)) is not None:
-        yield _services(folder, running).ledger(line)
+        yield _services(folder, running).ledger(lineage)
     else:
         with folder.claim(), PrivateRedis(folder.redis) as server:
-            yield _services(folder, server.url).ledger(line)
+            yield _services(folder, server.url).ledger(lineage)
 
 
 def _services(folder: RunFolder, urls: str) -> RedisServices:

@@ -29,7 +29,7 @@ Blocks = dict[int, list[float]]
 class Ledgers(Protocol):
     """Where a coordinator finds the ledger of a lineage."""
 
-    def ledger(self, line: str) -> Ledger:
+    def ledger(self, lineage: str) -> Ledger:
         """Connect to a lineage's ledger."""
         ...
 
@@ -131,9 +131,9 @@ class Coordinator:
         """
         ledgers = {lineage.name: ledger for lineage, ledger in self._lineages}
         for task, evaluation in results:
-            ledgers[task.line].add_scores(task.version, task.game, task.block, evaluation.scores)
-            # The line that was played last comes last: one whose candidates never end must not keep out the others.
-            self._lineages.sort(key=lambda pair, played=task.line: pair[0].name == played)
+            ledgers[task.lineage].add_scores(task.version, task.game, task.block, evaluation.scores)
+            # The lineage that was played last comes last: one whose candidates never end must not keep out the others.
+            self._lineages.sort(key=lambda pair, played=task.lineage: pair[0].name == played)
         urgent: list[EvaluationTask] = []
         rest: list[EvaluationTask] = []
         states: list[LineageState] = []
@@ -167,7 +167,9 @@ class Coordinator:
                 for version in waiting:
                     ledger.set_aside(version)
             begun = [
-                v for v in waiting if v in scores or (playing and (playing.line, playing.version) == (lineage.name, v))
+                v
+                for v in waiting
+                if v in scores or (playing and (playing.lineage, playing.version) == (lineage.name, v))
             ]
             current = begun[0] if begun else waiting[-1]
             for version in waiting[:-1]:

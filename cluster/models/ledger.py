@@ -1,4 +1,4 @@
-"""What was decided about the versions of one line: scores of their episodes, verdicts, promotions and roll-backs.
+"""What was decided about the versions of one lineage: scores of their episodes, verdicts, promotions and roll-backs.
 
 Every change is one atomic write to Redis; the copy in the run's folder follows it. A process that is killed between the
 two, or before either, leaves nothing half-written: the next one begins with what Redis says.
@@ -25,20 +25,20 @@ Verdict = Literal["promoted", "rejected", "superseded"]
 
 
 class Ledger(RedisModelRegistry):
-    """The model registry of one line, with what was decided about its versions.
+    """The model registry of one lineage, with what was decided about its versions.
 
     Every method raises BufferUnavailable if Redis cannot be reached or refuses a write for want of memory.
 
     Args:
         client: the connection; the caller closes it.
         run: name of the run.
-        line: the line of models.
+        lineage: the lineage of models.
         directory: the run's folder, see `RedisModelRegistry`.
     """
 
-    def __init__(self, client: redis.Redis, run: str, line: str, directory: Path | None = None) -> None:
-        super().__init__(client, run, line, directory)
-        keys = model_keys(run, line)
+    def __init__(self, client: redis.Redis, run: str, lineage: str, directory: Path | None = None) -> None:
+        super().__init__(client, run, lineage, directory)
+        keys = model_keys(run, lineage)
         self._scores, self._verdicts = keys.scores, keys.verdicts
         if self._mirror is not None:
             with self._mirror.locked():
@@ -81,7 +81,7 @@ class Ledger(RedisModelRegistry):
         return decided
 
     def set_aside(self, version: int) -> None:
-        """Keep a copy of a version's weights in the run's folder, until the line has trained twice as long.
+        """Keep a copy of a version's weights in the run's folder, until the lineage has trained twice as long.
 
         Weights that were dropped already, or a registry without a folder, leave nothing to keep.
 
@@ -183,5 +183,5 @@ class Ledger(RedisModelRegistry):
                 pipeline.execute()
         except (KeyError, TypeError, AttributeError) as error:
             raise RunError(
-                f"ledger of {self._line}: expected promotions, verdicts and scores, found {error}"
+                f"ledger of {self._lineage}: expected promotions, verdicts and scores, found {error}"
             ) from error

@@ -16,13 +16,13 @@ _METADATA = re.compile(r"^(\d+)\.json$")
 _ASIDE = re.compile(r"^(\d+)\.aside\.safetensors$")
 
 
-def mirrored_lines(directory: Path) -> list[str]:
-    """Return the lines of models that a run's folder has a copy of."""
+def mirrored_lineages(directory: Path) -> list[str]:
+    """Return the lineages of models that a run's folder has a copy of."""
     return sorted(path.name for path in (directory / "models").glob("*/"))
 
 
 class ModelMirror:
-    """Files in `<directory>/models/<line>`: a version's weights and metadata, all names, and what was decided.
+    """Files in `<directory>/models/<lineage>`: a version's weights and metadata, all names, and what was decided.
 
     They are `<version>.safetensors`, `<version>.json`, `names.json` and `ledger.json`. The weights of a version that
     was set aside are also in `<version>.aside.safetensors`, which stays when the registry drops its own.
@@ -30,8 +30,8 @@ class ModelMirror:
     Every file is written under another name, brought to the disk and renamed. A version is there once its metadata is.
     """
 
-    def __init__(self, directory: Path, line: str) -> None:
-        self._directory = directory / "models" / line
+    def __init__(self, directory: Path, lineage: str) -> None:
+        self._directory = directory / "models" / lineage
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from cluster.models.mirror import ModelMirror, mirrored_lines
+from cluster.models.mirror import ModelMirror, mirrored_lineages
 from distill.errors import RunError
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """A change of what a line's names point at.
+    """A change of what a lineage's names point at.
 
     Attributes:
         version: the version that they point at now.
@@ -37,21 +37,21 @@ def in_last_half(version: Mapping[str, Any], newest: Mapping[str, Any]) -> bool:
 
     Args:
         version: its metadata.
-        newest: metadata of the newest version of its line.
+        newest: metadata of the newest version of its lineage.
     """
     return version["seconds"] >= newest["seconds"] / 2.0
 
 
-def read_promotions(directory: Path, line: str) -> list[Promotion]:
+def read_promotions(directory: Path, lineage: str) -> list[Promotion]:
     """Return the promotions that a run's folder has a copy of; no Redis is needed.
 
     Raises:
         RunError: if the copy is damaged.
     """
     try:
-        return [promotion_of(row) for row in ModelMirror(directory, line).ledger().get("promotions", [])]
+        return [promotion_of(row) for row in ModelMirror(directory, lineage).ledger().get("promotions", [])]
     except (KeyError, TypeError) as error:
-        raise RunError(f"ledger of {line} in {directory}: expected promotions, found {error}") from error
+        raise RunError(f"ledger of {lineage} in {directory}: expected promotions, found {error}") from error
 
 
 def promotion_of(row: dict[str, Any]) -> Promotion:
@@ -61,13 +61,13 @@ def promotion_of(row: dict[str, Any]) -> Promotion:
 
 
 def latest_promotions(directory: Path) -> dict[str, Promotion]:
-    """Return the newest promotion of every line of a run's folder that has one; a damaged copy counts as none."""
+    """Return the newest promotion of every lineage of a run's folder that has one; a damaged copy counts as none."""
     found: dict[str, Promotion] = {}
-    for line in mirrored_lines(directory):
+    for lineage in mirrored_lineages(directory):
         try:
-            promotions = read_promotions(directory, line)
+            promotions = read_promotions(directory, lineage)
         except RunError:
             continue
         if promotions:
-            found[line] = promotions[-1]
+            found[lineage] = promotions[-1]
     return found

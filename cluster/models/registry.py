@@ -1,4 +1,4 @@
-"""The model registry: versions 1, 2, 3, ... of one line of a run's models and names that point at them, in Redis.
+"""The model registry: versions 1, 2, 3, ... of one lineage of a run's models and names that point at them, in Redis.
 
 Redis is the truth while it lives. With a directory, all is mirrored there, and what a restarted Redis lacks comes back
 from it.
@@ -36,8 +36,8 @@ class RedisModelRegistry:
     Args:
         client: the connection; the caller closes it.
         run: name of the run.
-        line: the line of models, such as `student`.
-        directory: the run's folder, mirrored to `<directory>/models/<line>`; None where nothing is mirrored.
+        lineage: the lineage of models, such as `student`.
+        directory: the run's folder, mirrored to `<directory>/models/<lineage>`; None where nothing is mirrored.
         keep: newest versions whose bytes are kept, beside those that a name points at or that were promoted of late.
         history: keep the metadata of all versions for ever, and not only of those whose bytes are kept.
 
@@ -49,7 +49,7 @@ class RedisModelRegistry:
         self,
         client: redis.Redis,
         run: str,
-        line: str,
+        lineage: str,
         directory: Path | None = None,
         *,
         keep: int = KEEP,
@@ -57,13 +57,13 @@ class RedisModelRegistry:
     ) -> None:
         self._client = client
         self._run = run
-        self._line = line
+        self._lineage = lineage
         self._keep = keep
         self._history = history
-        keys = model_keys(run, line)
+        keys = model_keys(run, lineage)
         self._model, self._newest, self._metadata = keys.model, keys.newest, keys.metadata
         self._names, self._held, self._promotions = keys.names, keys.held, keys.promotions
-        self._mirror = None if directory is None else ModelMirror(directory, line)
+        self._mirror = None if directory is None else ModelMirror(directory, lineage)
         if self._mirror is not None:
             with self._mirror.locked():
                 self._restore(self._mirror)
@@ -150,7 +150,7 @@ class RedisModelRegistry:
                     continue
                 return result
         raise RunError(
-            f"models of {self._line} in run {self._run}: changed by others {_CONFLICTS} times during one change"
+            f"models of {self._lineage} in run {self._run}: changed by others {_CONFLICTS} times during one change"
         )
 
     def _store(self, pipeline: Pipeline, data: bytes, metadata: str) -> int:
@@ -219,6 +219,6 @@ class RedisModelRegistry:
         with reaching(self._client, "list its models"):
             held = sorted(self._held_in(self._client))
         return RunError(
-            f"version {version} of {self._line} in run {self._run}: the registry at {describe(self._client)} holds"
+            f"version {version} of {self._lineage} in run {self._run}: the registry at {describe(self._client)} holds"
             f" {held or 'none'}; it keeps the newest {self._keep} and those with a name"
         )

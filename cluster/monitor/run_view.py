@@ -26,9 +26,9 @@ class RunView:
         """Return the session as one line of a log."""
         session = self._session
         learners = "; ".join(
-            f"{lineage}: update {progress.updates:,} ({progress.fraction:.0%}), {progress.updates_per_second:.1f}/s,"
-            f" {progress.ratio:.1f} samples each, waits: {self._who_waits(progress)}"
-            for lineage, progress in session.progress.items()
+            f"{lineage}: update {status.updates:,} ({status.fraction:.0%}), {status.updates_per_second:.1f}/s,"
+            f" {status.ratio:.1f} samples each, waits: {self._who_waits(status)}"
+            for lineage, status in session.learners.items()
         )
         games = "; ".join(
             f"{game}: {session.game_steps(game):,} transitions, teacher {number(session.teacher_mean(game), 1)}"
@@ -49,12 +49,12 @@ class RunView:
             table.add_row(*(row[column] for column in columns))
         lines = [
             (
-                f"{lineage}  update {progress.updates:,} ({progress.fraction:.0%})"
-                f"  {progress.updates_per_second:.1f} updates/s  {progress.ratio:.1f} samples per transition"
-                f"  waits: {self._who_waits(progress)}"
-                + (f"  lag: {', '.join(f'{lag:.1f}' for lag in progress.lag.values())}" if progress.lag else "")
+                f"{lineage}  update {status.updates:,} ({status.fraction:.0%})"
+                f"  {status.updates_per_second:.1f} updates/s  {status.ratio:.1f} samples per transition"
+                f"  waits: {self._who_waits(status)}"
+                + (f"  lag: {', '.join(f'{lag:.1f}' for lag in status.lag.values())}" if status.lag else "")
             )
-            for lineage, progress in session.progress.items()
+            for lineage, status in session.learners.items()
         ]
         return Group(table, *lines, self._remaining(), *(Styled(message, "dim") for message in session.messages))
 
@@ -62,21 +62,21 @@ class RunView:
         """Return all that can be told of a game, by column."""
         session = self._session
         leader, lineage = session.kind.leader_of(game).name, session.kind.teacher_of(game)
-        reports = [report for report in session.reports.values() if report.game == game]
-        played = [score for report in reports for score in report.episode_scores]
-        progress, state = session.progress.get(leader), session.states.get(leader)
+        players = [player for player in session.players.values() if player.game == game]
+        played = [score for player in players for score in player.episode_scores]
+        status, state = session.learners.get(leader), session.states.get(leader)
         return {
             "game": game,
             "transitions": f"{session.game_steps(game):,}",
             "per second": f"{session.collected_per_second(game):,.0f}",
-            "episodes": f"{sum(report.episodes for report in reports):,}",
+            "episodes": f"{sum(player.episodes for player in players):,}",
             "teacher now": number(fmean(played) if played else None, 1),
             "candidate": number(session.scores.get((lineage.name, game)) if lineage else None, 1),
             "teacher": number(session.teacher_mean(game), 1),
             "student": number(session.scores.get((STUDENT, game)), 1),
             "ratio": number(session.ratio(game), 2),
             "promotions": str(state.promotions) if state is not None else "-",
-            "loss": number(progress.loss.get(game) if progress is not None else None, 4),
+            "loss": number(status.loss.get(game) if status is not None else None, 4),
         }
 
     def _shows(self, column: str) -> bool:
@@ -88,28 +88,28 @@ class RunView:
             return kind.taught == (column == "teacher now")
         return True
 
-    def _who_waits(self, progress: LearnerStatus) -> str:
-        return who_waits(progress, sum(report.seconds["wait"] for report in self._session.reports.values()))
+    def _who_waits(self, status: LearnerStatus) -> str:
+        return who_waits(status, sum(player.seconds["wait"] for player in self._session.players.values()))
 
     def _remaining(self) -> str:
         leading = [lineage.name for lineage in self._session.kind.leading]
-        learners = [progress for lineage, progress in self._session.progress.items() if lineage in leading]
-        slowest = min(learners, key=lambda progress: progress.fraction, default=None)
+        learners = [status for lineage, status in self._session.learners.items() if lineage in leading]
+        slowest = min(learners, key=lambda status: status.fraction, default=None)
         return "time left unknown yet" if slowest is None else time_left(slowest)
 
 
-def who_waits(progress: LearnerStatus, actor_seconds: float) -> str:
+def who_waits(status: LearnerStatus, actor_seconds: float) -> str:
     """Return who of a learner, its feed and the actors has waited longest."""
-    waits = {"learner": progress.sample_wait_seconds, "feed": progress.insert_wait_seconds, "actors": actor_seconds}
+    waits = {"learner": status.sample_wait_seconds, "feed": status.insert_wait_seconds, "actors": actor_seconds}
     who = max(waits, key=lambda name: waits[name])
     return f"{who} ({waits[who]:.0f} s)" if waits[who] >= 1.0 else "nobody"
 
 
-def time_left(progress: LearnerStatus) -> str:
+def time_left(status: LearnerStatus) -> str:
     """Return how long a learner's budget will last at the pace so far."""
-    if progress.fraction <= 0.0:
+    if status.fraction <= 0.0:
         return "time left unknown yet"
-    seconds = progress.train_seconds * (1.0 - progress.fraction) / progress.fraction
+    seconds = status.train_seconds * (1.0 - status.fraction) / status.fraction
     return f"{timedelta(seconds=round(seconds))} left"
 
 

@@ -22,7 +22,7 @@ def print_timing(path: Path, console: Console) -> None:
     for game in collected(run):
         _add(tree, f"{game.actors} x {game.game}, {game.transitions:,} transitions", game.seconds)
     for learner in learned(run):
-        _add(tree, f"learner of {learner.line}, {learner.updates:,} updates", learner.seconds)
+        _add(tree, f"learner of {learner.lineage}, {learner.updates:,} updates", learner.seconds)
     if tree.children:
         console.print(tree)
 

@@ -49,7 +49,7 @@ def stream_patterns(run: str) -> StreamKeys:
 
 @dataclass(frozen=True)
 class ModelKeys:
-    """The keys of one line of a run's models.
+    """The keys of one lineage of a run's models.
 
     Attributes:
         model: what the key of a version's bytes begins with; the version follows.
@@ -72,11 +72,11 @@ class ModelKeys:
     promotions: str
 
 
-def model_keys(run: str, line: str) -> ModelKeys:
-    """Return the keys of one line of a run's models."""
+def model_keys(run: str, lineage: str) -> ModelKeys:
+    """Return the keys of one lineage of a run's models."""
     tag = f"{PREFIX}{{{run}}}"
     kinds = ("newest", "metadata", "names", "held", "scores", "verdicts", "promotions")
-    return ModelKeys(f"{tag}:model:{line}:", *(f"{tag}:{kind}:{line}" for kind in kinds))
+    return ModelKeys(f"{tag}:model:{lineage}:", *(f"{tag}:{kind}:{lineage}" for kind in kinds))
 
 
 def parse_key(key: bytes) -> ParsedKey | None:

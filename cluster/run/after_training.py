@@ -1,7 +1,7 @@
 """What is played after the training: every version of the last half for the curves, and at the end the best models.
 
 What is played during the training decides on promotions: few episodes, more for some versions than for others, and none
-for those that gave way to a newer one. It says little of how steady a line is.
+for those that gave way to a newer one. It says little of how steady a lineage is.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -70,7 +70,7 @@ def last_half_tasks(session: Session, lineage: Lineage) -> Iterator[EvaluationTa
             lanes=final.lanes,
             epsilon=final.epsilon,
             seed=seed,
-            line=lineage.name,
+            lineage=lineage.name,
             block=CURVE,
         )
 
@@ -79,7 +79,7 @@ def _left(session: Session, lineage: Lineage, mirror: ModelMirror) -> list[tuple
     """Return the versions that are to be played and at which game, oldest first."""
     metadata = {version: mirror.metadata(version) for version in mirror.versions()}
     rows = evaluation_rows(session.folder.rows(EVALUATIONS, looks))
-    played = {(row["version"], row["game"]) for row in rows if (row["line"], row["block"]) == (lineage.name, CURVE)}
+    played = {(row["version"], row["game"]) for row in rows if (row["lineage"], row["block"]) == (lineage.name, CURVE)}
     return [
         (version, game)
         for version, described in metadata.items()
@@ -104,7 +104,7 @@ def _play(
             ledger.add_scores(task.version, task.game, task.block, evaluation.scores)
             session.write_evaluation(task, evaluation)
             score = evaluation.score()
-            session.note(f"{task.line} {task.version} at {task.game}: mean {score.mean:.2f} of {score.episodes}")
+            session.note(f"{task.lineage} {task.version} at {task.game}: mean {score.mean:.2f} of {score.episodes}")
 
 
 def evaluate_best(session: Session, evaluate: Evaluate, surroundings: Surroundings) -> list[Evaluation]:
@@ -149,6 +149,6 @@ def _final_tasks(session: Session) -> list[EvaluationTask]:
     if not final.episodes:
         return []
     return [
-        EvaluationTask(who, game, version, model, final.episodes, final.lanes, final.epsilon, seed, line)
-        for who, game, version, model, line in sorted(players, key=lambda player: player[1])
+        EvaluationTask(who, game, version, model, final.episodes, final.lanes, final.epsilon, seed, lineage)
+        for who, game, version, model, lineage in sorted(players, key=lambda player: player[1])
     ]

@@ -62,7 +62,7 @@ def _save(session: Session, lineage: Lineage, played: Played, rows: Sequence[Map
     scores = {
         game: played[lineage.player, game].card_entry() for game in lineage.games if (lineage.player, game) in played
     }
-    mine = [row for row in rows if row["line"] == lineage.name]
+    mine = [row for row in rows if row["lineage"] == lineage.name]
     training: dict[str, Any] = card.training | {"promoted_by": session.kind.rule.name, "curve": score_curve(mine)}
     path = folder.student if lineage.name == STUDENT else folder.path / f"{lineage.name}.safetensors"
     # A candidate was published in float16, so its weights are stored as they were played.

@@ -200,6 +200,6 @@ def _made(path: Path) -> Made:
     films = [f"{game}{player}" for game in games for player in ("", "-student")]
     return {
         **_RUN,
-        **_files(*(f"{line}.safetensors" for line in (*games, "-".join(games)))),
+        **_files(*(f"{lineage}.safetensors" for lineage in (*games, "-".join(games)))),
         "videos": _files(*(f"{film}.mp4" for film in films), *(f".{film}.partial.mp4" for film in films)),
     }

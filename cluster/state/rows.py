@@ -95,7 +95,7 @@ class Look:
 
     Attributes:
         player: who.
-        line: of its models.
+        lineage: of its models.
         game: that was played.
         version: which.
         block: number of the block of episodes; 0 is the first look, `CURVE` what was played after the training.
@@ -105,7 +105,7 @@ class Look:
     """
 
     player: Player
-    line: str
+    lineage: str
     game: str
     version: int
     block: int
@@ -115,22 +115,22 @@ class Look:
 
 
 def metrics_row(
-    progress: "Mapping[str, LearnerStatus]",
+    learners: "Mapping[str, LearnerStatus]",
     states: "Mapping[str, LineageState]",
-    reports: "Mapping[str, CollectorStatus]",
+    players: "Mapping[str, CollectorStatus]",
     restarts: Mapping[str, int],
 ) -> dict[str, Any]:
     """Return a row of metrics as it is written.
 
     Args:
-        progress: of every learner, by its lineage.
+        learners: status of every learner, by its lineage.
         states: of every lineage.
-        reports: of every collecting actor, by its name.
+        players: status of every collecting actor, by its name.
         restarts: by role, since the sitting began.
     """
     return {
         "time": time.time(),
-        "updates": max((learner.updates for learner in progress.values()), default=0),
+        "updates": max((learner.updates for learner in learners.values()), default=0),
         "learners": {
             lineage: {
                 "seconds": learner.train_seconds,
@@ -147,24 +147,24 @@ def metrics_row(
                 "version": learner.version,
                 "lag": learner.lag,
             }
-            for lineage, learner in progress.items()
+            for lineage, learner in learners.items()
         },
-        "lines": {
+        "lineages": {
             lineage: {"newest": state.newest, "best": state.best, "promotions": state.promotions}
             for lineage, state in states.items()
         },
         "collectors": {
             name: {
-                "game": report.game,
-                "transitions": report.transitions,
-                "episodes": report.episodes,
-                "seconds": report.seconds,
-                "teacher_version": report.teacher_version,
-                "student_version": report.driver_version,
-                "buffer_full": report.writer.full,
-                "buffer_outages": report.writer.outages,
+                "game": player.game,
+                "transitions": player.transitions,
+                "episodes": player.episodes,
+                "seconds": player.seconds,
+                "teacher_version": player.teacher_version,
+                "student_version": player.driver_version,
+                "buffer_full": player.writer.full,
+                "buffer_outages": player.writer.outages,
             }
-            for name, report in reports.items()
+            for name, player in players.items()
         },
         "restarts": dict(restarts),
     }
@@ -180,7 +180,7 @@ def evaluation_row(task: "EvaluationTask", evaluation: "Evaluation", published: 
     """
     return {
         "time": time.time(),
-        "line": task.line,
+        "lineage": task.lineage,
         "version": task.version,
         "game": task.game,
         "block": task.block,
@@ -194,19 +194,19 @@ def evaluation_row(task: "EvaluationTask", evaluation: "Evaluation", published: 
 def upgraded_metrics(row: Row) -> Row:
     """Return a row of metrics in today's form; `distill run` of 0.1.0 had its learner's counts in the row itself."""
     if "learners" in row:
-        return row
+        return {("lineages" if key == "lines" else key): value for key, value in row.items()}
     kept = {key: row[key] for key in ("time", "updates", "collectors", "restarts")}
     learner = {key: value for key, value in row.items() if key not in ("time", "collectors", "restarts")}
-    return kept | {"learners": {STUDENT: learner | {"lag": {}}}, "lines": {}}
+    return kept | {"learners": {STUDENT: learner | {"lag": {}}}, "lineages": {}}
 
 
 def upgraded_evaluations(row: Row) -> list[Row]:
     """Return the blocks of episodes of a row; `distill run` of 0.1.0 had all games of a version in one."""
-    if "line" in row:
-        return [row]
+    if "games" not in row:
+        return [{("lineage" if key == "line" else key): value for key, value in row.items()}]
     return [
         {
-            "line": STUDENT,
+            "lineage": STUDENT,
             "version": row["version"],
             "game": game,
             "block": 0,
@@ -229,7 +229,7 @@ def metrics_point(row: Mapping[str, Any]) -> MetricsPoint:
     row = upgraded_metrics(row)
     return MetricsPoint(
         time=_number(row["time"]),
-        learners={str(line): _learner(learner) for line, learner in row["learners"].items()},
+        learners={str(lineage): _learner(learner) for lineage, learner in row["learners"].items()},
         collectors={str(name): _collector(collector) for name, collector in row["collectors"].items()},
         restarts={str(role): int(count) for role, count in row["restarts"].items()},
     )
@@ -241,10 +241,10 @@ def looks(row: Mapping[str, Any]) -> list[Look]:
 
 
 def _look(row: Mapping[str, Any]) -> Look:
-    line, updates, seconds = str(row["line"]), row.get("updates"), row.get("seconds")
+    lineage, updates, seconds = str(row["lineage"]), row.get("updates"), row.get("seconds")
     return Look(
-        player="student" if line == STUDENT else "candidate",
-        line=line,
+        player="student" if lineage == STUDENT else "candidate",
+        lineage=lineage,
         game=str(row["game"]),
         version=int(row["version"]),
         block=int(row["block"]),

@@ -37,10 +37,10 @@ class Session:
         services: how to reach buffer and registry.
         teachers: the fixed teacher of every game; none where Q-learners teach.
         sitting: how often the run was resumed.
-        progress: newest report of every learner, by its lineage.
+        learners: newest status of every learner, by its lineage.
         states: how far every lineage has come.
         scores: newest mean score by lineage and game, of versions that were evaluated of late.
-        reports: every collecting actor's newest report.
+        players: newest status of every collecting actor, by its name.
         restarts: actors started again, by role.
         actors: by role, how many actors work and how many should.
         evaluated: evaluations that this sitting has had, by game.
@@ -54,10 +54,10 @@ class Session:
     services: RedisServices
     teachers: Mapping[str, TeacherFile] = field(default_factory=dict[str, TeacherFile])
     sitting: int = 0
-    progress: dict[str, LearnerStatus] = field(default_factory=dict[str, LearnerStatus])
+    learners: dict[str, LearnerStatus] = field(default_factory=dict[str, LearnerStatus])
     states: dict[str, LineageState] = field(default_factory=dict[str, LineageState])
     scores: dict[tuple[str, str], float] = field(default_factory=dict[tuple[str, str], float])
-    reports: dict[str, CollectorStatus] = field(default_factory=dict[str, CollectorStatus])
+    players: dict[str, CollectorStatus] = field(default_factory=dict[str, CollectorStatus])
     restarts: Counter[str] = field(default_factory=Counter[str])
     actors: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
     evaluated: Counter[str] = field(default_factory=Counter[str])
@@ -79,16 +79,16 @@ class Session:
     @property
     def done(self) -> bool:
         """Whether every leading learner has spent its budget."""
-        return all(line.name in self.progress and self.progress[line.name].done for line in self.kind.leading)
+        return all(lineage.name in self.learners and self.learners[lineage.name].done for lineage in self.kind.leading)
 
     def game_steps(self, game: str) -> int:
         """Return the transitions of a game that its leading learner has learned from."""
-        progress = self.progress.get(self.kind.leader_of(game).name)
-        return progress.inserted.get(game, 0) if progress is not None else 0
+        status = self.learners.get(self.kind.leader_of(game).name)
+        return status.inserted.get(game, 0) if status is not None else 0
 
     def updates(self, lineage: str) -> int:
         """Return the updates that a lineage's learner has made."""
-        return self.progress[lineage].updates if lineage in self.progress else 0
+        return self.learners[lineage].updates if lineage in self.learners else 0
 
     def teacher_mean(self, game: str) -> float | None:
         """Return the mean score of a game's teacher: of its card, or of the best candidate so far; None if unknown."""
@@ -109,17 +109,17 @@ class Session:
         log.info(message)
         self.messages.append(message)
 
-    def on_report(self, report: CollectorStatus) -> None:
-        """Take a collecting actor's report."""
-        self.reports[report.producer] = report
+    def on_player(self, status: CollectorStatus) -> None:
+        """Take a collecting actor's status."""
+        self.players[status.producer] = status
 
-    def on_progress(self, progress: LearnerStatus) -> None:
-        """Take a learner's report, and write a row of metrics every few seconds."""
-        before = self.progress.get(progress.line)
-        if progress.last_rejection and (before is None or progress.last_rejection != before.last_rejection):
-            self.note(f"chunk refused: {progress.last_rejection}")
-        self.progress[progress.line] = progress
-        ended = progress.done and not (before is not None and before.done)
+    def on_learner(self, status: LearnerStatus) -> None:
+        """Take a learner's status, and write a row of metrics every few seconds."""
+        before = self.learners.get(status.lineage)
+        if status.last_rejection and (before is None or status.last_rejection != before.last_rejection):
+            self.note(f"chunk refused: {status.last_rejection}")
+        self.learners[status.lineage] = status
+        ended = status.done and not (before is not None and before.done)
         if ended or time.monotonic() >= self._metrics_at:
             self.write_metrics()
 
@@ -133,7 +133,7 @@ class Session:
         """Take a block of episodes of a version of late, and write it down."""
         self.evaluated[task.game] += 1
         if task.block < FRESH:
-            self.scores[task.line, task.game] = evaluation.score().mean
+            self.scores[task.lineage, task.game] = evaluation.score().mean
         self.write_evaluation(task, evaluation)
 
     def on_restart(self, name: str, role: str, reason: str) -> None:
@@ -145,7 +145,7 @@ class Session:
 
     def on_retired(self, name: str) -> None:
         """Forget an actor that the run needs no more."""
-        self.reports.pop(name, None)
+        self.players.pop(name, None)
         self._replaced.append(name)
 
     def on_redis_restart(self) -> None:
@@ -160,13 +160,13 @@ class Session:
 
     def collected_per_second(self, game: str) -> float:
         """Return transitions per second of a game's collecting actors since they began."""
-        reports = [report for report in self.reports.values() if report.game == game]
-        return sum(report.steps / max(1e-9, sum(report.seconds.values())) for report in reports)
+        mine = [player for player in self.players.values() if player.game == game]
+        return sum(player.steps / max(1e-9, sum(player.seconds.values())) for player in mine)
 
     def write_metrics(self) -> None:
         """Write a row of metrics."""
         self._metrics_at = time.monotonic() + METRICS_SECONDS
-        row = metrics_row(self.progress, self.states, self.reports, self.restarts)
+        row = metrics_row(self.learners, self.states, self.players, self.restarts)
         try:
             self.folder.append(METRICS, row)
         except RunError as error:
@@ -180,8 +180,8 @@ class Session:
     def write_evaluation(self, task: EvaluationTask, evaluation: Evaluation) -> None:
         """Write down a block of episodes."""
         try:
-            published = self.services.registry(task.line).describe(task.version)
+            published = self.services.registry(task.lineage).describe(task.version)
         except DistillError as error:
-            self.note(f"{task.line} {task.version}: its registry does not say how it was trained: {error}")
+            self.note(f"{task.lineage} {task.version}: its registry does not say how it was trained: {error}")
             published = {}
         self.folder.append(EVALUATIONS, evaluation_row(task, evaluation, published))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from actors.policy import Policy, warm_policy
-from cluster.models.mirror import ModelMirror, mirrored_lines
+from cluster.models.mirror import ModelMirror, mirrored_lineages
 from cluster.state.folder import RunFolder
 from cluster.state.kinds import AnyConfig, kind_of, with_teachers
 from distill.errors import RunError
@@ -27,12 +27,12 @@ class Player:
 
     Attributes:
         version: its version, 0 for a file.
-        line: its line of models, None for a file.
-        path: the file, None for a version of a line.
+        lineage: its lineage of models, None for a file.
+        path: the file, None for a version of a lineage.
     """
 
     version: int
-    line: str | None = None
+    lineage: str | None = None
     path: Path | None = None
 
 
@@ -96,17 +96,16 @@ class Cast:
         if lineage is None:
             # A fixed teacher is a file.
             return Player(0, path=with_teachers(self._config)[1][game].path)
-        line = lineage.name
         # A mirror makes its folder if it is not there, so it is opened only where it is.
-        if line not in mirrored_lines(self._folder.path):
+        if lineage.name not in mirrored_lineages(self._folder.path):
             return None
-        version = ModelMirror(self._folder.path, line).names().get(name)
-        return None if version is None else Player(version, line)
+        version = ModelMirror(self._folder.path, lineage.name).names().get(name)
+        return None if version is None else Player(version, lineage.name)
 
     def _network(self, player: Player) -> QNetwork:
         """Return a player's network; the student's is the same for all games."""
-        place = player.line or player.path
-        assert place is not None, "a player has a line or a path"
+        place = player.lineage or player.path
+        assert place is not None, "a player has a lineage or a path"
         if place not in self._networks or self._networks[place][0] != player:
             self._networks[place] = player, load_model(self._bytes(player))[0]
         return self._networks[place][1]
@@ -114,8 +113,8 @@ class Cast:
     def _bytes(self, player: Player) -> bytes:
         if player.path is not None:
             return read_bounded(player.path)
-        assert player.line is not None, "a player has a line or a path"
-        data = ModelMirror(self._folder.path, player.line).data(player.version)
+        assert player.lineage is not None, "a player has a lineage or a path"
+        data = ModelMirror(self._folder.path, player.lineage).data(player.version)
         if data is None:
             raise RunError(f"{_name(player)}: the run's folder does not hold its weights any more")
         return data
@@ -132,4 +131,4 @@ def teacher_scores(config: AnyConfig) -> dict[str, float | None]:
 
 
 def _name(player: Player) -> str:
-    return str(player.path) if player.path is not None else f"{player.line} {player.version}"
+    return str(player.path) if player.path is not None else f"{player.lineage} {player.version}"

@@ -16,7 +16,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Reported:
-    """The newest report of a collecting actor.
+    """The newest status of a collecting actor.
 
     Attributes:
         counts: what it reported.
@@ -33,7 +33,7 @@ class History:
 
     Attributes:
         newest: the newest line, None before the first.
-        actors: newest report of every collecting actor.
+        actors: newest status of every collecting actor.
     """
 
     newest: Row | None = None
@@ -60,11 +60,11 @@ class History:
             self._stride *= 2
 
     def learners(self) -> dict[str, Row]:
-        """Return the newest counts of every learner by its line, the student's first."""
+        """Return the newest counts of every learner by its lineage, the student's first."""
         if self.newest is None:
             return {}
         found: Mapping[str, Row] = self.newest["learners"]
-        return {line: found[line] for line in sorted(found, key=lambda line: (line != STUDENT, line))}
+        return {lineage: found[lineage] for lineage in sorted(found, key=lambda lineage: (lineage != STUDENT, lineage))}
 
     def thinned(self) -> list[Row]:
         """Return some of all lines, spread evenly, with the newest of all at the end."""
@@ -72,9 +72,9 @@ class History:
             return self._samples
         return [*self._samples, self.newest]
 
-    def curves(self, line: str) -> dict[str, Any]:
+    def curves(self, lineage: str) -> dict[str, Any]:
         """Return a learner's curves: `minutes`, and in step with it rates per second and losses by game."""
-        rows = [row["learners"][line] for row in self.thinned() if line in row["learners"]]
+        rows = [row["learners"][lineage] for row in self.thinned() if lineage in row["learners"]]
         seconds = [row["seconds"] for row in rows]
         return {
             "minutes": [round(second / 60.0, 3) for second in seconds],
@@ -93,11 +93,15 @@ class History:
         first, last = self._recent[0], self._recent[-1]
         seconds = last["time"] - first["time"]
         found: list[dict[str, Any]] = []
-        for line, counts in last["learners"].items():
-            before = first["learners"].get(line, {}).get("wait_seconds")
+        for lineage, counts in last["learners"].items():
+            before = first["learners"].get(lineage, {}).get("wait_seconds")
             if before is not None:
                 found += [
-                    {"who": who, "line": line, "share": _share(counts["wait_seconds"][side] - before[side], seconds)}
+                    {
+                        "who": who,
+                        "lineage": lineage,
+                        "share": _share(counts["wait_seconds"][side] - before[side], seconds),
+                    }
                     for who, side in (("learner", "sample"), ("feed", "insert"))
                 ]
         both = [
@@ -106,13 +110,13 @@ class History:
             if name in first["collectors"]
         ]
         if both:
-            found.append({"who": "actors", "line": None, "share": _share(sum(both), seconds * len(both))})
+            found.append({"who": "actors", "lineage": None, "share": _share(sum(both), seconds * len(both))})
         return found
 
     def actor_rate(self, name: str) -> float | None:
         """Return an actor's transitions per second over the last minute, None if it began within it."""
-        reports = [(row["time"], row["collectors"].get(name)) for row in self._recent]
-        known = [(time, counts["transitions"]) for time, counts in reports if counts is not None]
+        statuses = [(row["time"], row["collectors"].get(name)) for row in self._recent]
+        known = [(time, counts["transitions"]) for time, counts in statuses if counts is not None]
         if len(known) < 2 or known[-1][1] < known[0][1]:
             return None
         return (known[-1][1] - known[0][1]) / max(1e-9, known[-1][0] - known[0][0])

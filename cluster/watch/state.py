@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.analysis.curves import GameCurves, placed
-from cluster.models.mirror import ModelMirror, mirrored_lines
+from cluster.models.mirror import ModelMirror, mirrored_lineages
 from cluster.models.promotions import read_promotions
 from cluster.state.folder import EVALUATIONS, LOG, METRICS, open_any_run
 from cluster.state.json_tail import JsonTail
@@ -90,7 +90,7 @@ class StateReader:
             "waits": self._history.waits(),
             "actors": self._actors(),
             "restarts": (self._history.newest or {}).get("restarts", {}),
-            "lines": self._lines(problems),
+            "lineages": self._lineages(problems),
             "log": [{"time": m.time, "level": m.level, "text": m.message} for m in reversed(self._messages)],
             "problems": problems,
         }
@@ -158,7 +158,7 @@ class StateReader:
 
     def _learners(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
-        for line, counts in self._history.learners().items():
+        for lineage, counts in self._history.learners().items():
             document = {
                 key: counts.get(key)
                 for key in (
@@ -167,9 +167,9 @@ class StateReader:
                 )
             }  # fmt: skip
             document |= {
-                "line": line,
-                "target": kind_of(self.config).paces.get(line),
-                "curves": self._history.curves(line),
+                "lineage": lineage,
+                "target": kind_of(self.config).paces.get(lineage),
+                "curves": self._history.curves(lineage),
             }
             found.append(document)
         return found
@@ -190,13 +190,13 @@ class StateReader:
             for name, reported in sorted(self._history.actors.items())
         ]
 
-    def _lines(self, problems: list[str]) -> list[dict[str, Any]]:
+    def _lineages(self, problems: list[str]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
-        for line in mirrored_lines(self.folder.path):
-            if line.endswith(EXPLORERS_SUFFIX):
+        for lineage in mirrored_lineages(self.folder.path):
+            if lineage.endswith(EXPLORERS_SUFFIX):
                 continue
             try:
-                mirror = ModelMirror(self.folder.path, line)
+                mirror = ModelMirror(self.folder.path, lineage)
                 names, versions = mirror.names(), len(mirror.versions())
             except DistillError as error:
                 problems.append(str(error))
@@ -210,16 +210,16 @@ class StateReader:
                     "why": promotion.why,
                     "scores": {game: score["mean"] for game, score in promotion.scores.items()},
                 }
-                for promotion in self._promotions(line, problems)[-MOST_PROMOTIONS:]
+                for promotion in self._promotions(lineage, problems)[-MOST_PROMOTIONS:]
             ]
-            found.append({"line": line, "names": names, "versions": versions, "promotions": promotions[::-1]})
+            found.append({"lineage": lineage, "names": names, "versions": versions, "promotions": promotions[::-1]})
         return found
 
-    def _promotions(self, line: str, problems: list[str]) -> list[Any]:
-        if line not in mirrored_lines(self.folder.path):
+    def _promotions(self, lineage: str, problems: list[str]) -> list[Any]:
+        if lineage not in mirrored_lineages(self.folder.path):
             return []
         try:
-            return read_promotions(self.folder.path, line)
+            return read_promotions(self.folder.path, lineage)
         except DistillError as error:
             problems.append(str(error))
             return []

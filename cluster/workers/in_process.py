@@ -54,7 +54,7 @@ class InProcess:
         evaluator = EvaluatingActor(services)
         while not session.done:
             for game, player in self._players:
-                session.on_report(player.advance(SLICE_SECONDS * 20, players.told(game), STEPS_PER_TURN))
+                session.on_player(player.advance(SLICE_SECONDS * 20, players.told(game), STEPS_PER_TURN))
                 yield None
             for lineage in self._trainers:
                 yield from self._learn(lineage, coordinator, evaluator)
@@ -68,10 +68,10 @@ class InProcess:
         behind = True
         while behind and not session.done:
             before = trainer.updater.updates
-            session.on_progress(trainer.advance(math.inf, UPDATES_PER_SLICE))
+            session.on_learner(trainer.advance(math.inf, UPDATES_PER_SLICE))
             behind = trainer.updater.updates - before == UPDATES_PER_SLICE
             yield None
-            version = session.progress[lineage].version
+            version = session.learners[lineage].version
             if version > self._published.get(lineage, 0):
                 self._published[lineage] = version
                 yield from self._evaluate(coordinator, evaluator)

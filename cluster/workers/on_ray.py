@@ -88,9 +88,9 @@ class OnRay:
     def _turn(self) -> Iterator[None]:
         for _, answer in self._supervisor.poll(POLL_SECONDS):
             if isinstance(answer, LearnerStatus):
-                self._session.on_progress(answer)
+                self._session.on_learner(answer)
             elif isinstance(answer, CollectorStatus):
-                self._session.on_report(answer)
+                self._session.on_player(answer)
             elif isinstance(answer, Evaluation):
                 self._on_evaluation(answer)
             elif isinstance(answer, Orders):
@@ -126,8 +126,8 @@ class OnRay:
             )
 
         def submit(handle: Any) -> Any:
-            progress = session.progress.get(lineage)
-            return None if progress is not None and progress.done else handle.advance.remote(SLICE_SECONDS)
+            status = session.learners.get(lineage)
+            return None if status is not None and status.done else handle.advance.remote(SLICE_SECONDS)
 
         return Worker(_learner_of(lineage), "learner", make, submit, essential=True)
 
@@ -197,4 +197,4 @@ def _learner_of(lineage: str) -> str:
 
 
 def _key(task: EvaluationTask) -> tuple[str, int, str, int]:
-    return task.line, task.version, task.game, task.block
+    return task.lineage, task.version, task.game, task.block

@@ -16,7 +16,7 @@ class Playing(Protocol):
     """An actor that plays, in this process."""
 
     def advance(self, seconds: float, told: Any, /, steps: int | None = None) -> CollectorStatus:
-        """Play for about `seconds`, or `steps` steps, and report."""
+        """Play for about `seconds`, or `steps` steps, and tell the status."""
         ...
 
     def finish(self, timeout: float) -> int:

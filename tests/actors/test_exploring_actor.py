@@ -17,7 +17,7 @@ from distill.chunks import Chunk, ChunkDecoder, rebuild_observations
 from distill.model_card import ModelCard
 from distill.models import load_model, model_bytes
 from distill.networks import QNetwork
-from distill.protocols import explorers_line
+from distill.protocols import explorers_lineage
 from distill.teach_config import ExploreConfig
 
 GAME, ACTIONS = "breakout", 4
@@ -56,7 +56,7 @@ def explore_until(explorer: ExploringActor, services: RedisServices, version: in
 
 
 def test_it_fetches_before_its_first_step_and_reports_what_it_plays_with(services: RedisServices):
-    registry = services.registry(explorers_line("breakout"))
+    registry = services.registry(explorers_lineage("breakout"))
     first, second = model(1), model(2)
     registry.publish(first, {})
     explorer = ExploringActor(spec(), services)
@@ -80,7 +80,7 @@ def test_it_fetches_before_its_first_step_and_reports_what_it_plays_with(service
 
 def test_the_best_labels_while_the_acting_network_drives(services: RedisServices):
     acting, best = model(1), model(2)
-    services.registry(explorers_line("breakout")).publish(acting, {})
+    services.registry(explorers_lineage("breakout")).publish(acting, {})
     promoted = services.registry("breakout")
     promoted.publish(best, {})
     promoted.assign("best", 1)
@@ -102,7 +102,7 @@ def test_the_best_labels_while_the_acting_network_drives(services: RedisServices
 def test_random_actions_last_as_long_as_the_configuration_lets_them(
     longest: int, least: float, most: float, services: RedisServices
 ):
-    services.registry(explorers_line("breakout")).publish(model(1), {})
+    services.registry(explorers_lineage("breakout")).publish(model(1), {})
     config = ExploreConfig(lanes=2, chunk_steps=16, epsilon_start=1.0, epsilon_final=1.0, epsilon_repeat=longest)
     explorer = ExploringActor(spec(config=config), services)
     while explorer.advance(0.1, 0).steps < 1_000:

@@ -12,7 +12,7 @@ from distill.architectures import ARCHITECTURES
 from distill.errors import RunError
 from distill.models import load_model, model_bytes
 from distill.networks import QNetwork
-from distill.protocols import explorers_line
+from distill.protocols import explorers_lineage
 from distill.teach_config import TeachConfig
 from learner.plans import QPlan
 from learner.q_trainer import QTrainer
@@ -50,7 +50,7 @@ def test_explorers_get_a_version_at_once_and_candidates_come_by_steps(
     services: RedisServices, trainer_in: Callable[[Path], QTrainer], tmp_path: Path
 ):
     trainer = trainer_in(tmp_path)
-    explorers, candidates = services.registry(explorers_line("pong")), services.registry("pong")
+    explorers, candidates = services.registry(explorers_lineage("pong")), services.registry("pong")
     assert explorers.resolve("latest") == 1, "explorers cannot begin without one"
     assert candidates.resolve("latest") is None
     pushed(services, 0, 25)
@@ -58,7 +58,7 @@ def test_explorers_get_a_version_at_once_and_candidates_come_by_steps(
     # 25 chunks of 16 steps at 4 samples a step, 16 samples an update.
     assert progress.updates == 100
     assert progress.inserted == {GAME: 400}
-    assert (progress.line, progress.done) == ("pong", False)
+    assert (progress.lineage, progress.done) == ("pong", False)
     assert progress.version == candidates.resolve("latest") == 3, "the first one, and 400 steps have passed 160 and 320"
     network, card = load_model(candidates.fetch(3))
     assert (card.kind, card.actions) == ("teacher", ACTIONS)

@@ -138,7 +138,7 @@ def test_an_unreachable_registry_delays_the_version_but_not_the_training(
 
 
 def taught(services: RedisServices, directory: Path, labels: str) -> StudentTrainer:
-    """Return a trainer whose teachers are the best of other lines, with all chunks that were pushed."""
+    """Return a trainer whose teachers are the best of other lineages, with all chunks that were pushed."""
     config = tiny_config({"sample_to_insert": 8.0, "sample_to_insert_window": 600.0})
     plan = replace(student_plan(config), teachers={game: game for game in ACTIONS}, labels=labels)
     trainer = StudentTrainer(plan, ACTIONS, services, directory, threaded=False)

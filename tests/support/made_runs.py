@@ -28,12 +28,12 @@ def evaluation(game: str, who: str, version: int, scores: Sequence[float]) -> Ev
     )  # fmt: skip
 
 
-def progress(games: Sequence[str], updates: int, seconds: float, line: str = "student") -> LearnerStatus:
+def progress(games: Sequence[str], updates: int, seconds: float, lineage: str = "student") -> LearnerStatus:
     return LearnerStatus(
-        line=line, updates=updates, samples=updates * 32, train_seconds=seconds, updates_per_second=10.0,
+        lineage=lineage, updates=updates, samples=updates * 32, train_seconds=seconds, updates_per_second=10.0,
         loss=dict.fromkeys(games, 1.0 / (1 + updates)), inserted=dict.fromkeys(games, 5 * updates), ratio=6.0,
         rejected={"damaged": 0}, sample_wait_seconds=seconds / 4.0, insert_wait_seconds=seconds / 2.0,
-        lag=dict.fromkeys(games, 2.0) if line != "student" else {},
+        lag=dict.fromkeys(games, 2.0) if lineage != "student" else {},
     )  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def named(config: RunConfig, games: Sequence[str]) -> RunConfig:
 
 def append_metrics(session: Session, time: float) -> None:
     """Write a row of metrics as if it were that time."""
-    row = metrics_row(session.progress, session.states, session.reports, session.restarts)
+    row = metrics_row(session.learners, session.states, session.players, session.restarts)
     session.folder.append(METRICS, row | {"time": time})
 
 
@@ -71,14 +71,14 @@ def made_run(
     folder = new_run(config, list(games))
     session = Session(folder, named(config, games), services=None)  # pyright: ignore[reportArgumentType] - none needed
     for step in range(4):
-        session.progress["student"] = progress(games, 100 * step, 10.0 * step)
+        session.learners["student"] = progress(games, 100 * step, 10.0 * step)
         for game in games:
-            session.on_report(report(game, 500 * step, 10.0 * step))
+            session.on_player(report(game, 500 * step, 10.0 * step))
         append_metrics(session, START + 10.0 * step)
     for version in (1, 2):
         for game in games:
             folder.append(EVALUATIONS, {
-                "time": START, "line": "student", "version": version, "game": game, "block": 0, "fresh": False,
+                "time": START, "lineage": "student", "version": version, "game": game, "block": 0, "fresh": False,
                 "updates": 150 * version, "seconds": 15.0 * version, "transitions": {game: 500},
                 "scores": [3.0, 4.0, 5.0 + version], "lengths": [10, 10, 10],
             })  # fmt: skip
@@ -96,14 +96,15 @@ def made_online_run(root: Path, name: str, game: str = "pong") -> RunFolder:
     folder = new_run(config, [game])
     session = Session(folder, config, services=None)  # pyright: ignore[reportArgumentType] - metrics need none
     for step in range(4):
-        for line in (game, "student"):
-            session.progress[line] = progress([game], 100 * step, 10.0 * step, line)
-        session.on_report(report(game, 500 * step, 10.0 * step))
+        for lineage in (game, "student"):
+            session.learners[lineage] = progress([game], 100 * step, 10.0 * step, lineage)
+        session.on_player(report(game, 500 * step, 10.0 * step))
         append_metrics(session, START + 10.0 * step)
     # Version 1 of the Q-learner had given way to version 2 and was played only after the training.
-    for line, version, block in ((game, 2, 0), (game, 2, 1), ("student", 1, 0), (game, 1, CURVE), (game, 2, CURVE)):
+    for lineage, version, block in ((game, 2, 0), (game, 2, 1), ("student", 1, 0), (game, 1, CURVE), (game, 2, CURVE)):
         folder.append(EVALUATIONS, {
-            "time": START, "line": line, "version": version, "game": game, "block": block, "fresh": block == CURVE,
+            "time": START, "lineage": lineage, "version": version, "game": game,
+            "block": block, "fresh": block == CURVE,
             "updates": 100 * version, "seconds": 60.0 * version, "transitions": {game: 500},
             "scores": [-20.0 + version + block % CURVE, -19.0], "lengths": [10, 10],
         })  # fmt: skip

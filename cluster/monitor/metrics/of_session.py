@@ -62,8 +62,8 @@ class RunMetrics:
         for name in self._session.take_replaced():
             self._exporter.forget(name)
         self._report_actors()
-        for line, progress in self._session.progress.items():
-            self._report_learner(progress, self._session.kind.paces[line])
+        for lineage, status in self._session.learners.items():
+            self._report_learner(status, self._session.kind.paces[lineage])
         self._report_drivers()
         self._report_scores()
         self._report_decisions()
@@ -83,50 +83,50 @@ class RunMetrics:
             exporter.set("distill_actors_desired", desired, role=role)
         for role, count in session.restarts.items():
             exporter.set_total("distill_actor_restarts_total", count, "session", role=role)
-        for name, report in session.reports.items():
-            game = report.game
-            exporter.set_total("distill_transitions_collected_total", report.transitions, name, game=game)
-            exporter.set_total("distill_episodes_total", report.episodes, name, game=game)
-            exporter.set_total("distill_chunks_pushed_total", report.writer.chunks, name, game=game)
-            exporter.set_total("distill_buffer_wait_seconds_total", report.seconds["wait"], name, side="actor")
-            for kind, totals in report.histograms.items():
+        for name, player in session.players.items():
+            game = player.game
+            exporter.set_total("distill_transitions_collected_total", player.transitions, name, game=game)
+            exporter.set_total("distill_episodes_total", player.episodes, name, game=game)
+            exporter.set_total("distill_chunks_pushed_total", player.writer.chunks, name, game=game)
+            exporter.set_total("distill_buffer_wait_seconds_total", player.seconds["wait"], name, side="actor")
+            for kind, totals in player.histograms.items():
                 exporter.observe(HISTOGRAMS[kind], totals, name, game=game)
 
-    def _report_learner(self, progress: LearnerStatus, target: float | None) -> None:
-        exporter, line = self._exporter, progress.line
+    def _report_learner(self, status: LearnerStatus, target: float | None) -> None:
+        exporter, lineage = self._exporter, status.lineage
         totals: list[tuple[str, float, dict[str, str]]] = [
-            ("distill_learner_updates_total", progress.updates, {}),
-            ("distill_learner_samples_total", progress.samples, {}),
-            ("distill_nonfinite_updates_total", progress.nonfinite_updates, {}),
-            ("distill_buffer_wait_seconds_total", progress.sample_wait_seconds, {"side": "learner"}),
-            ("distill_buffer_wait_seconds_total", progress.insert_wait_seconds, {"side": "feed"}),
+            ("distill_learner_updates_total", status.updates, {}),
+            ("distill_learner_samples_total", status.samples, {}),
+            ("distill_nonfinite_updates_total", status.nonfinite_updates, {}),
+            ("distill_buffer_wait_seconds_total", status.sample_wait_seconds, {"side": "learner"}),
+            ("distill_buffer_wait_seconds_total", status.insert_wait_seconds, {"side": "feed"}),
         ]
-        first = line not in self._updates
+        first = lineage not in self._updates
         if first:
-            self._updates[line], self._checkpoints[line] = progress.updates, progress.checkpoint_updates
+            self._updates[lineage], self._checkpoints[lineage] = status.updates, status.checkpoint_updates
         for name, total, labels in totals:
             if first and self._session.sitting == 0:
                 # What a new run has counted before its first report counts; what an earlier sitting has does not.
-                exporter.set_total(name, 0, line, resumed=True, **labels)
-            exporter.set_total(name, total, line, resumed=True, **labels)
-        for reason, count in progress.rejected.items():
-            exporter.set_total("distill_chunks_rejected_total", count, line, reason=reason)
-        for game, count in progress.replay.items():
-            exporter.set("distill_replay_transitions", count, line, game=game)
-        for game, loss in progress.loss.items():
-            exporter.set("distill_loss", loss, line, game=game)
-        for game, lag in progress.lag.items():
-            exporter.set("distill_policy_version_lag", lag, line, game=game)
-        for kind, by_game in progress.histograms.items():
+                exporter.set_total(name, 0, lineage, resumed=True, **labels)
+            exporter.set_total(name, total, lineage, resumed=True, **labels)
+        for reason, count in status.rejected.items():
+            exporter.set_total("distill_chunks_rejected_total", count, lineage, reason=reason)
+        for game, count in status.replay.items():
+            exporter.set("distill_replay_transitions", count, lineage, game=game)
+        for game, loss in status.loss.items():
+            exporter.set("distill_loss", loss, lineage, game=game)
+        for game, lag in status.lag.items():
+            exporter.set("distill_policy_version_lag", lag, lineage, game=game)
+        for kind, by_game in status.histograms.items():
             for game, observed in by_game.items():
-                exporter.observe(HISTOGRAMS[kind], observed, line, game=game)
-        exporter.set("distill_sample_to_insert_ratio", progress.ratio, line)
-        exporter.set("distill_sample_to_insert_target_ratio", target or 0.0, line)
-        if progress.updates > self._updates[line]:
+                exporter.observe(HISTOGRAMS[kind], observed, lineage, game=game)
+        exporter.set("distill_sample_to_insert_ratio", status.ratio, lineage)
+        exporter.set("distill_sample_to_insert_target_ratio", target or 0.0, lineage)
+        if status.updates > self._updates[lineage]:
             exporter.set("distill_last_update_timestamp_seconds", time.time())
-        if progress.checkpoint_updates > self._checkpoints[line]:
+        if status.checkpoint_updates > self._checkpoints[lineage]:
             exporter.set("distill_last_checkpoint_timestamp_seconds", time.time())
-        self._updates[line], self._checkpoints[line] = progress.updates, progress.checkpoint_updates
+        self._updates[lineage], self._checkpoints[lineage] = status.updates, status.checkpoint_updates
 
     def _report_scores(self) -> None:
         exporter, session = self._exporter, self._session
@@ -135,19 +135,19 @@ class RunMetrics:
                 exporter.set("distill_score", mean, game=game, who="teacher")
             if (ratio := session.ratio(game)) is not None:
                 exporter.set("distill_score_ratio", ratio, game=game)
-        for (line, game), mean in session.scores.items():
-            exporter.set("distill_score", mean, game=game, who=session.kind.lineage(line).who)
-        for line, state in session.states.items():
+        for (lineage, game), mean in session.scores.items():
+            exporter.set("distill_score", mean, game=game, who=session.kind.lineage(lineage).who)
+        for lineage, state in session.states.items():
             for game, mean in state.best_means.items():
-                exporter.set("distill_best_score", mean, game=game, who=session.kind.lineage(line).player)
+                exporter.set("distill_best_score", mean, game=game, who=session.kind.lineage(lineage).player)
 
     def _report_drivers(self) -> None:
         """Report how far behind the students are that drive in a fixed teacher's stead."""
         session = self._session
-        for report in session.reports.values():
-            if session.kind.taught and report.driver_version:
-                lag = session.progress[STUDENT].version - report.driver_version
-                self._exporter.set("distill_policy_version_lag", max(0, lag), game=report.game)
+        for player in session.players.values():
+            if session.kind.taught and player.driver_version:
+                lag = session.learners[STUDENT].version - player.driver_version
+                self._exporter.set("distill_policy_version_lag", max(0, lag), game=player.game)
 
     def _report_decisions(self) -> None:
         exporter, evaluated = self._exporter, self._session.evaluated

@@ -51,9 +51,9 @@ def loss_figures(runs: Sequence[RunData], games: Sequence[str]) -> list[Html]:
             series = [
                 Series(f"{run.name}, {title}", number, [(point.updates, point.loss[game]) for point in points])
                 for number, run in enumerate(runs)
-                for line in run.lines
-                if (line == STUDENT) is wanted
-                if (points := [point for point in run.learner(line) if game in point.loss])
+                for lineage in run.lineages
+                if (lineage == STUDENT) is wanted
+                if (points := [point for point in run.learner(lineage) if game in point.loss])
             ]
             figures.append(line_chart(f"{game}, {title}", "learner updates", "loss per observation", series, log=True))
     return [figure for figure in figures if figure is not None]
@@ -69,7 +69,7 @@ def rate_figures(runs: Sequence[RunData]) -> list[Html]:
             runs, "samples per inserted transition", lambda points: [(p.seconds / 60.0, p.ratio) for p in points]
         ),
     ]
-    if any(point.lag for run in runs for line in run.lines for point in run.learner(line)):
+    if any(point.lag for run in runs for lineage in run.lineages for point in run.learner(lineage)):
         figures.append(_of_learners(runs, "versions behind the newest", _lag))
     return [figure for figure in figures if figure is not None]
 
@@ -104,11 +104,13 @@ def _scores_of(run: RunData, number: int, game: str, *, by_updates: bool) -> lis
         style = "markers" if run.distils else "marked"
         points = [(x, float(np.mean(look.scores))) for x, look in candidates]
         series.append(Series(f"{run.name}, Q-learner's candidate", number, points, style=style))
-    for line, promotions in run.promotions.items():
+    for lineage, promotions in run.promotions.items():
         blocks = [
-            (look.version, look.block, look.scores) for look in run.looks if (look.line, look.game) == (line, game)
+            (look.version, look.block, look.scores)
+            for look in run.looks
+            if (look.lineage, look.game) == (lineage, game)
         ]
-        steps = [] if line == STUDENT else teacher_steps(blocks, promotions, run.timeline(line))
+        steps = [] if lineage == STUDENT else teacher_steps(blocks, promotions, run.timeline(lineage))
         if steps:
             series.append(Series(f"{run.name}, best Q-learner so far", number, steps, style="steps"))
     if students:
@@ -137,10 +139,10 @@ def _of_learners(
 ) -> Html | None:
     series: list[Series] = []
     for number, run in enumerate(runs):
-        for line in run.lines:
-            label = f"{run.name}, {'student' if line == STUDENT else f'Q-learner {line}'}"
-            style = "line" if line == STUDENT else "dashed"
-            series.append(Series(label, number, values(run.learner(line)), style=style))
+        for lineage in run.lineages:
+            label = f"{run.name}, {'student' if lineage == STUDENT else f'Q-learner {lineage}'}"
+            style = "line" if lineage == STUDENT else "dashed"
+            series.append(Series(label, number, values(run.learner(lineage)), style=style))
     return line_chart(title, "minutes of training", title, series)
 
 

@@ -86,7 +86,7 @@ def _facts(run: RunData, group: Condition) -> dict[str, Content]:
         facts["student"] = f"{run.settings['student']}, loss {shown(run.settings.get('loss'))}"
     if did := learned(run):
         facts["minutes of training"] = f"{max(learner.total for learner in did) / 60.0:.1f}"
-        updates = [f"{learner.line} {learner.updates:,}" for learner in did]
+        updates = [f"{learner.lineage} {learner.updates:,}" for learner in did]
         facts["updates"] = ", ".join(updates) if len(did) > 1 else f"{did[0].updates:,}"
     if gathered := collected(run):
         facts["transitions collected"] = f"{sum(of_game.transitions for of_game in gathered):,}"

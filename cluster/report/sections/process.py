@@ -44,7 +44,7 @@ def timing(runs: Sequence[RunData]) -> Html:
         ]  # fmt: skip
         actors = table("Collecting actors, seconds of all actors together", head, rows, text_columns=2)
         parts += [parts_legend(COLLECTOR_PARTS), element("div", bars, class_="figures"), actors]
-    bars = part_chart("Learners", [(f"{of.line}, {run.name}", of.seconds) for run, of in learners], LEARNER_PARTS)
+    bars = part_chart("Learners", [(f"{of.lineage}, {run.name}", of.seconds) for run, of in learners], LEARNER_PARTS)
     if bars is not None:
         head = (
             "run", "learner", "updates", *(f"{part}, s" for part in LEARNER_PARTS), "updates per s", "feed waiting, s",
@@ -52,7 +52,7 @@ def timing(runs: Sequence[RunData]) -> Html:
         )  # fmt: skip
         rows = [
             (
-                run.name, of.line, f"{of.updates:,}",
+                run.name, of.lineage, f"{of.updates:,}",
                 *(_seconds(of.seconds[part], of.total) for part in LEARNER_PARTS),
                 f"{of.updates / of.total:,.1f}", f"{of.insert_wait_seconds:,.0f}", str(of.rejected), str(of.nonfinite),
             )
@@ -92,23 +92,27 @@ def versions(runs: Sequence[RunData]) -> Html:
     parts: list[Content] = []
     for run in runs:
         parts.append(element("h3", run.name))
-        shown = [_promotions(run, line) for line in run.promotions if run.promotions[line] or run.verdicts.get(line)]
+        shown = [
+            _promotions(run, lineage)
+            for lineage in run.promotions
+            if run.promotions[lineage] or run.verdicts.get(lineage)
+        ]
         parts += shown
         if run.distils or not shown:
             parts.append(_evaluated(run))
     return join(parts)
 
 
-def _promotions(run: RunData, line: str) -> Html:
+def _promotions(run: RunData, lineage: str) -> Html:
     start = run.metrics[0].time if run.metrics else None
-    who = "student" if line == STUDENT else f"Q-learner of {line}"
+    who = "student" if lineage == STUDENT else f"Q-learner of {lineage}"
     rows: list[list[Content]] = []
-    for promotion in run.promotions[line]:
+    for promotion in run.promotions[lineage]:
         minutes = NONE if start is None else f"{(promotion.time - start) / 60.0:.1f}"
         scores = ", ".join(f"{game} {_promoted_score(score)}" for game, score in promotion.scores.items())
         parent = "none" if promotion.parent is None else str(promotion.parent)
         rows.append([str(promotion.version), parent, minutes, scores or NONE, promotion.kind, promotion.why])
-    counts = run.verdicts.get(line, {})
+    counts = run.verdicts.get(lineage, {})
     told = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())) or "none yet"
     title = f"{who}: versions decided on: {told}"
     if not rows:

@@ -125,7 +125,7 @@ def _mean_row(run: RunData) -> tuple[Content, ...] | None:
 
 def _newest_rows(run: RunData) -> list[tuple[Content, ...]]:
     rows: list[tuple[Content, ...]] = []
-    for look in {(look.game, look.line): look for look in run.drawn}.values():
+    for look in {(look.game, look.lineage): look for look in run.drawn}.values():
         mean = sum(look.scores) / len(look.scores)
         normalised = human_normalised(look.game, mean)
         rows.append((

@@ -37,7 +37,7 @@ function meter(name, share, text) {
 const pair = (name, value) => html("div", { class: "pair" }, html("dt", {}, name), html("dd", {}, `${value}`));
 
 /** Return a player's name with its colour before it. */
-const line = (name, tag = "strong") => html(tag, { class: `who ${name === "student" ? "student" : "teacher"}` }, name);
+const who = (name, tag = "strong") => html(tag, { class: `who ${name === "student" ? "student" : "teacher"}` }, name);
 
 const WAITS = { learner: "waits for data", feed: "waits for the learner", actors: "wait for room in the buffer" };
 
@@ -48,7 +48,7 @@ function showWaits(element, { waits, learners }) {
     const several = learners.length > 1;
     const name = (wait) => {
       if (wait.who === "actors") return "Actors";
-      return `${several ? `${wait.line}: ` : ""}${wait.who === "learner" ? "Learner" : "Feed"}`;
+      return `${several ? `${wait.lineage}: ` : ""}${wait.who === "learner" ? "Learner" : "Feed"}`;
     };
     const verdict =
       longest.share < 0.05
@@ -101,8 +101,8 @@ function showLearners(element, { learners }) {
           pair("Skipped updates", count(learner.nonfinite_updates)),
         ];
         if (learner.lag) facts.push(pair("Versions behind", byGame(learner.lag)));
-        if (learners.length > 1) facts.unshift(html("div", { class: "pair" }, line(learner.line, "dt"), html("dd")));
-        return html("dl", { class: "pairs", "aria-label": learner.line }, ...facts);
+        if (learners.length > 1) facts.unshift(html("div", { class: "pair" }, who(learner.lineage, "dt"), html("dd")));
+        return html("dl", { class: "pairs", "aria-label": learner.lineage }, ...facts);
       });
     },
   );
@@ -113,14 +113,14 @@ const byGame = (values) =>
     .map(([game, value]) => `${title(game)} ${number(value)}`)
     .join(", ");
 
-function showVersions(element, { lines, games, ratio, now }) {
+function showVersions(element, { lineages, games, ratio, now }) {
   const played = newestPlayed(games, ratio);
-  panel(element, "Versions and promotions", [lines, played, Math.floor(now / 60)], () => {
-    if (!lines.length) return [empty("No version was published yet.")];
-    const parts = lines.flatMap(({ line: name, names, versions, promotions }) => {
+  panel(element, "Versions and promotions", [lineages, played, Math.floor(now / 60)], () => {
+    if (!lineages.length) return [empty("No version was published yet.")];
+    const parts = lineages.flatMap(({ lineage: name, names, versions, promotions }) => {
       const named = Object.entries(names).map(([alias, version]) => `${alias} ${version}`);
       const counted = `${count(versions)} ${versions === 1 ? "version" : "versions"}`;
-      const head = html("p", {}, line(name), ` ${[counted, ...named].join(", ")}`);
+      const head = html("p", {}, who(name), ` ${[counted, ...named].join(", ")}`);
       return promotions.length ? [head, events(promotions.map((promotion) => promoted(promotion, now)))] : [head];
     });
     if (played.length)

@@ -31,17 +31,17 @@ export class Facts {
       main ? `${short(main.updates)} updates, ${time}` : "no update yet",
     );
     this.bar.style.transform = `scaleX(${fraction ?? 0})`;
-    const line = state.lines.find((entry) => entry.line === main?.line) ?? state.lines[0];
+    const lineage = state.lineages.find((entry) => entry.lineage === main?.lineage) ?? state.lineages[0];
     write(this.cells[LATEST].term, state.titles.student);
     this.set(
       LATEST,
-      line?.names.latest ? `version ${line.names.latest}` : "–",
-      line?.names.best ? `best is ${line.names.best}` : line ? "none is the best yet" : "no version was published yet",
+      lineage?.names.latest ? `version ${lineage.names.latest}` : "–",
+      lineage?.names.best ? `best is ${lineage.names.best}` : lineage ? "none is the best yet" : "no version was published yet",
     );
     this.result(state);
     const rates = main?.curves;
     const newest = (key) => rates?.[key].findLast((value) => value !== null) ?? null;
-    const who = main?.line === "student" ? "the student’s learner" : "the Q-learner";
+    const who = main?.lineage === "student" ? "the student’s learner" : "the Q-learner";
     this.set("Updates per second", number(newest("updates_per_second")), main ? who : "no learner reported yet");
     this.set("Transitions per second", number(newest("transitions_per_second")), "taken in by the learner");
     const target = main?.target ? `aimed at ${number(main.target)}` : "no aim";
@@ -118,9 +118,9 @@ export class Curves {
       [this.transitions, "transitions_per_second"],
     ]) {
       chart.update(
-        learners.map(({ line, curves }) => ({
-          name: learners.length > 1 ? line : "now",
-          role: line === "student" ? "student" : "candidate",
+        learners.map(({ lineage, curves }) => ({
+          name: learners.length > 1 ? lineage : "now",
+          role: lineage === "student" ? "student" : "candidate",
           points: curves.minutes.map((at, i) => [at, curves[key][i]]),
         })),
       );

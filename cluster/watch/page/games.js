@@ -57,7 +57,7 @@ export class Tile {
     this.scores.update(student.length || candidate.length ? series : []);
     const learner = learners.find(({ curves }) => this.game in curves.loss);
     const points = learner ? learner.curves.minutes.map((at, i) => [at, learner.curves.loss[this.game][i]]) : [];
-    this.loss.update([{ name: "loss", role: learner?.line === "student" ? "student" : "plain", points }]);
+    this.loss.update([{ name: "loss", role: learner?.lineage === "student" ? "student" : "plain", points }]);
   }
 
   /** Show a frame of the live play. */

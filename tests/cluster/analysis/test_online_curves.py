@@ -36,7 +36,7 @@ def test_only_the_first_look_at_a_version_is_a_point():
     ]
     assert points_of(rows, "pong", "pong") == [Point(1, 1.0, (1.0,)), Point(2, 2.0, (3.0, 5.0))]
     assert [point.mean for point in points_of(rows, "pong", "pong")] == [1.0, 4.0]
-    assert score_curve([r for r in rows if r["line"] == "pong"]) == {"pong": [[1000, 1.0], [2000, 4.0]]}
+    assert score_curve([r for r in rows if r["lineage"] == "pong"]) == {"pong": [[1000, 1.0], [2000, 4.0]]}
 
 
 def test_what_was_played_for_the_curves_takes_the_place_of_the_first_look():

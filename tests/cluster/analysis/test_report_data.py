@@ -49,7 +49,7 @@ def test_a_finished_run_is_read_whole(tmp_path: Path):
 def test_a_run_with_q_learners_is_read_in_the_same_form(tmp_path: Path):
     run = read_run(made_online_run(tmp_path, "one").path)
     assert (run.command, run.state, run.player) == ("online", "stopped", "student")
-    assert run.lines == ["pong", "student"]
+    assert run.lineages == ["pong", "student"]
     assert run.learner("pong")[-1].lag == {"pong": 2.0}
     assert [promotion.version for promotion in run.promotions["pong"]] == [2]
     assert run.verdicts["pong"] == {"superseded": 1, "promoted": 1}
@@ -165,8 +165,8 @@ def test_a_resumed_run_counts_everything_once(tmp_path: Path):
     session = Session(folder, named(RunConfig(), ["pong"]), services=None)  # pyright: ignore[reportArgumentType]
     # Back to the checkpoint of 150 updates, with new collecting actors that count from 0.
     for updates, transitions in ((150, 100), (250, 700)):
-        session.progress["student"] = progress(["pong"], updates, updates / 10.0)
-        session.on_report(report("pong", transitions, transitions / 50.0))
+        session.learners["student"] = progress(["pong"], updates, updates / 10.0)
+        session.on_player(report("pong", transitions, transitions / 50.0))
         append_metrics(session, START + 1000.0 + updates)
     run = read_run(folder.path)
     assert [point.updates for point in run.learner("student")] == [0, 100, 150, 250]

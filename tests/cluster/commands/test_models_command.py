@@ -63,29 +63,29 @@ def test_it_lists_lines_promotions_and_versions(folder: RunFolder):
     assert "student" in text
     assert "best 2, latest 3, production 2" in text
     assert "pong 2.5 (2.0 to 3.0, 2 episodes)" in text
-    text = output(folder.path, "--line", "student")
+    text = output(folder.path, "--lineage", "student")
     assert "rejected worse" in text
     assert "promoted better" in text
-    shown = json.loads(output(folder.path, "--line", "student", "--version", "production"))
+    shown = json.loads(output(folder.path, "--lineage", "student", "--version", "production"))
     assert (shown["version"], shown["updates"], shown["scores"]) == (2, 20, {"pong": [2.0, 3.0]})
 
 
 def test_it_exports_weights_bit_for_bit(folder: RunFolder, tmp_path: Path):
-    output(folder.path, "--line", "student", "--export", tmp_path / "two.safetensors")
+    output(folder.path, "--lineage", "student", "--export", tmp_path / "two.safetensors")
     assert (tmp_path / "two.safetensors").read_bytes() == model(2)
-    output(folder.path, "--line", "student", "--version", "3", "--export", tmp_path / "three.safetensors")
+    output(folder.path, "--lineage", "student", "--version", "3", "--export", tmp_path / "three.safetensors")
     network, _ = load_model(tmp_path / "three.safetensors")
     assert torch.equal(network.conv1.weight, load_model(model(3))[0].conv1.weight)
 
 
 def test_it_rolls_back_a_stopped_and_a_running_run(folder: RunFolder):
     assert "production of student is version 1 again, no longer 2" in output(
-        folder.path, "--line", "student", "--roll-back"
+        folder.path, "--lineage", "student", "--roll-back"
     )
     with PrivateRedis(folder.redis) as server:
         ledger = services(folder, server.url).ledger("student")
         assert ledger.names() == {"best": 2, "latest": 3, "production": 1}, "best stays what the student has reached"
-        output(folder.path, "--line", "student", "--roll-back", "--version", "3")
+        output(folder.path, "--lineage", "student", "--roll-back", "--version", "3")
         assert ledger.resolve("production") == 3
     assert "roll" in output(folder.path)
 
@@ -93,15 +93,15 @@ def test_it_rolls_back_a_stopped_and_a_running_run(folder: RunFolder):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--version", "3"), "line: name one with --line; this run has student"),
-        (("--line", "pong"), "line 'pong': this run has student"),
+        (("--version", "3"), "lineage: name one with --lineage; this run has student"),
+        (("--lineage", "pong"), "lineage 'pong': this run has student"),
         (
-            ("--line", "student", "--version", "9"),
+            ("--lineage", "student", "--version", "9"),
             "version '9': student has 1 to 3 and the names best, latest, production",
         ),
-        (("--line", "student", "--version", "x"), "version 'x'"),
-        (("--line", "student", "--export", "/nowhere/x"), "is no folder"),
-        (("--line", "student", "--export", "x", "--roll-back"), "give one of the two"),
+        (("--lineage", "student", "--version", "x"), "version 'x'"),
+        (("--lineage", "student", "--export", "/nowhere/x"), "is no folder"),
+        (("--lineage", "student", "--export", "x", "--roll-back"), "give one of the two"),
     ],
 )
 def test_wrong_use_says_what_there_is(folder: RunFolder, arguments: tuple[str, ...], message: str):

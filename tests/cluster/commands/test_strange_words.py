@@ -137,7 +137,7 @@ def test_any_path_and_any_game_is_taken_or_refused(desk: Path, command: str, pat
     words = {
         "runs": ("runs", f"--root={path}"),
         "report": ("report", f"./{path}", f"--out={out}"),
-        "models": ("models", f"./{path}", f"--line={game}", f"--export={out}"),
+        "models": ("models", f"./{path}", f"--lineage={game}", f"--export={out}"),
         "scale-actors": ("scale-actors", f"./{path}", f"./{game}=3"),
         "evaluate": ("evaluate", f"./{path}", f"--out={out}", f"--games={game}"),
         "export": ("export", f"./{path}", f"./{out}", f"--games={game}"),

@@ -26,7 +26,7 @@ from cluster.services import RedisServices
 from distill.errors import RunError
 from distill.teach_config import PromotionConfig
 
-LINE = Lineage("pong", ("pong",), "candidate", ("best",))
+LINEAGE = Lineage("pong", ("pong",), "candidate", ("best",))
 STUDENT = Lineage("student", ("pong", "breakout"), "student", ("best", "production"))
 CONFIG = PromotionConfig(look_episodes=4, most_episodes=12, best_episodes=8).as_rule
 ASIDE = PromotionConfig(curve_episodes=4).as_rule
@@ -51,10 +51,10 @@ def play(task: EvaluationTask) -> tuple[EvaluationTask, Evaluation]:
     )  # fmt: skip
 
 
-def coordinate(services: RedisServices, lines: tuple[Lineage, ...] = (LINE,)) -> Orders:
+def coordinate(services: RedisServices, lineages: tuple[Lineage, ...] = (LINEAGE,)) -> Orders:
     """Publish every version in its turn and play all that the coordinator asks for; go on where another one ended."""
-    registries = [services.registry(line.name) for line in lines]
-    coordinator = Coordinator(lines, services, CONFIG, 1, clock=lambda: 1.0)
+    registries = [services.registry(lineage.name) for lineage in lineages]
+    coordinator = Coordinator(lineages, services, CONFIG, 1, clock=lambda: 1.0)
     orders = coordinator.advance([])
     while True:
         urgent = [task for task in orders.tasks if task.block < FRESH]
@@ -69,14 +69,14 @@ def coordinate(services: RedisServices, lines: tuple[Lineage, ...] = (LINE,)) ->
             return orders
 
 
-def state_of(services: RedisServices, line: str = "pong") -> dict[str, Any]:
-    ledger = services.ledger(line)
+def state_of(services: RedisServices, lineage: str = "pong") -> dict[str, Any]:
+    ledger = services.ledger(lineage)
     return {
         "promotions": ledger.promotions(),
         "verdicts": ledger.verdicts(),
         "names": ledger.names(),
         "scores": ledger.scores(),
-        "copy": read_promotions(services.mirror or Path(), line),
+        "copy": read_promotions(services.mirror or Path(), lineage),
     }
 
 
@@ -92,16 +92,16 @@ def test_it_promotes_what_is_better_and_says_why(services: RedisServices):
     assert state["promotions"][1].scores["pong"]["mean"] == pytest.approx(6.0, abs=1.5)
     blocks = state["scores"][5]["pong"]
     assert sorted(block for block in blocks if block >= FRESH) == [FRESH, FRESH + 1], "fresh episodes of the best"
-    (line,) = orders.lineages
-    assert (line.best, line.promotions, line.superseded, line.candidate) == (5, 3, 0, None)
-    assert line.best_means["pong"] == pytest.approx(20.0, abs=1.5)
+    (lineage,) = orders.lineages
+    assert (lineage.best, lineage.promotions, lineage.superseded, lineage.candidate) == (5, 3, 0, None)
+    assert lineage.best_means["pong"] == pytest.approx(20.0, abs=1.5)
 
 
 def test_waiting_candidates_give_way_to_the_newest(services: RedisServices):
     registry = services.registry("pong")
     for _ in range(3):
         registry.publish(b"weights", {})
-    coordinator = Coordinator([LINE], services, CONFIG, 1)
+    coordinator = Coordinator([LINEAGE], services, CONFIG, 1)
     orders = coordinator.advance([])
     assert [task.version for task in orders.tasks] == [3]
     assert orders.lineages[0].superseded == 2
@@ -116,27 +116,27 @@ def test_waiting_candidates_give_way_to_the_newest(services: RedisServices):
     assert services.ledger("pong").verdicts()[4] == "superseded"
 
 
-def test_a_line_whose_candidates_never_end_does_not_keep_out_the_others(services: RedisServices):
+def test_a_lineage_whose_candidates_never_end_does_not_keep_out_the_others(services: RedisServices):
     other = Lineage("student", ("pong",), "student", ("best",))
-    registries = [services.registry(line.name) for line in (LINE, other)]
-    coordinator = Coordinator([LINE, other], services, CONFIG, 1)
+    registries = [services.registry(lineage.name) for lineage in (LINEAGE, other)]
+    coordinator = Coordinator([LINEAGE, other], services, CONFIG, 1)
     orders = coordinator.advance([])
     played: list[tuple[str, int]] = []
     for _ in range(8):
         for registry in registries:
             registry.publish(b"weights", {})
         task = coordinator.advance([]).tasks[0]
-        played.append((task.line, task.block))
+        played.append((task.lineage, task.block))
         orders = coordinator.advance([(task, play(replace(task, version=1))[1])])  # all as good as version 1
-    assert {line for line, _ in played[:2]} == {"pong", "student"}
-    assert [line for line, _ in played[:6]] == [line for line, _ in played[:2]] * 3
+    assert {lineage for lineage, _ in played[:2]} == {"pong", "student"}
+    assert [lineage for lineage, _ in played[:6]] == [lineage for lineage, _ in played[:2]] * 3
     assert [block for _, block in played[2:4]] == [FRESH, FRESH], "what candidates are compared with comes first"
     assert [block for _, block in played[4:6]] == [0, 0], "more of it comes after the candidates"
     assert orders.tasks[-1].block == FRESH + 1
 
 
 def test_students_of_several_games_get_production_too(services: RedisServices):
-    coordinate(services, (LINE, STUDENT))
+    coordinate(services, (LINEAGE, STUDENT))
     state = state_of(services, "student")
     assert state["names"] == {"best": 5, "candidate": 5, "production": 5, "latest": 5}
     assert set(state["promotions"][-1].scores) == {"pong", "breakout"}
@@ -144,7 +144,7 @@ def test_students_of_several_games_get_production_too(services: RedisServices):
 
 def test_the_same_result_twice_changes_nothing(services: RedisServices):
     services.registry("pong").publish(b"weights", {})
-    coordinator = Coordinator([LINE], services, CONFIG, 1, clock=lambda: 1.0)
+    coordinator = Coordinator([LINEAGE], services, CONFIG, 1, clock=lambda: 1.0)
     result = play(coordinator.advance([]).tasks[0])
     coordinator.advance([result])
     before = state_of(services)
@@ -156,7 +156,7 @@ def test_the_same_result_twice_changes_nothing(services: RedisServices):
 def test_a_candidate_keeps_its_weights_while_it_is_played(services: RedisServices):
     registry = services.registry("pong")
     registry.publish(b"first", {})
-    coordinator = Coordinator([LINE], services, CONFIG, 1)
+    coordinator = Coordinator([LINEAGE], services, CONFIG, 1)
     (task,) = coordinator.advance([]).tasks
     for _ in range(20):
         registry.publish(b"newer", {})
@@ -171,7 +171,7 @@ def test_a_candidate_whose_weights_are_gone_is_given_up(services: RedisServices)
         registry.publish(b"weights", {})
     ledger = services.ledger("pong")
     ledger.add_scores(2, "pong", 0, [1.0] * CONFIG.look_episodes)
-    (task,) = Coordinator([LINE], services, CONFIG, 1).advance([]).tasks
+    (task,) = Coordinator([LINEAGE], services, CONFIG, 1).advance([]).tasks
     assert ledger.verdicts()[2] == "superseded"
     assert task.version == 20
 
@@ -233,7 +233,7 @@ def test_a_kill_between_any_two_writes_changes_nothing(services: RedisServices, 
 
 def set_aside(services: RedisServices) -> dict[str, Any]:
     """Let a coordinator find three versions at once; return what was decided and whose weights were set aside."""
-    (task,) = Coordinator([LINE], services, ASIDE, 1).advance([]).tasks
+    (task,) = Coordinator([LINEAGE], services, ASIDE, 1).advance([]).tasks
     mirror = ModelMirror(services.mirror or Path(), "pong")
     return {
         "played": task.version,
@@ -264,7 +264,7 @@ def test_weights_are_set_aside_only_for_curves(services: RedisServices):
     registry = services.registry("pong")
     for _ in range(2):
         registry.publish(b"weights", {"seconds": 1.0})
-    Coordinator([LINE], services, CONFIG, 1).advance([])
+    Coordinator([LINEAGE], services, CONFIG, 1).advance([])
     assert services.ledger("pong").verdicts() == {1: "superseded"}
     assert ModelMirror(services.mirror or Path(), "pong").aside() == []
 

@@ -24,20 +24,20 @@ def test_every_version_of_the_last_half_is_played_once_and_alike(one_redis_serve
     folder = new_run(config, ["pong", "breakout"])
     address = BufferAddress(one_redis_server.url, folder.name, ("pong", "breakout"), Limits(1_000, 1_000))
     session = Session(folder, config, RedisServices(address, folder.path))
-    line = session.kind.lineages[-1]
-    ledger = session.services.ledger(line.name)
-    assert list(last_half_tasks(session, line)) == [], "nothing was published yet"
+    lineage = session.kind.lineages[-1]
+    ledger = session.services.ledger(lineage.name)
+    assert list(last_half_tasks(session, lineage)) == [], "nothing was published yet"
 
     # Ten at once are two more than the registry holds, so the first two are gone when the coordinator comes.
     for version in range(1, 11):
         ledger.publish(b"%d" % version, {"updates": version, "seconds": 100.0 + version, "transitions": {}})
-    coordinator = Coordinator([line], session.services, config.promotion.as_rule, config.general.seed)
+    coordinator = Coordinator([lineage], session.services, config.promotion.as_rule, config.general.seed)
     coordinator.advance([])
     folder.append("evaluations.jsonl", row("student", 5, CURVE, 105.0, 1.0))
     folder.append("evaluations.jsonl", row("pong", 6, CURVE, 106.0, 1.0))
     folder.append("evaluations.jsonl", row("student", 7, 0, 107.0, 1.0))
 
-    tasks = list(last_half_tasks(session, line))
+    tasks = list(last_half_tasks(session, lineage))
     expected = [(version, game) for version in range(3, 11) for game in ("pong", "breakout")]
     expected.remove((5, "pong"))
     assert [(task.version, task.game) for task in tasks] == expected
@@ -45,7 +45,7 @@ def test_every_version_of_the_last_half_is_played_once_and_alike(one_redis_serve
     alike = {replace(task, version=0, game="", model=None) for task in tasks}
     assert len(alike) == 1, "with the same seed, so that versions differ by less luck"
     (task,) = alike
-    assert (task.who, task.line, task.block) == ("student", "student", CURVE)
+    assert (task.who, task.lineage, task.block) == ("student", "student", CURVE)
     assert (task.episodes, task.lanes, task.epsilon) == (50, 10, 0.01)
     assert [message for message in session.messages if "student 1 cannot be played" in message]
     assert [message for message in session.messages if "student 2 cannot be played" in message]
@@ -53,4 +53,4 @@ def test_every_version_of_the_last_half_is_played_once_and_alike(one_redis_serve
     for version in range(11, 20):
         ledger.publish(b"%d" % version, {"updates": version, "seconds": 203.0 + version, "transitions": {}})
         coordinator.advance([])
-    assert {task.version for task in last_half_tasks(session, line)} == set(range(11, 20)), "half of 222 s is 111 s"
+    assert {task.version for task in last_half_tasks(session, lineage)} == set(range(11, 20)), "half of 222 s is 111 s"

@@ -43,22 +43,22 @@ def start(sandbox: Sandbox, command: str, *options: str):
     return sandbox.start(command, *TINY, "--root", str(sandbox.path / "runs"), "--name", "run", *options)
 
 
-def state(folder: Path, line: str) -> dict:
-    file = folder / "checkpoints" / line / f"checkpoint-{checkpointed(folder, line):010d}.safetensors"
+def state(folder: Path, lineage: str) -> dict:
+    file = folder / "checkpoints" / lineage / f"checkpoint-{checkpointed(folder, lineage):010d}.safetensors"
     with safe_open(file, framework="pt") as checkpoint:
         return json.loads(checkpoint.metadata()["state"])
 
 
-def unplayed(folder: Path, line: str) -> list[int]:
-    """Return the versions of a line's last half that could have been played for the curves and were not.
+def unplayed(folder: Path, lineage: str) -> list[int]:
+    """Return the versions of a lineage's last half that could have been played for the curves and were not.
 
     The killed coordinator is away for seconds, and this learner publishes more than the registry holds meanwhile.
     """
-    mirror = ModelMirror(folder, line)
+    mirror = ModelMirror(folder, lineage)
     verdicts = mirror.ledger()["verdicts"]
     seconds = {version: mirror.metadata(version)["seconds"] for version in mirror.versions()}
     half = [version for version in seconds if seconds[version] >= max(seconds.values()) / 2]
-    curve = [row for row in rows(folder, "evaluations.jsonl") if (row["line"], row["block"]) == (line, CURVE)]
+    curve = [row for row in rows(folder, "evaluations.jsonl") if (row["lineage"], row["block"]) == (lineage, CURVE)]
     played = {row["version"] for row in curve}
     assert len(curve) == len(played), "once each"
     assert all(len(row["scores"]) == 2 for row in curve)
@@ -77,13 +77,13 @@ def test_teach_leaves_a_teacher_with_its_card(sandbox: Sandbox):
     assert training["method"] == "3-step Double DQN"
     assert training["preset"] == "fast"
     assert training["transitions"][GAME] > 0
-    played = [row for row in rows(folder, "evaluations.jsonl") if row["line"] == GAME and row["block"] == 0]
+    played = [row for row in rows(folder, "evaluations.jsonl") if row["lineage"] == GAME and row["block"] == 0]
     assert len(training["curve"][GAME]) == len(played) >= 1, "a point for every candidate that was played"
     promotions = read_promotions(folder, GAME)
     assert promotions[0].why == "the first candidate"
     metrics = rows(folder, "metrics.jsonl")[-1]
     assert metrics["learners"][GAME]["inserted_transitions"][GAME] >= 2000
-    assert metrics["lines"][GAME]["best"] == promotions[-1].version
+    assert metrics["lineages"][GAME]["best"] == promotions[-1].version
     assert metrics["learners"][GAME]["lag"][GAME] >= 0
     assert (folder / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
 
@@ -126,8 +126,8 @@ def test_online_bears_the_death_of_each_process_and_of_all(sandbox: Sandbox):
     assert read_promotions(folder, GAME)[: len(promoted)] == promoted, "nothing is forgotten or promoted anew"
     versions = [promotion.version for promotion in read_promotions(folder, GAME)]
     assert versions == sorted(set(versions))
-    for line in (GAME, "student"):
-        assert unplayed(folder, line) == [], "all of the last half is played after the training"
+    for lineage in (GAME, "student"):
+        assert unplayed(folder, lineage) == [], "all of the last half is played after the training"
     metrics = rows(folder, "metrics.jsonl")[-1]
     assert not any(metrics["learners"][GAME]["rejected_chunks"].values())
     network, card = load_model(folder / "student.safetensors")

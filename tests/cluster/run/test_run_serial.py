@@ -49,7 +49,7 @@ def test_a_run_leaves_its_configuration_and_where_it_came_from(finished: Path):
 def test_a_run_leaves_models_and_checkpoints_of_every_evaluated_version(finished: Path):
     evaluations = rows(finished, "evaluations.jsonl")
     assert [(row["version"], row["updates"]) for row in evaluations] == [(1, 60), (2, 120)]
-    assert all((row["line"], row["game"], len(row["scores"])) == ("student", "breakout", 2) for row in evaluations)
+    assert all((row["lineage"], row["game"], len(row["scores"])) == ("student", "breakout", 2) for row in evaluations)
     entries = json.loads((finished / "checkpoints" / "student" / "manifest.json").read_text())["checkpoints"]
     scores = {entry["version"]: entry["score"] for entry in entries if entry["version"]}
     assert scores.keys() == {1, 2} and None not in scores.values()
@@ -66,7 +66,7 @@ def test_a_run_leaves_metrics_of_its_last_update(finished: Path):
     assert (last["updates"], learner["updates"], learner["samples"]) == (120, 120, 120 * 32)
     assert learner["inserted_transitions"]["breakout"] == learner["replay_transitions"]["breakout"] >= 120 * 32 / 6
     assert learner["rejected_chunks"].keys() and not any(learner["rejected_chunks"].values())
-    assert last["lines"]["student"]["newest"] == 2, "what was decided at the end is told"
+    assert last["lineages"]["student"]["newest"] == 2, "what was decided at the end is told"
 
 
 def test_a_run_leaves_results_that_agree(finished: Path):

@@ -31,8 +31,10 @@ def test_a_report_has_its_curves_scores_and_promotions(folder: Path, tmp_path: P
     run = read_run(folder)
     assert run.notes == []
     assert run.state == "finished"
-    assert run.lines == {"run": ["student"], "teach": ["breakout"], "online": ["breakout", "student"]}[folder.name]
-    assert all(run.learner(line)[-1].updates > 0 for line in run.lines if line != "student" or folder.name == "run")
+    assert run.lineages == {"run": ["student"], "teach": ["breakout"], "online": ["breakout", "student"]}[folder.name]
+    assert all(
+        run.learner(lineage)[-1].updates > 0 for lineage in run.lineages if lineage != "student" or folder.name == "run"
+    )
     assert run.looks and all(run.seconds_at(look) is not None for look in run.looks)
     assert run.final
     assert bool(run.promotions.get("breakout")) == (folder.name != "run")
@@ -55,10 +57,10 @@ def test_the_live_page_shows_its_curves(folder: Path):
 def test_runs_and_models_list_it_and_its_model_is_exported(folder: Path, tmp_path: Path, capsys: Capture):
     assert cli.run(["runs", "--root", str(folder.parent)]) == 0
     assert f" {folder.name} " in capsys.readouterr().out
-    line = "breakout" if folder.name == "teach" else "student"
-    assert cli.run(["models", str(folder), "--line", line]) == 0
+    lineage = "breakout" if folder.name == "teach" else "student"
+    assert cli.run(["models", str(folder), "--lineage", lineage]) == 0
     out = tmp_path / "model.safetensors"
-    assert cli.run(["models", str(folder), "--line", line, "--export", str(out)]) == 0
+    assert cli.run(["models", str(folder), "--lineage", lineage, "--export", str(out)]) == 0
     assert cli.run(["export", str(out), str(tmp_path / "model.onnx")]) == 0
     assert cli.run(["evaluate", str(out), "--episodes", "1", "--lanes", "1", "--serial", "--games", "breakout"]) == 0
 

@@ -42,8 +42,8 @@ def online(services: RedisServices, tmp_path: Path) -> Session:
     return Session(RunFolder(tmp_path), OnlineConfig(general=TeachGeneralConfig(games=GAMES)), services)
 
 
-def played(line: str, game: str, version: int, block: int, *scores: float) -> tuple[EvaluationTask, Evaluation]:
-    task = EvaluationTask("student", game, version, None, len(scores), 1, 0.05, 1, line, block)
+def played(lineage: str, game: str, version: int, block: int, *scores: float) -> tuple[EvaluationTask, Evaluation]:
+    task = EvaluationTask("student", game, version, None, len(scores), 1, 0.05, 1, lineage, block)
     return task, Evaluation(
         game=game, who="student", version=version, scores=scores, lengths=(10,) * len(scores), lanes=1, epsilon=0.05,
         seed=1, max_frames=108_000, noop_max=30, steps=10 * len(scores), seconds=1.0,
@@ -51,9 +51,9 @@ def played(line: str, game: str, version: int, block: int, *scores: float) -> tu
 
 
 def test_the_last_report_is_always_in_the_metrics(session: Session):
-    session.on_progress(LearnerStatus(updates=1))
-    session.on_progress(LearnerStatus(updates=2, inserted={"pong": 64}))
-    session.on_progress(LearnerStatus(updates=3, done=True, version=7, version_updates=3))
+    session.on_learner(LearnerStatus(updates=1))
+    session.on_learner(LearnerStatus(updates=2, inserted={"pong": 64}))
+    session.on_learner(LearnerStatus(updates=3, done=True, version=7, version_updates=3))
     found = rows(session.folder.path, "metrics.jsonl")
     assert [row["updates"] for row in found] == [row["learners"]["student"]["updates"] for row in found] == [1, 3]
     assert session.done
@@ -61,10 +61,10 @@ def test_the_last_report_is_always_in_the_metrics(session: Session):
 
 
 def test_a_run_ends_with_all_its_q_learners_and_not_with_its_student(online: Session):
-    for line, done in (("student", True), ("breakout", True)):
-        online.on_progress(LearnerStatus(line=line, done=done))
+    for lineage, done in (("student", True), ("breakout", True)):
+        online.on_learner(LearnerStatus(lineage=lineage, done=done))
         assert not online.done
-    online.on_progress(LearnerStatus(line="pong", done=True, inserted={"pong": 7}))
+    online.on_learner(LearnerStatus(lineage="pong", done=True, inserted={"pong": 7}))
     assert online.done
     assert (online.game_steps("pong"), online.game_steps("breakout")) == (7, 0)
 
@@ -72,7 +72,7 @@ def test_a_run_ends_with_all_its_q_learners_and_not_with_its_student(online: Ses
 def test_metrics_tell_of_collectors_and_restarts(session: Session):
     seconds = {"inference": 1.0, "environment": 2.0, "push": 0.5, "wait": 0.5}
     writer = WriterCounters(full=3, outages=4)
-    session.on_report(CollectorStatus("pong-0", "pong", 1, 400, 384, 2, (1.0,), 0, 0, seconds, {}, writer))
+    session.on_player(CollectorStatus("pong-0", "pong", 1, 400, 384, 2, (1.0,), 0, 0, seconds, {}, writer))
     session.restarts["collector"] += 1
     session.write_metrics()
     (row,) = rows(session.folder.path, "metrics.jsonl")
@@ -85,7 +85,7 @@ def test_metrics_tell_of_collectors_and_restarts(session: Session):
 
 def test_a_refused_chunk_is_told_once(session: Session):
     for updates in (1, 2):
-        session.on_progress(LearnerStatus(updates=updates, last_rejection="pong, chunk a/1: damaged"))
+        session.on_learner(LearnerStatus(updates=updates, last_rejection="pong, chunk a/1: damaged"))
     assert [message for message in session.messages if "refused" in message] == [
         "chunk refused: pong, chunk a/1: damaged"
     ]
@@ -97,7 +97,7 @@ def test_an_evaluation_is_written_with_how_its_version_was_trained(session: Sess
     session.on_evaluation(*played("student", "pong", 9, FRESH, 5.0))
     first, unknown = rows(session.folder.path, "evaluations.jsonl")
     assert (first["updates"], first["seconds"], first["transitions"]) == (100, 2.5, {"pong": 7})
-    assert (first["line"], first["version"], first["game"], first["block"]) == ("student", 1, "pong", 0)
+    assert (first["lineage"], first["version"], first["game"], first["block"]) == ("student", 1, "pong", 0)
     assert (first["scores"], first["fresh"]) == ([1.0, 2.0], False)
     assert unknown["fresh"] and "updates" not in unknown, "a version that nobody published is written down all the same"
     assert "does not say how it was trained" in session.messages[-1]
