@@ -253,8 +253,7 @@ class System:
 
     def models(self) -> dict[str, Any]:
         """Return what the registry says at the end."""
-        services = wire.services(self.redis.url, self.run_folder).for_actors()
-        ledger = services.ledger(STUDENT)
+        ledger = wire.services(self.redis.url, self.run_folder).ledger(STUDENT)
         best = ledger.resolve("best")
         digest = ""
         if best is not None:
