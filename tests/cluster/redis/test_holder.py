@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from redis.client import Pipeline
 
+from actors.evaluation import EvaluationTask
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
 from cluster.buffer.stats import delete_run, game_stats
@@ -38,11 +39,12 @@ def test_incarnations_grow_with_starts_and_with_sittings() -> None:
     assert numbers == sorted(set(numbers))
 
 
+TASK = EvaluationTask("student", "pong", 1, None, 1, 1, 0.05, 1, "student")
 PROMOTION = Promotion(1, None, ("best",), {}, 0.0, "why")
 WRITES: dict[str, Callable[[Ledger], object]] = {
     "publish": lambda ledger: ledger.publish(b"late", {}),
     "assign": lambda ledger: ledger.assign("best", 1),
-    "scores": lambda ledger: ledger.add_scores(1, "pong", 0, [1.0]),
+    "scores": lambda ledger: ledger.add_scores(TASK, [1.0]),
     "turn down": lambda ledger: ledger.turn_down(1, "rejected", "why"),
     "promote": lambda ledger: ledger.promote(PROMOTION),
 }
@@ -77,7 +79,8 @@ def test_what_one_began_before_it_was_replaced_does_not_count(
 
     def replaced_meanwhile(pipeline: Pipeline) -> list[object]:
         monkeypatch.setattr(Pipeline, "execute", execute)
-        services.held_by(LEARNER, 1).registry("student")
+        assert services.holder is not None
+        services.holder.to(LEARNER, 1).claim(connect(services.address.registry))
         return pipeline.execute()
 
     # Between what it has read and what it writes.
