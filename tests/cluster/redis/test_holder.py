@@ -137,14 +137,14 @@ def test_a_full_server_can_be_claimed(services: RedisServices, redis_server: Pri
     assert services.holder is not None
     key = stream_keys(services.address.run, "pong", 0).meta
     with connect(redis_server.url) as client:
-        client.config_set("maxmemory", "1")
+        client.execute_command("CONFIG", "SET", "maxmemory", "1")
         try:
             services.holder.claim(client)
             services.held_by(LEARNER, 3).reader(0).read("pong", 1)
             assert client.hget(claim_key(services.address.run), RUN) == b"0"
             assert client.hget(key, LEARNER) == b"3"
         finally:
-            client.config_set("maxmemory", "0")
+            client.execute_command("CONFIG", "SET", "maxmemory", "0")
 
 
 def test_two_readers_of_one_rank(one_redis_server: PrivateRedis) -> None:
