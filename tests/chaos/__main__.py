@@ -70,15 +70,11 @@ def _say(row: dict[str, Any]) -> dict[str, Any]:
 
 def _without(mutation: str) -> dict[str, Any]:
     """Run the schedule that a mend is for, without the mend."""
-    doc, steps = MUTATIONS[mutation].doc, MUTATIONS[mutation].steps
-    violations = run_schedule(1, steps, mutation).violations
+    taken_out = MUTATIONS[mutation]
+    violations = run_schedule(1, taken_out.steps, mutation).violations
     caught = Counter(violation.kind for violation in violations)
-    return {
-        "mutation": mutation,
-        "what": doc,
-        "caught": dict(caught),
-        "first": violations[0].what if violations else "",
-    }
+    first = violations[0].what if violations else ""
+    return {"mutation": mutation, "what": taken_out.what, "caught": dict(caught), "first": first}
 
 
 def _schedules(seed: int, seconds: float) -> Iterator[Outcome]:
