@@ -72,9 +72,14 @@ def _without(mutation: str) -> dict[str, Any]:
     """Run the schedule that a mend is for, without the mend."""
     taken_out = MUTATIONS[mutation]
     violations = run_schedule(1, taken_out.steps, mutation).violations
-    caught = Counter(violation.kind for violation in violations)
-    first = violations[0].what if violations else ""
-    return {"mutation": mutation, "what": taken_out.what, "caught": dict(caught), "first": first}
+    caught = [violation.what for violation in violations if violation.kind == taken_out.kind]
+    return {
+        "mutation": mutation,
+        "what": taken_out.what,
+        "kind": taken_out.kind,
+        "caught": len(caught),
+        "first": caught[:1],
+    }
 
 
 def _schedules(seed: int, seconds: float) -> Iterator[Outcome]:

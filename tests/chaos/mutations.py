@@ -17,6 +17,7 @@ from cluster.buffer.reader import RedisChunkReader
 from cluster.redis.holder import Holder
 from distill.chunks import ChunkDecoder
 from learner.feed import Feed, FeedState
+from tests.chaos.history import Kind
 from tests.chaos.step import KNOWN, Span, Step
 
 
@@ -27,11 +28,13 @@ class Mutation:
     Attributes:
         what: is taken out.
         steps: under which that must be noticed.
+        kind: of the violation.
         apply: takes it out of this process.
     """
 
     what: str
     steps: tuple[Step, ...]
+    kind: Kind
     apply: Callable[[], None]
 
 
@@ -43,20 +46,20 @@ def apply_mutation(name: str) -> None:
     MUTATIONS[name].apply()
 
 
-def _mutation(name: str, what: str, *steps: Step) -> Callable[[Callable[[], None]], None]:
+def _mutation(name: str, what: str, kind: Kind, *steps: Step) -> Callable[[Callable[[], None]], None]:
     def add(apply: Callable[[], None]) -> None:
-        MUTATIONS[name] = Mutation(what, steps, apply)
+        MUTATIONS[name] = Mutation(what, steps, kind, apply)
 
     return add
 
 
-@_mutation("no fence", "who is replaced is told apart from its replacement", KNOWN["two learners"])
+@_mutation("no fence", "who is replaced is told apart from its replacement", "usurped", KNOWN["two learners"])
 def _no_fence() -> None:
     # A property stands in for the field: every process has the same number.
     Holder.incarnation = property(lambda holder: 0, lambda holder, value: None)  # type: ignore[assignment]
 
 
-@_mutation("no debts", "a commit that Redis has refused is tried again", KNOWN["refused commits"])
+@_mutation("no debts", "a commit that Redis has refused is tried again", "stuck", KNOWN["refused commits"])
 def _no_debts() -> None:
     commit = RedisChunkReader.commit
 
@@ -69,12 +72,22 @@ def _no_debts() -> None:
     RedisChunkReader.commit = once
 
 
-@_mutation("any run", "chunks of another run are refused", KNOWN["another run of this name"])
+@_mutation("any run", "chunks of another run are refused", "foreign", KNOWN["another run of this name"])
 def _any_run() -> None:
-    _with(ChunkDecoder, run_id=None)
+    begin = ChunkDecoder.__init__
+
+    def anybody(decoder: ChunkDecoder, games: dict[str, int] | None = None, run_id: str | None = None) -> None:
+        begin(decoder, games)
+
+    ChunkDecoder.__init__ = anybody
 
 
-@_mutation("manifest alone", "checkpoints that the manifest does not name are found", KNOWN["manifest removed"])
+@_mutation(
+    "manifest alone",
+    "checkpoints that the manifest does not name are found",
+    "training lost",
+    KNOWN["manifest removed"],
+)
 def _manifest_alone() -> None:
     read_index = learner.checkpoints.read_index
     learner.checkpoints.read_index = lambda directory: (
@@ -82,23 +95,27 @@ def _manifest_alone() -> None:
     )
 
 
-@_mutation("no checksum of checkpoints", "a checkpoint's bytes are verified", KNOWN["checkpoint damaged"])
+@_mutation("no checksum of checkpoints", "a checkpoint's bytes are verified", "damaged", KNOWN["checkpoint damaged"])
 def _no_checkpoint_checksum() -> None:
     blank = learner.checkpoint_file._BLANK
     learner.checkpoint_file._checksum = lambda data, at: blank
 
 
-@_mutation("no checksum of chunks", "a chunk's bytes are verified", (Span("push damaged chunks", 4.0),))
+@_mutation("no checksum of chunks", "a chunk's bytes are verified", "damaged", (Span("push damaged chunks", 4.0),))
 def _no_chunk_checksum() -> None:
     distill.chunks._checksum = lambda body: bytes(distill.chunks.CHECKSUM_BYTES)
 
 
-@_mutation("no memory", "producers push again what Redis has lost", (Span("restart redis with older data", 0.5),))
+@_mutation(
+    "no memory", "producers push again what Redis has lost", "lost", (Span("restart redis with older data", 0.5),)
+)
 def _no_memory() -> None:
     cluster.buffer.writer.REMEMBER_BYTES = 0
 
 
-@_mutation("refills count", "what a checkpoint has counted is not counted again", (Span("kill learner", 0.5),))
+@_mutation(
+    "refills count", "what a checkpoint has counted is not counted again", "doubled", (Span("kill learner", 0.5),)
+)
 def _refills_count() -> None:
     begin = Feed.__init__
 
@@ -107,13 +124,3 @@ def _refills_count() -> None:
         feed._consumed = dict(FeedState().consumed)
 
     Feed.__init__ = forgetful
-
-
-def _with(kind: type, **fixed: Any) -> None:
-    """Make every object of a class with these arguments, whatever it is given."""
-    begin = kind.__init__
-
-    def changed(made: Any, *args: Any, **options: Any) -> None:
-        begin(made, *args, **(options | fixed))
-
-    kind.__init__ = changed  # type: ignore[misc]
