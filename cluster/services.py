@@ -41,8 +41,9 @@ class RedisServices:
         if lineage.endswith(EXPLORERS_SUFFIX):
             # New every few seconds and worth nothing after the next one.
             return RedisModelRegistry(client, run, lineage, keep=2, history=False)
-        return RedisModelRegistry(client, run, lineage, self.mirror)
+        return RedisModelRegistry(client, run, lineage) if self.mirror is None else self.ledger(lineage)
 
     def ledger(self, lineage: str) -> Ledger:
         """Connect to the model registry of one lineage and what was decided about its versions."""
+        assert self.mirror is not None, "what is decided is kept in the run's folder"
         return Ledger(connect(self.address.registry), self.address.run, lineage, self.mirror)

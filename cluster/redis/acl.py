@@ -78,13 +78,14 @@ def learner(run: str) -> Role:
     """Return the rights of a run's driver and learner."""
     keys, playing = stream_patterns(run), actor(run)
     return Role(
-        (*playing.commands, "info", "script|load", "multi", "exec", "unwatch"),
+        (*playing.commands, "info", "script|load", "multi", "exec"),
         (
             *playing.grants,
             Grant(("xlen", "memory|usage"), (keys.chunks,)),
             Grant(("hset", "hdel"), (keys.cursors,), write=True),
-            Grant(("watch", "lrange", "hexists"), _registry(run)),
-            Grant(("set", "hset", "hsetnx", "hdel", "rpush", "sadd", "srem", "unlink"), _registry(run), write=True),
+            Grant(("evalsha",), (model_keys(run, "*").revision,), write=True),
+            Grant(("lrange",), _registry(run)),
+            Grant(("set", "hset", "hdel", "rpush", "sadd", "srem", "unlink"), _registry(run), write=True),
         ),
     )
 

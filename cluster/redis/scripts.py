@@ -1,4 +1,4 @@
-"""The Lua scripts of the buffer service. Each runs atomically on the keys of one game and shard.
+"""The Lua scripts of the buffer service. Each runs atomically, on the keys of one game and shard or of one lineage.
 
 A server forgets its scripts when it restarts. Whoever may load scripts (the run's driver and its learner) loads all of
 them, at the start and whenever one is missing. A producer may not (`acl.py` says why): to it a missing script is an
@@ -14,8 +14,11 @@ from typing import Any
 import redis
 from redis.exceptions import NoScriptError
 
-NAMES = ("push", "commit", "stats", "read")
-"""In the order of loading. What the learner calls all the time comes last: if loading breaks off, it starts again."""
+_BUFFER, _MODELS = "cluster.buffer", "cluster.models"
+_FOLDERS = {"change": _MODELS, "push": _BUFFER, "commit": _BUFFER, "stats": _BUFFER, "read": _BUFFER}
+"""Where each script is, in the order of loading. What the learner calls all the time comes last: if loading breaks off,
+it starts again."""
+NAMES = tuple(_FOLDERS)
 
 
 def load_scripts(client: redis.Redis) -> None:
@@ -35,9 +38,9 @@ def call_script(client: redis.Redis, name: str, keys: Sequence[str], args: Seque
 
 @functools.cache
 def script_sha(name: str) -> str:
-    """Return the name under which a server knows a script of this folder, such as `push`."""
+    """Return the name under which a server knows a script, such as `push`."""
     return hashlib.sha1(_text(name).encode()).hexdigest()
 
 
 def _text(name: str) -> str:
-    return resources.files("cluster.buffer").joinpath(f"{name}.lua").read_text(encoding="utf-8")
+    return resources.files(_FOLDERS[name]).joinpath(f"{name}.lua").read_text(encoding="utf-8")

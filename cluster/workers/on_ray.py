@@ -1,6 +1,7 @@
 """A run on Ray: players, learners, an evaluator and the coordinator as actors, watched by a supervisor."""
 
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -51,7 +52,8 @@ class OnRay:
         self._playing: EvaluationTask | None = None
         self._untold: list[Played] = []
         self._told = 0
-        self._ask_at = 0.0
+        self._ask_at = self._begin_at = 0.0
+        self._judged = defaultdict[str, dict[int, float]](dict)
         self._learning_ended = False
         self._asked_since_end = self._answered_since_end = False
 
@@ -92,6 +94,8 @@ class OnRay:
                 self._session.on_player(answer)
             elif isinstance(answer, Evaluation):
                 self._on_evaluation(answer)
+            elif isinstance(answer, str) and answer:
+                self._on_missing_version(answer)
             elif isinstance(answer, Orders):
                 self._on_orders(answer)
         self._session.actors = self._pool.counts()
@@ -120,9 +124,13 @@ class OnRay:
 
         def make(incarnation: int) -> Any:
             del incarnation
-            return trainer.options(**self._placement.learner).remote(
+            learner = trainer.options(**self._placement.learner).remote(
                 plan, actions, session.services, session.folder.path, threaded=True
             )
+            # What its predecessor was told may not be in the manifest that it reads.
+            for version, score in self._judged[lineage].items():
+                learner.record_score.remote(version, score)
+            return learner
 
         def submit(handle: Any) -> Any:
             status = session.learners.get(lineage)
@@ -143,7 +151,8 @@ class OnRay:
             if self._playing is not None:
                 return handle.advance.remote(SLICE_SECONDS)
             known = [_key(task) for task, _ in self._untold]
-            self._playing = next((task for task in self._tasks if _key(task) not in known), None)
+            if time.monotonic() >= self._begin_at:
+                self._playing = next((task for task in self._tasks if _key(task) not in known), None)
             return None if self._playing is None else handle.begin.remote(self._playing)
 
         return Worker("evaluator", "evaluator", make, submit, depth=1)
@@ -176,6 +185,12 @@ class OnRay:
         self._untold.append((self._playing, evaluation))
         self._playing = None
 
+    def _on_missing_version(self, reason: str) -> None:
+        """Let the coordinator bring a version back, and begin again with what it says then."""
+        self._playing = None
+        self._begin_at = time.monotonic() + ASK_SECONDS
+        self._session.on_outage("the evaluator", reason)
+
     def _on_orders(self, orders: Orders) -> None:
         del self._untold[: self._told]
         self._told = 0
@@ -184,6 +199,7 @@ class OnRay:
         self._answered_since_end = self._asked_since_end
         self._session.on_orders(orders)
         for judged in orders.judged:
+            self._judged[judged.lineage][judged.version] = judged.score
             for learner in self._supervisor.handles_of(_learner_of(judged.lineage)):
                 learner.record_score.remote(judged.version, judged.score)
 
