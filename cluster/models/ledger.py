@@ -193,8 +193,8 @@ class Ledger(RedisModelRegistry):
             if not lacking:
                 self._copy(record, kept)
                 return record
-            if self._store.change(record.revision, lacking):
-                log.info("%s: Redis gets back what it had lost, or never had", self._lineage)
+            if self._store.change(record.revision, lacking) and any(command[0] == "SET" for command in lacking):
+                log.info("%s: Redis gets back versions that it has lost", self._lineage)
         raise self._contended()
 
     def _lacking(self, record: LineageRecord, kept: Decisions, metadata: dict[int, str]) -> list[Command]:

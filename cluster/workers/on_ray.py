@@ -124,7 +124,7 @@ class OnRay:
 
         def make(incarnation: int) -> Any:
             del incarnation
-            learner = trainer.options(**self._placement.learner).remote(
+            learner: Any = trainer.options(**self._placement.learner).remote(
                 plan, actions, session.services, session.folder.path, threaded=True
             )
             # What its predecessor was told may not be in the manifest that it reads.
