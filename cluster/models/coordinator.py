@@ -16,6 +16,7 @@ from cluster.models.decisions import Blocks, Promotion
 from cluster.models.ledger import Ledger
 from cluster.models.lineage import Lineage
 from cluster.models.record import LineageRecord
+from distill.errors import BufferUnavailable
 from distill.promotion import Rule, decide, mean_ratio
 from distill.scores import GameScore
 
@@ -156,6 +157,15 @@ class Coordinator:
         judged = [judged for lineage, _, record in records for judged in self._untold(lineage, record)]
         news, self._news = tuple(self._news), []
         return Orders((*urgent, *rest), tuple(_state(*known) for known in records), news, tuple(judged))
+
+    def ask(
+        self, results: Sequence[tuple[EvaluationTask, Evaluation]], playing: EvaluationTask | None = None
+    ) -> Orders | str:
+        """Do what `advance` does, or return why the registry cannot be reached now: then ask again."""
+        try:
+            return self.advance(results, playing)
+        except BufferUnavailable as error:
+            return str(error)
 
     def _decide(self, lineage: Lineage, ledger: Ledger, playing: EvaluationTask | None) -> int | None:
         """Give verdicts until one candidate, or none, is left to play; return it."""

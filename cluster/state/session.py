@@ -178,7 +178,7 @@ class Session:
     def write_metrics(self) -> None:
         """Write a row of metrics."""
         self._metrics_at = time.monotonic() + METRICS_SECONDS
-        row = metrics_row(self.learners, self.states, self.players, self.restarts)
+        row = metrics_row(self.learners, self.states, self.players, self.restarts, self.outages)
         try:
             self.folder.append(METRICS, row)
         except RunError as error:

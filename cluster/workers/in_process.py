@@ -61,7 +61,9 @@ class InProcess:
                 yield None
             for lineage in self._trainers:
                 yield from self._learn(lineage, coordinator, evaluator)
-        self._publish_last()
+        for lineage, trainer in self._trainers.items():
+            while not trainer.publish_final():
+                yield from self._wait(f"the learner of {lineage}", "its last version is not published")
         yield from self._evaluate(coordinator, evaluator)
         session.write_metrics()
 

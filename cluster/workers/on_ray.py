@@ -52,9 +52,10 @@ class OnRay:
         self._playing: EvaluationTask | None = None
         self._untold: list[Played] = []
         self._told = 0
-        self._ask_at = self._begin_at = 0.0
+        self._ask_at = self._retry_at = 0.0
+        self._ended = set[str]()
         self._judged = defaultdict[str, dict[int, float]](dict)
-        self._learning_ended = False
+        self._learning_ends = self._learning_ended = False
         self._asked_since_end = self._answered_since_end = False
 
     def train(self) -> Iterator[None]:
@@ -66,6 +67,10 @@ class OnRay:
         self._supervisor.add(self._evaluator())
         while not self._session.done:
             self._pool.adjust()
+            yield from self._turn()
+        self._stop_playing()
+        self._learning_ends = True
+        while len(self._ended) < len(self._plans):
             yield from self._turn()
         self._stop_learning()
         # The last versions are candidates too. What the coordinator was asked before does not know of them.
@@ -87,7 +92,7 @@ class OnRay:
         return evaluate_on_ray(tasks, self._placement.cluster.now(), self._on_restart)
 
     def _turn(self) -> Iterator[None]:
-        for _, answer in self._supervisor.poll(POLL_SECONDS):
+        for worker, answer in self._supervisor.poll(POLL_SECONDS):
             if isinstance(answer, LearnerStatus):
                 self._session.on_learner(answer)
             elif isinstance(answer, CollectorStatus):
@@ -95,15 +100,20 @@ class OnRay:
             elif isinstance(answer, Evaluation):
                 self._on_evaluation(answer)
             elif isinstance(answer, str) and answer:
-                self._on_missing_version(answer)
+                self._on_outage(worker, answer)
+            elif isinstance(answer, int):
+                self._on_last_version(worker, answer)
             elif isinstance(answer, Orders):
                 self._on_orders(answer)
         self._session.actors = self._pool.counts()
         yield None
 
-    def _stop_learning(self) -> None:
+    def _stop_playing(self) -> None:
         self._pool.close()
         stop_collecting(self._supervisor, self._role, self._session, done=self._session.done)
+
+    def _stop_learning(self) -> None:
+        self._stop_playing()
         stop_learners(self._supervisor, done=self._session.done)
 
     def _player(self, game: str, index: int, options: Mapping[str, Any]) -> Worker:
@@ -119,6 +129,7 @@ class OnRay:
 
     def _learner(self, lineage: str) -> Worker:
         session = self._session
+        name = _learner_of(lineage)
         plan, actions = self._plans[lineage]
         trainer = ray.remote(trainer_class(plan))
 
@@ -133,10 +144,14 @@ class OnRay:
             return learner
 
         def submit(handle: Any) -> Any:
+            if self._learning_ends:
+                # A last version that the registry does not take now is tried again.
+                owed = name not in self._ended and time.monotonic() >= self._retry_at
+                return handle.publish_final.remote() if owed else None
             status = session.learners.get(lineage)
             return None if status is not None and status.done else handle.advance.remote(SLICE_SECONDS)
 
-        return Worker(_learner_of(lineage), "learner", make, submit, essential=True)
+        return Worker(name, "learner", make, submit, essential=True)
 
     def _evaluator(self) -> Worker:
         evaluator = ray.remote(EvaluatingActor)
@@ -151,7 +166,7 @@ class OnRay:
             if self._playing is not None:
                 return handle.advance.remote(SLICE_SECONDS)
             known = [_key(task) for task, _ in self._untold]
-            if time.monotonic() >= self._begin_at:
+            if time.monotonic() >= self._retry_at:
                 self._playing = next((task for task in self._tasks if _key(task) not in known), None)
             return None if self._playing is None else handle.begin.remote(self._playing)
 
@@ -171,11 +186,12 @@ class OnRay:
             )
 
         def submit(handle: Any) -> Any:
-            if not self._untold and time.monotonic() < self._ask_at:
+            now = time.monotonic()
+            if now < self._retry_at or (not self._untold and now < self._ask_at):
                 return None
             self._told = len(self._untold)
             self._asked_since_end = self._learning_ended
-            return handle.advance.remote(list(self._untold), self._playing)
+            return handle.ask.remote(list(self._untold), self._playing)
 
         return Worker("coordinator", "coordinator", make, submit, depth=1)
 
@@ -185,11 +201,20 @@ class OnRay:
         self._untold.append((self._playing, evaluation))
         self._playing = None
 
-    def _on_missing_version(self, reason: str) -> None:
-        """Let the coordinator bring a version back, and begin again with what it says then."""
-        self._playing = None
-        self._begin_at = time.monotonic() + ASK_SECONDS
-        self._session.on_outage("the evaluator", reason)
+    def _on_last_version(self, worker: Worker, version: int) -> None:
+        if version:
+            self._ended.add(worker.name)
+        else:
+            self._retry_at = time.monotonic() + ASK_SECONDS
+
+    def _on_outage(self, worker: Worker, reason: str) -> None:
+        """Wait for the registry, or for a version that the coordinator brings back to it; then try again."""
+        if worker.role == "evaluator":
+            self._playing = None
+        else:
+            self._told = 0
+        self._retry_at = time.monotonic() + ASK_SECONDS
+        self._session.on_outage(worker.name, reason)
 
     def _on_orders(self, orders: Orders) -> None:
         del self._untold[: self._told]

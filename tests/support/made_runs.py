@@ -51,7 +51,7 @@ def named(config: RunConfig, games: Sequence[str]) -> RunConfig:
 
 def append_metrics(session: Session, time: float) -> None:
     """Write a row of metrics as if it were that time."""
-    row = metrics_row(session.learners, session.states, session.players, session.restarts)
+    row = metrics_row(session.learners, session.states, session.players, session.restarts, session.outages)
     session.folder.append(METRICS, row | {"time": time})
 
 
