@@ -22,6 +22,7 @@ from cluster.models.mirror import ModelMirror
 from cluster.models.promotions import in_last_half
 from cluster.models.record import LATEST, Command, LineageRecord
 from cluster.models.registry import CONFLICTS, KEEP, RedisModelRegistry, wanted
+from cluster.redis.holder import Holder
 from distill.errors import BufferUnavailable, RunError
 
 log = logging.getLogger(__name__)
@@ -41,10 +42,20 @@ class Ledger(RedisModelRegistry):
         lineage: the lineage of models.
         directory: the run's folder; the copy is in `<directory>/models/<lineage>`.
         keep: see `RedisModelRegistry`.
+        holder: see there.
     """
 
-    def __init__(self, client: redis.Redis, run: str, lineage: str, directory: Path, *, keep: int = KEEP) -> None:
-        super().__init__(client, run, lineage, keep=keep)
+    def __init__(
+        self,
+        client: redis.Redis,
+        run: str,
+        lineage: str,
+        directory: Path,
+        *,
+        keep: int = KEEP,
+        holder: Holder | None = None,
+    ) -> None:
+        super().__init__(client, run, lineage, keep=keep, holder=holder)
         self._mirror = ModelMirror(directory, lineage)
 
     def synchronise(self) -> LineageRecord:
@@ -79,11 +90,16 @@ class Ledger(RedisModelRegistry):
         Where Redis is out of reach, they are in the folder all the same, and Redis gets them when it is back.
         """
         noted = Decisions(scores={scores_key(task.version, task.game, task.purpose, task.block): list(scores)})
-        with self._mirror.locked():
-            known = self._mirror.decisions()
-            if (both := known.merged(noted)) != known:
-                self._mirror.store_decisions(both)
-            self._synchronised()
+
+        def decide(record: LineageRecord) -> tuple[None, list[Command]]:
+            return None, self._store.deciding(record.decisions, record.decisions.merged(noted))
+
+        try:
+            self._change(decide)
+        except BufferUnavailable:
+            with self._mirror.locked():
+                self._mirror.store_decisions(self._mirror.decisions().merged(noted))
+            raise
 
     def turn_down(self, version: int, verdict: Literal["rejected", "superseded"], why: str) -> bool:
         """Decide against a version; return False if it has a verdict already."""

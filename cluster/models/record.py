@@ -9,7 +9,8 @@ import redis
 
 from cluster.models.decisions import Decisions
 from cluster.redis.connection import describe, reaching
-from cluster.redis.keys import model_keys
+from cluster.redis.holder import Holder
+from cluster.redis.keys import claim_key, model_keys
 from cluster.redis.scripts import call_script
 from cluster.redis.typed_redis import typed
 from distill.errors import RunError
@@ -45,13 +46,22 @@ class LineageStore:
         client: the connection; the caller closes it.
         run: name of the run.
         lineage: of models, such as `student`.
+        holder: the process that writes; None where nobody can replace it.
     """
 
-    def __init__(self, client: redis.Redis, run: str, lineage: str) -> None:
+    def __init__(self, client: redis.Redis, run: str, lineage: str, holder: Holder | None = None) -> None:
         self._client = client
         self._run = run
         self._lineage = lineage
         self._keys = model_keys(run, lineage)
+        self._holder = holder
+        self._claimed = False
+
+    def claim(self) -> None:
+        """Note who writes from now on, which `read` does at the latest. Raises ReplacedError if he was replaced."""
+        if self._holder is not None and not self._claimed:
+            self._holder.claim(self._client)
+            self._claimed = True
 
     def read(self) -> LineageRecord:
         """Return what there is.
@@ -59,6 +69,7 @@ class LineageStore:
         Raises:
             RunError: if it was not written by a run.
         """
+        self.claim()
         keys = self._keys
         with reaching(self._client, "read what it knows of models"):
             # No transaction: at maxmemory Redis refuses to queue even reads. The revision is read first, so that a
@@ -89,12 +100,22 @@ class LineageStore:
             ) from error
 
     def change(self, revision: str, commands: Sequence[Command]) -> bool:
-        """Carry out commands on the lineage's keys; return False, with nothing done, if `revision` is an old one."""
-        words: list[Word] = [revision]
+        """Carry out commands on the lineage's keys; return False, with nothing done, if `revision` is an old one.
+
+        Raises:
+            ReplacedError: if the holder was replaced.
+        """
+        holder = self._holder
+        words: list[Word] = [*(("", "", "") if holder is None else holder.words), revision]
         for command in commands:
             words += (len(command), *command)
         with reaching(self._client, f"change models of {self._lineage}"):
-            return bool(call_script(self._client, "change", [self._keys.revision], words))
+            answer = call_script(self._client, "change", [self._keys.revision, claim_key(self._run)], words)
+        if holder is not None:
+            holder.require(self._client, answer)
+            if answer[0] == b"lost":
+                holder.claim(self._client)
+        return answer[0] == b"ok"
 
     def data(self, version: int) -> bytes | None:
         """Return a version's bytes, None if they are not there."""

@@ -9,6 +9,7 @@ import redis
 from cluster.models.decisions import Promotion
 from cluster.models.record import LATEST, Command, LineageRecord, LineageStore
 from cluster.redis.connection import describe
+from cluster.redis.holder import Holder
 from distill.errors import BufferUnavailable, RunError
 
 KEEP = 8
@@ -30,15 +31,29 @@ class RedisModelRegistry:
         lineage: the lineage of models, such as `student`.
         keep: newest versions whose bytes are kept, beside those that a name points at or that were promoted of late.
         history: keep the metadata of all versions for ever, and not only of those whose bytes are kept.
+        holder: the process that writes; every method that writes raises ReplacedError if it was replaced.
     """
 
-    def __init__(self, client: redis.Redis, run: str, lineage: str, *, keep: int = KEEP, history: bool = True) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        run: str,
+        lineage: str,
+        *,
+        keep: int = KEEP,
+        history: bool = True,
+        holder: Holder | None = None,
+    ) -> None:
         self._client = client
         self._run = run
         self._lineage = lineage
         self._keep = keep
         self._history = history
-        self._store = LineageStore(client, run, lineage)
+        self._store = LineageStore(client, run, lineage, holder)
+
+    def claim(self) -> None:
+        """Note who writes from now on. Raises ReplacedError if he was replaced."""
+        self._store.claim()
 
     def publish(self, data: bytes, metadata: Mapping[str, Any]) -> int:
         """Store a model, point `latest` at it, and return its version; all of it becomes visible at once.

@@ -14,11 +14,10 @@ from typing import Any
 import redis
 from redis.exceptions import NoScriptError
 
-_BUFFER, _MODELS = "cluster.buffer", "cluster.models"
-_FOLDERS = {"change": _MODELS, "push": _BUFFER, "commit": _BUFFER, "stats": _BUFFER, "read": _BUFFER}
-"""Where each script is, in the order of loading. What the learner calls all the time comes last: if loading breaks off,
-it starts again."""
-NAMES = tuple(_FOLDERS)
+FENCED = ("claim", "change", "commit", "read")
+"""Scripts that only the present holder of a role may run: `fence.lua` comes before them."""
+NAMES = ("push", "claim", "change", "commit", "stats", "read")
+"""In the order of loading. What the learner calls all the time comes last: if loading breaks off, it starts again."""
 
 
 def load_scripts(client: redis.Redis) -> None:
@@ -43,4 +42,7 @@ def script_sha(name: str) -> str:
 
 
 def _text(name: str) -> str:
-    return resources.files(_FOLDERS[name]).joinpath(f"{name}.lua").read_text(encoding="utf-8")
+    parts = ("fence", name) if name in FENCED else (name,)
+    folders = {"change": "cluster.models"}
+    files = (resources.files(folders.get(part, "cluster.buffer")).joinpath(f"{part}.lua") for part in parts)
+    return "".join(file.read_text(encoding="utf-8") for file in files)
