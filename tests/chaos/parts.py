@@ -85,9 +85,8 @@ class Part:
         if self.mutation is not None:
             apply_mutation(self.mutation)
         logging.basicConfig(filename=self.journals / f"{self.name}.log", level=logging.INFO)
-        return Journal(self.journals / f"{self.name}.jsonl"), wire.services(
-            self.url, self.folder, self.role, self.incarnation
-        )
+        services = wire.services(self.url, self.folder, self.role, self.incarnation)
+        return Journal(self.journals / f"{self.name}.jsonl"), services
 
     def told_to_stop(self) -> bool:
         """Return whether this part's work is done, or nobody is left to do it for."""
