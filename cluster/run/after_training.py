@@ -145,9 +145,7 @@ def _final_tasks(session: Session) -> list[EvaluationTask]:
             )
         model = registry.fetch(version)
         players += [(lineage.player, game, version, model, lineage.name) for game in lineage.games]
-    players += [
-        ("teacher", game, 0, teacher.path.read_bytes(), "teacher") for game, teacher in session.teachers.items()
-    ]
+    players += [("teacher", game, 0, teacher.data, "teacher") for game, teacher in session.teachers.items()]
     if not final.episodes:
         return []
     return [
