@@ -14,8 +14,8 @@ from actors.evaluation import EvaluationTask
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
 from cluster.buffer.stats import delete_run, game_stats
+from cluster.models.decisions import Promotion
 from cluster.models.ledger import Ledger
-from cluster.models.promotions import Promotion
 from cluster.redis.connection import connect
 from cluster.redis.holder import COORDINATOR, RUN, Holder, incarnation_of, learner_of
 from cluster.redis.keys import claim_key, stream_keys

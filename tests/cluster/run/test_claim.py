@@ -9,8 +9,9 @@ from cluster import cli
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
 from cluster.buffer.stats import list_runs
-from cluster.models.ledger import Ledger
-from cluster.models.promotions import Promotion
+from cluster.models.decisions import Promotion
+from cluster.models.mirror import ModelMirror
+from cluster.models.registry import RedisModelRegistry
 from cluster.redis.connection import connect
 from cluster.redis.holder import Claim, Holder, incarnation_of, learner_of, read_claim
 from cluster.redis.private_server import PrivateRedis
@@ -33,10 +34,12 @@ def other_server(tmp_path: Path) -> Iterator[PrivateRedis]:
         yield server
 
 
-def services_of(urls: str, run: str, run_id: str = "mine", *, sitting: int = 0, root: str = "/a") -> RedisServices:
+def services_of(
+    urls: str, run: str, run_id: str = "mine", *, sitting: int = 0, root: str = "/a", mirror: Path | None = None
+) -> RedisServices:
     address = BufferAddress(urls, run, GAMES, Limits(1_000, 1_000, shards=2), run_id)
     holder = Holder(run, run_id, f"host-of-{run_id}", f"{root}/{run}", incarnation=incarnation_of(sitting, 0))
-    return RedisServices(address, None, holder)
+    return RedisServices(address, mirror, holder)
 
 
 def name_of(services: RedisServices) -> NameClaim:
@@ -96,7 +99,7 @@ def test_keys_without_a_claim_are_refused(one_redis_server: PrivateRedis, run_na
     if leftover == "chunks":
         services.writer("breakout", 1).write(make_chunk(0, game="breakout"))
     else:
-        Ledger(connect(one_redis_server.url), run_name, "student").publish(b"old", {})
+        RedisModelRegistry(connect(one_redis_server.url), run_name, "student").publish(b"old", {})
     with pytest.raises(RunError, match=rf"which no run claims.*`distill runs --delete {run_name} --buffer unix://"):
         name_of(services).take()
     with connect(one_redis_server.url) as client:
@@ -117,9 +120,9 @@ def test_of_several_servers_all_are_claimed_or_none(
 
 
 def test_what_never_began_leaves_nothing_and_takes_nobody_elses(
-    one_redis_server: PrivateRedis, other_server: PrivateRedis, run_name: str
+    tmp_path: Path, one_redis_server: PrivateRedis, other_server: PrivateRedis, run_name: str
 ) -> None:
-    services = services_of(f"{one_redis_server.url},{other_server.url}", run_name)
+    services = services_of(f"{one_redis_server.url},{other_server.url}", run_name, mirror=tmp_path)
     name_of(services).take()
     for game in GAMES:
         for index in (0, 1):
@@ -168,7 +171,7 @@ def test_a_user_rolls_back_no_other_run(
     tmp_path: Path, one_redis_server: PrivateRedis, run_name: str, capsys: Capture
 ) -> None:
     folder = made_run(tmp_path, run_name, one_redis_server.url)
-    Ledger(connect(one_redis_server.url), "elsewhere", "student", folder.path)
+    ModelMirror(folder.path, "student").store(1, b"one", "{}")
     name_of(services_of(one_redis_server.url, run_name, "other", root="/b")).take()
     assert cli.run(["models", str(folder.path), "--lineage", "student", "--roll-back"]) == 2
     assert f"was taken by the run in /b/{run_name}" in capsys.readouterr().err.replace("\n", " ")
