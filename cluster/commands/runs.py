@@ -3,18 +3,16 @@
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
-from cluster.buffer.stats import RunUsage, delete_run, list_runs
 from cluster.commands.options import parse_options
 from cluster.models.promotions import latest_promotions
 from cluster.output.shell import command_line
-from cluster.redis.connection import connect, require_primary
 from cluster.state.folder import CONFIG, DELETED, EVALUATIONS, METRICS, RunFolder, open_any_run
 from cluster.state.json_lines import read_lines
 from cluster.state.removal import Removal, is_run
@@ -22,6 +20,10 @@ from distill.buffer_urls import BufferUrls, split_urls
 from distill.config import Section, is_run_name
 from distill.errors import BufferUnavailable, ConfigError, DistillError
 from distill.protocols import STUDENT
+
+# The client of Redis takes as long to import as all the rest, and most runs are in no Redis.
+if TYPE_CHECKING:
+    from cluster.buffer.stats import RunUsage
 
 
 class RunsOptions(Section):
@@ -48,7 +50,11 @@ def command(arguments: Sequence[str], console: Console) -> None:
 
 
 def _list(options: RunsOptions, console: Console) -> None:
-    in_redis = _usage(options.buffer)
+    in_redis: dict[str, RunUsage] = {}
+    if options.buffer is not None:
+        from cluster.commands import runs_in_redis  # noqa: PLC0415 - see above
+
+        in_redis = runs_in_redis.usage(split_urls(options.buffer))
     paths = sorted(options.root.iterdir()) if options.root.is_dir() else []
     # Hidden is what is being made.
     found = [(path, columns) for path in paths if path.name[0] != "." and (columns := _describe(path)) is not None]
@@ -60,15 +66,6 @@ def _list(options: RunsOptions, console: Console) -> None:
     for name, usage in in_redis.items():
         table.add_row(name, "in Redis only", "", "", "", *_redis_columns(usage))
     console.print(table)
-
-
-def _usage(urls: str | None) -> dict[str, RunUsage]:
-    found: dict[str, RunUsage] = {}
-    for url in split_urls(urls) if urls else ():
-        with connect(url) as client:
-            for usage in list_runs(client):
-                found[usage.run] = found[usage.run] + usage if usage.run in found else usage
-    return found
 
 
 def _describe(path: Path) -> tuple[str, str, str, str] | None:
@@ -127,7 +124,7 @@ def _sizes(path: Path) -> Iterator[int]:
                 yield (Path(folder) / name).stat().st_size
 
 
-def _redis_columns(usage: RunUsage | None) -> tuple[str, str]:
+def _redis_columns(usage: "RunUsage | None") -> tuple[str, str]:
     return ("", "") if usage is None else (f"{usage.bytes / 1e6:.1f}", f"{usage.chunks:,}")
 
 
@@ -194,12 +191,11 @@ def _delete_run(folder: RunFolder, urls: str | None, console: Console) -> None:
 
 def _delete_keys(urls: str | None, name: str, failed: str) -> int:
     """Delete what a run keeps in these servers; return how many keys there were."""
-    with ExitStack() as stack:
-        clients = [stack.enter_context(connect(url)) for url in (split_urls(urls) if urls else ())]
-        try:
-            # One that is away is found out before anything is deleted at another.
-            for client in clients:
-                require_primary(client)
-            return sum(delete_run(client, name) for client in clients)
-        except BufferUnavailable as error:
-            raise ConfigError(f"{failed}, because its Redis does not answer: {error}") from error
+    if not urls:
+        return 0
+    from cluster.commands import runs_in_redis  # noqa: PLC0415 - see above
+
+    try:
+        return runs_in_redis.delete(split_urls(urls), name)
+    except BufferUnavailable as error:
+        raise ConfigError(f"{failed}, because its Redis does not answer: {error}") from error
