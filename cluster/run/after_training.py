@@ -132,23 +132,27 @@ def evaluate_best(session: Session, evaluate: Evaluate, surroundings: Surroundin
 
 def _final_tasks(session: Session) -> list[EvaluationTask]:
     final, seed = session.kind.final, reset_seed(session.config.general.seed, SeedStream.FINAL)
+    best = [(lineage, _best(session, lineage)) for lineage in session.kind.lineages]
+    if not final.episodes:
+        return []
     players: list[tuple[str, str, int, bytes, str]] = []
-    for lineage in session.kind.lineages:
-        registry = session.services.registry(lineage.name)
-        version = registry.resolve("best")
-        if version is None:
-            raise RunError(
-                f"run {session.folder.name}: no version of {lineage.name} was ever evaluated, see"
-                f" {session.folder.path / LOG}; train for longer"
-            )
-        model = registry.fetch(version)
+    for lineage, version in best:
+        model = session.services.registry(lineage.name).fetch(version)
         players += [(lineage.player, game, version, model, lineage.name) for game in lineage.games]
     players += [
         ("teacher", game, 0, teacher.path.read_bytes(), "teacher") for game, teacher in session.teachers.items()
     ]
-    if not final.episodes:
-        return []
     return [
         EvaluationTask(who, game, version, model, final.episodes, final.lanes, final.epsilon, seed, lineage)
         for who, game, version, model, lineage in sorted(players, key=lambda player: player[1])
     ]
+
+
+def _best(session: Session, lineage: Lineage) -> int:
+    version = session.services.registry(lineage.name).resolve("best")
+    if version is None:
+        raise RunError(
+            f"run {session.folder.name}: no version of {lineage.name} was ever evaluated, see"
+            f" {session.folder.path / LOG}; train for longer"
+        )
+    return version

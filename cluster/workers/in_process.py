@@ -41,7 +41,7 @@ class InProcess:
         """Train until the budget is spent, decide on the last candidates; yield after every turn."""
         session, services = self._session, self._session.services
         torch.set_num_threads(self._threads)
-        for lineage, (plan, actions) in plans_of(session.config, self._commit).items():
+        for lineage, (plan, actions) in plans_of(session.config, session.kind, self._commit).items():
             self._trainers[lineage] = make_trainer(plan, actions, services, session.folder.path)
         players = Players(session)
         for game in session.games:
