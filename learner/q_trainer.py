@@ -81,6 +81,7 @@ class QTrainer(Trainer):
             config.pace,
             directory / "checkpoints" / plan.lineage,
             threaded=threaded,
+            run_id=services.run_id,
         )
         self._publish_for_explorers()
 

@@ -65,6 +65,7 @@ class StudentTrainer(Trainer):
             plan.learner.pace,
             directory / "checkpoints" / STUDENT,
             threaded=threaded,
+            run_id=services.run_id,
         )
 
     @property

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import torch
 
 from distill.config import Pace, TrainingConfig
-from distill.errors import BufferUnavailable, RunError
+from distill.errors import BufferUnavailable, DistillError, RunError
 from distill.model_card import ModelCard
 from distill.models import StorageType, model_bytes
 from distill.protocols import ChunkReader, ModelRegistry
@@ -47,6 +47,7 @@ class Trainer(ABC):
         pace: how often the learner may sample.
         directory: folder for checkpoints.
         threaded: let a feed thread fill the replay; without it `advance` does so itself, as far as data is there.
+        run_id: random id of the run; chunks of another one are refused.
     """
 
     stored_as: ClassVar[StorageType] = "float32"
@@ -66,6 +67,7 @@ class Trainer(ABC):
         directory: Path,
         *,
         threaded: bool,
+        run_id: str,
     ) -> None:
         self.updater = updater
         self.replays = dict(replays)
@@ -77,7 +79,9 @@ class Trainer(ABC):
         state = self._restore()
         least = training.min_replay * len(actions)
         self.limiter = SampleToInsertLimiter(pace.sample_to_insert, pace.window, least, state.feed.limiter)
-        self.feed = Feed(reader, self.replays, actions, self.limiter, state.feed, least=training.min_replay)
+        self.feed = Feed(
+            reader, self.replays, actions, self.limiter, state.feed, run_id=run_id, least=training.min_replay
+        )
         self._threaded = threaded
         self._train_seconds = state.train_seconds
         self._version = state.version
@@ -142,7 +146,9 @@ class Trainer(ABC):
 
         Raises:
             RunError: if the updates are not finite, or the feed has failed.
+            ReplacedError: if a later incarnation of this learner is at work.
         """
+        self._require_feed()
         began = last = time.monotonic()
         updates_before = self.updater.updates
         losses, counts = defaultdict[str, float](float), Counter[str]()
@@ -200,9 +206,15 @@ class Trainer(ABC):
         if self.updater.updates == 0 and not self._is_ready():
             self.limiter.forfeit()
 
+    def _require_feed(self) -> None:
+        failure = self.feed.failure
+        if isinstance(failure, DistillError):
+            raise failure
+        if failure is not None:
+            raise RunError(f"the feed of {self._lineage} failed: {failure!r}") from failure
+
     def _wait(self) -> None:
-        if self.feed.failure is not None:
-            raise RunError(f"the feed of {self._lineage} failed: {self.feed.failure!r}") from self.feed.failure
+        self._require_feed()
         time.sleep(WAIT_SECONDS)
         self.limiter.waited("sample", WAIT_SECONDS)
 

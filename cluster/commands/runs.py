@@ -141,7 +141,7 @@ def _delete(options: RunsOptions, name: str, console: Console) -> None:
             f" {command_line('distill', 'runs', '--root', path.resolve().parent, '--delete', path.resolve().name)}"
         )
     if not path.exists():
-        keys = _delete_keys(options.buffer, name, f"run {name}: nothing is deleted")
+        keys, _ = _delete_keys(options.buffer, name, None)
         if not keys:
             raise ConfigError(f"run {name}: there is none in {options.root}; `distill runs` lists them")
         console.print(f"deleted {keys} keys in Redis")
@@ -169,7 +169,10 @@ def _require_removable(path: Path) -> None:
 
 
 def _delete_run(folder: RunFolder, urls: str | None, console: Console) -> None:
+    # Of a damaged configuration it is not known; then what any run has claimed stays.
+    run_id = ""
     try:
+        run_id = folder.run_id()
         file = CONFIG if (folder.path / CONFIG).exists() else DELETED
         urls = urls or open_any_run(folder.path, file)[1].buffer.buffer
     except DistillError as error:
@@ -177,10 +180,12 @@ def _delete_run(folder: RunFolder, urls: str | None, console: Console) -> None:
     removal = Removal.of(folder)
     removal.begin()
     try:
-        keys = _delete_keys(urls, folder.name, f"run {folder.name}: nothing is deleted")
+        keys, others = _delete_keys(urls, folder.name, run_id)
     except BaseException:
         removal.take_back()
         raise
+    for other in others:
+        console.print(f"{other}; its keys stay", soft_wrap=True)
     gone = removal.finish()
     for link in removal.links:
         console.print(f"{link.relative_to(folder.path)} was a link and is removed; what it names stays", soft_wrap=True)
@@ -189,13 +194,13 @@ def _delete_run(folder: RunFolder, urls: str | None, console: Console) -> None:
     console.print(f"deleted run {folder.name}: its folder and {keys} keys in Redis{left}", soft_wrap=True)
 
 
-def _delete_keys(urls: str | None, name: str, failed: str) -> int:
-    """Delete what a run keeps in these servers; return how many keys there were."""
+def _delete_keys(urls: str | None, name: str, run_id: str | None) -> tuple[int, list[str]]:
+    """Delete what a run keeps in these servers, as `runs_in_redis.delete` does."""
     if not urls:
-        return 0
+        return 0, []
     from cluster.commands import runs_in_redis  # noqa: PLC0415 - see above
 
     try:
-        return runs_in_redis.delete(split_urls(urls), name)
+        return runs_in_redis.delete(split_urls(urls), name, run_id)
     except BufferUnavailable as error:
-        raise ConfigError(f"{failed}, because its Redis does not answer: {error}") from error
+        raise ConfigError(f"run {name}: nothing is deleted, because its Redis does not answer: {error}") from error

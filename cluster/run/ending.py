@@ -9,7 +9,7 @@ from cluster.output.shell import command_line
 from cluster.state.folder import RunFolder, new_run
 from cluster.state.removal import Removal
 from distill.config import Settings
-from distill.errors import DistillError, RunError
+from distill.errors import DistillError, ReplacedError, RunError
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +60,9 @@ def told_what_is_kept(folder: RunFolder, command: str, *, new: bool) -> Generato
     """
     try:
         yield
+    except ReplacedError:
+        # The run goes on elsewhere.
+        raise
     except (DistillError, OSError) as error:
         known = str(error) if isinstance(error, DistillError) else _described(error)
         if new and not folder.has_begun():

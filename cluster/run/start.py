@@ -46,7 +46,7 @@ def resume_run(path: Path, config: AnyConfig, console: Console) -> RunFolder:
     config, teachers = with_teachers(config)
     require_surroundings(config)
     with folder.claim():
-        folder.write_config(config, folder.name, list(config.general.games), folder.path.parent)
+        folder.write_config(config, folder.run_id(), folder.name, list(config.general.games), folder.path.parent)
     drive(Run(folder, config, teachers), console)
     return folder
 
