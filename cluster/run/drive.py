@@ -81,7 +81,7 @@ def prepare(run: Run, surroundings: Surroundings) -> tuple[Session, Workers]:
     config = run.config
     session = Session(run.folder, config, surroundings.services, run.given.teachers, surroundings.number)
     wanted = WantedActors.of(run.folder, config)
-    plans = plans_of(config, run.folder.commit(), run.given.initial)
+    plans = plans_of(config, session.kind, run.folder.commit(), run.given.initial)
     # Every game's players and the evaluator beside the learners; the coordinator takes no place.
     others, learners = sum(wanted.wanted().values()) + 1, len(session.kind.lineages)
     placement = place(others, learners, config.training, surroundings.cluster)

@@ -47,9 +47,9 @@ def resume_run(path: Path, config: AnyConfig, console: Console) -> RunFolder:
     _require_same(folder, before, config)
     config, teachers = with_teachers(config)
     given = GivenModels.read(teachers, initial_model(config))
-    given.require_recorded(folder)
     require_surroundings(config)
     with folder.claim():
+        given.require_recorded(folder)
         folder.write_config(config, folder.run_id(), folder.name, list(config.general.games), folder.path.parent)
     drive(Run(folder, config, given), console)
     return folder
@@ -60,7 +60,7 @@ def _require_initial(config: AnyConfig, given: GivenModels) -> None:
     if given.initial_file is None:
         return
     card = read_card(given.initial_file)
-    for plan, actions in plans_of(config, "", given.initial).values():
+    for plan, actions in plans_of(config, kind_of(config), "", given.initial).values():
         if isinstance(plan, QPlan):
             require_initial(card, plan.learner, actions)
 

@@ -193,15 +193,16 @@ def student_plan(config: RunConfig) -> StudentPlan:
     )
 
 
-def plans_of(config: AnyConfig, commit: str, initial: bytes | None) -> Plans:
+def plans_of(config: AnyConfig, kind: Kind, commit: str, initial: bytes | None) -> Plans:
     """Return what each lineage's learner trains, and A of its games, by the lineage's name.
 
     Args:
         config: of the run.
+        kind: of the run.
         commit: commit of this program, for the models' cards.
         initial: the model file that the Q-learners begin with, None without one.
     """
-    kind, training, seed = kind_of(config), config.training, config.general.seed
+    training, seed = config.training, config.general.seed
     steps = kind.playing.config.chunk_steps
     plans: dict[str, Plan] = {}
     if isinstance(config, RunConfig):
