@@ -57,7 +57,7 @@ def _require_initial(config: AnyConfig) -> None:
     if file is None:
         return
     card = read_card(file)
-    for plan, actions in plans_of(config, commit="").values():
+    for plan, actions in plans_of(config, kind_of(config), commit="").values():
         if isinstance(plan, QPlan):
             require_initial(card, plan.learner, actions)
 

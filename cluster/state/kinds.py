@@ -191,17 +191,18 @@ def student_plan(config: RunConfig) -> StudentPlan:
     )
 
 
-def plans_of(config: AnyConfig, commit: str) -> dict[str, tuple[Plan, Mapping[str, int]]]:
+def plans_of(config: AnyConfig, kind: Kind, commit: str) -> dict[str, tuple[Plan, Mapping[str, int]]]:
     """Return what each lineage's learner trains, and A of its games, by the lineage's name.
 
     Args:
         config: of the run.
+        kind: of the run.
         commit: commit of this program, for the models' cards.
 
     Raises:
         ModelFileError: if the initial model cannot be read.
     """
-    kind, training, seed = kind_of(config), config.training, config.general.seed
+    training, seed = config.training, config.general.seed
     steps = kind.playing.config.chunk_steps
     plans: dict[str, Plan] = {}
     if isinstance(config, RunConfig):

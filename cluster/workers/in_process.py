@@ -45,7 +45,7 @@ class InProcess:
         """Train until the budget is spent, decide on the last candidates; yield after every turn."""
         session = self._session
         torch.set_num_threads(self._threads)
-        for lineage, (plan, actions) in plans_of(session.config, self._commit).items():
+        for lineage, (plan, actions) in plans_of(session.config, session.kind, self._commit).items():
             trainer = make_trainer(plan, actions, session.services_of(learner_of(lineage)), session.folder.path)
             self._trainers[lineage] = trainer
         players = Players(session)

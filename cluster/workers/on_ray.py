@@ -44,7 +44,7 @@ class OnRay:
     def __init__(self, session: Session, placement: Placement, wanted: WantedActors, commit: str) -> None:
         self._session = session
         self._placement = placement
-        self._plans = plans_of(session.config, commit)
+        self._plans = plans_of(session.config, session.kind, commit)
         self._players = Players(session)
         self._role = session.kind.playing.role
         self._supervisor = Supervisor(self._on_restart)
