@@ -151,9 +151,7 @@ def _final_tasks(session: Session) -> list[EvaluationTask]:
     for lineage, mirror, version in best:
         model = mirror.require_data(version)
         players += [(lineage.player, game, version, model, lineage.name) for game in lineage.games]
-    players += [
-        ("teacher", game, 0, teacher.path.read_bytes(), "teacher") for game, teacher in session.teachers.items()
-    ]
+    players += [("teacher", game, 0, teacher.data, "teacher") for game, teacher in session.teachers.items()]
     return [
         EvaluationTask(who, game, version, model, final.episodes, final.lanes, final.epsilon, seed, lineage)
         for who, game, version, model, lineage in sorted(players, key=lambda player: player[1])
