@@ -41,6 +41,7 @@ class ModelMirror:
             self._directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"{self._directory}: cannot be made: {error.strerror}") from error
+        self._decisions, self._file = Decisions(), (0, 0, 0)
 
     @contextmanager
     def locked(self) -> Generator[None]:
@@ -125,8 +126,16 @@ class ModelMirror:
 
     def decisions(self) -> Decisions:
         """Return what `store_decisions` wrote, none before. Raises RunError if it is damaged."""
-        if not (self._directory / _LEDGER).exists():
+        try:
+            status = (self._directory / _LEDGER).stat()
+        except FileNotFoundError:
             return Decisions()
+        # It is asked for every second and changes with every episode block at most; a written file is a new one.
+        if (file := (status.st_ino, status.st_mtime_ns, status.st_size)) != self._file:
+            self._decisions, self._file = self._read_decisions(), file
+        return self._decisions
+
+    def _read_decisions(self) -> Decisions:
         try:
             return Decisions.from_json(self._read_json(_LEDGER))
         except (AttributeError, KeyError, TypeError, ValueError) as error:

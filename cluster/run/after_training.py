@@ -142,24 +142,27 @@ def evaluate_best(session: Session, evaluate: Evaluate, surroundings: Surroundin
 
 def _final_tasks(session: Session) -> list[EvaluationTask]:
     final, seed = session.kind.final, reset_seed(session.config.general.seed, SeedStream.FINAL)
-    players: list[tuple[str, str, int, bytes, str]] = []
-    for lineage in session.kind.lineages:
-        # The folder has all that was promoted, whatever has become of Redis.
-        mirror = ModelMirror(session.folder.path, lineage.name)
-        version = mirror.names().get("best")
-        if version is None:
-            raise RunError(
-                f"run {session.folder.name}: no version of {lineage.name} was ever evaluated, see"
-                f" {session.folder.path / LOG}; train for longer"
-            )
-        model = mirror.require_data(version)
-        players += [(lineage.player, game, version, model, lineage.name) for game in lineage.games]
-    players += [
-        ("teacher", game, 0, teacher.path.read_bytes(), "teacher") for game, teacher in session.teachers.items()
-    ]
+    # The folder has all that was promoted, whatever has become of Redis.
+    mirrors = [(lineage, ModelMirror(session.folder.path, lineage.name)) for lineage in session.kind.lineages]
+    best = [(lineage, mirror, _best(session, lineage, mirror)) for lineage, mirror in mirrors]
     if not final.episodes:
         return []
+    players: list[tuple[str, str, int, bytes, str]] = []
+    for lineage, mirror, version in best:
+        model = mirror.require_data(version)
+        players += [(lineage.player, game, version, model, lineage.name) for game in lineage.games]
+    players += [("teacher", game, 0, teacher.data, "teacher") for game, teacher in session.teachers.items()]
     return [
         EvaluationTask(who, game, version, model, final.episodes, final.lanes, final.epsilon, seed, lineage)
         for who, game, version, model, lineage in sorted(players, key=lambda player: player[1])
     ]
+
+
+def _best(session: Session, lineage: Lineage, mirror: ModelMirror) -> int:
+    version = mirror.names().get("best")
+    if version is None:
+        raise RunError(
+            f"run {session.folder.name}: no version of {lineage.name} was ever evaluated, see"
+            f" {session.folder.path / LOG}; train for longer"
+        )
+    return version

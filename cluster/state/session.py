@@ -21,7 +21,7 @@ from cluster.state.rows import evaluation_row, metrics_row
 from distill.errors import BufferUnavailable, DistillError, RunError
 from distill.protocols import STUDENT
 from distill.scores import score_ratio
-from distill.teachers import TeacherFile
+from distill.teachers import Teacher
 from learner.status import LearnerStatus
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Session:
     folder: RunFolder
     config: AnyConfig
     services: RedisServices
-    teachers: Mapping[str, TeacherFile] = field(default_factory=dict[str, TeacherFile])
+    teachers: Mapping[str, Teacher] = field(default_factory=dict[str, Teacher])
     sitting: int = 0
     learners: dict[str, LearnerStatus] = field(default_factory=dict[str, LearnerStatus])
     states: dict[str, LineageState] = field(default_factory=dict[str, LineageState])

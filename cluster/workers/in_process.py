@@ -10,7 +10,7 @@ from actors.evaluating_actor import EvaluatingActor
 from actors.evaluation import Evaluation, EvaluationTask
 from cluster.models.coordinator import Coordinator
 from cluster.redis.holder import COORDINATOR, learner_of
-from cluster.state.kinds import plans_of
+from cluster.state.kinds import Plans
 from cluster.state.session import Session
 from cluster.workers.episodes import SLICE_SECONDS, evaluate_serially
 from cluster.workers.players import Players, Playing
@@ -30,13 +30,13 @@ class InProcess:
     Args:
         session: what is run.
         threads: CPU threads of the learners.
-        commit: commit of this program, for the models' cards.
+        plans: what each lineage's learner trains, and A of its games, see `plans_of`.
     """
 
-    def __init__(self, session: Session, threads: int, commit: str) -> None:
+    def __init__(self, session: Session, threads: int, plans: Plans) -> None:
         self._session = session
         self._threads = threads
-        self._commit = commit
+        self._plans = plans
         self._players: list[tuple[str, Playing]] = []
         self._trainers: dict[str, Trainer] = {}
         self._published: dict[str, int] = {}
@@ -45,7 +45,7 @@ class InProcess:
         """Train until the budget is spent, decide on the last candidates; yield after every turn."""
         session = self._session
         torch.set_num_threads(self._threads)
-        for lineage, (plan, actions) in plans_of(session.config, self._commit).items():
+        for lineage, (plan, actions) in self._plans.items():
             trainer = make_trainer(plan, actions, session.services_of(learner_of(lineage)), session.folder.path)
             self._trainers[lineage] = trainer
         players = Players(session)

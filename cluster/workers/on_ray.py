@@ -13,7 +13,7 @@ from actors.evaluating_actor import EvaluatingActor
 from actors.evaluation import Evaluation, EvaluationTask
 from cluster.models.coordinator import Coordinator, Orders
 from cluster.redis.holder import COORDINATOR, learner_of
-from cluster.state.kinds import plans_of
+from cluster.state.kinds import Plans
 from cluster.state.session import Session
 from cluster.workers.actor_pool import ActorPool
 from cluster.workers.episodes import POLL_SECONDS, SLICE_SECONDS, evaluate_on_ray
@@ -38,13 +38,13 @@ class OnRay:
         session: what is run.
         placement: cores and threads.
         wanted: how many players each game is to have.
-        commit: commit of this program, for the models' cards.
+        plans: what each lineage's learner trains, and A of its games, see `plans_of`.
     """
 
-    def __init__(self, session: Session, placement: Placement, wanted: WantedActors, commit: str) -> None:
+    def __init__(self, session: Session, placement: Placement, wanted: WantedActors, plans: Plans) -> None:
         self._session = session
         self._placement = placement
-        self._plans = plans_of(session.config, commit)
+        self._plans = plans
         self._players = Players(session)
         self._role = session.kind.playing.role
         self._supervisor = Supervisor(self._on_restart)
