@@ -7,12 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import learner.checkpoint_file
-from learner.checkpoint_index import MANIFEST
-
 import cluster.buffer.writer
 import distill.chunks
-import learner.checkpoints
 from cluster.buffer.reader import RedisChunkReader
 from cluster.redis.holder import Holder
 from distill.chunks import ChunkDecoder
@@ -89,6 +85,10 @@ def _any_run() -> None:
     KNOWN["manifest removed"],
 )
 def _manifest_alone() -> None:
+    from learner.checkpoint_index import MANIFEST
+
+    import learner.checkpoints
+
     read_index = learner.checkpoints.read_index
     learner.checkpoints.read_index = lambda directory: (
         read_index(directory) if (directory / MANIFEST).exists() else learner.checkpoints.CheckpointIndex(0, ())
@@ -97,6 +97,8 @@ def _manifest_alone() -> None:
 
 @_mutation("no checksum of checkpoints", "a checkpoint's bytes are verified", "damaged", KNOWN["checkpoint damaged"])
 def _no_checkpoint_checksum() -> None:
+    import learner.checkpoint_file
+
     blank = learner.checkpoint_file._BLANK
     learner.checkpoint_file._checksum = lambda data, at: blank
 
