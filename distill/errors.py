@@ -31,3 +31,7 @@ class BufferUnavailable(DistillError):
 
 class RunError(DistillError):
     """A run cannot start, go on, or be resumed."""
+
+
+class ReplacedError(DistillError):
+    """Somebody newer has taken this process's place: nothing that it writes counts any more."""

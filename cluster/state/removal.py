@@ -32,7 +32,11 @@ def _files(*names: str) -> dict[str, None]:
 
 
 _UNFINISHED = {re.escape(TEMPORARY).replace(r"\*", "[0-9a-f]+"): None}
-_CHECKPOINTS: Made = {r"checkpoint-\d+\.safetensors": None, **_files("manifest.json"), **_UNFINISHED}
+_CHECKPOINTS: Made = {
+    r"checkpoint-\d+\.safetensors(\.damaged)?": None,
+    **_files("manifest.json", ".lock"),
+    **_UNFINISHED,
+}
 _MODELS: Made = {
     r"\d+(\.aside)?\.safetensors": None,
     r"\d+\.json": None,
