@@ -21,6 +21,10 @@ _ADVICE = {
 }
 
 
+_OF_OTHERS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EMFILE, errno.ENFILE, errno.EIO)
+"""What another program's log is searched for: the rest may be in it without being what it died of."""
+
+
 def machine_error(error: OSError) -> str:
     """Return what the machine has refused and what to do, after the file's name if the error knows it."""
     place = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes, os.PathLike)) else ""
@@ -36,7 +40,7 @@ def refusal(error: OSError) -> str:
 def refusal_in(text: str) -> str | None:
     """Return what the machine has refused to another program, as the newest line of its log that says so."""
     for line in reversed(text.splitlines()):
-        for number, advice in _ADVICE.items():
+        for number in _OF_OTHERS:
             if os.strerror(number) in line:
-                return f"{os.strerror(number)}; {advice}"
+                return f"{os.strerror(number)}; {_ADVICE[number]}"
     return None

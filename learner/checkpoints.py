@@ -1,4 +1,4 @@
-"""The folder of a learner's checkpoints: written by one learner at a time, the newest and the best by score are kept."""
+"""The folder of a learner's checkpoints: one learner at a time writes it, the newest and the best by score are kept."""
 
 import fcntl
 import json
@@ -151,7 +151,7 @@ class CheckpointStore:
 
     @contextmanager
     def _owned(self) -> Generator[CheckpointIndex]:
-        """Keep others from writing, and yield what the folder holds; raises ReplacedError if it is not ours any more."""
+        """Keep others from writing, and yield what the folder holds. Raises ReplacedError if a newer learner has it."""
         with (self._directory / LOCK).open("ab") as lock:
             deadline = time.monotonic() + LOCK_SECONDS
             while True:

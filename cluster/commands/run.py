@@ -17,12 +17,14 @@ class RunOptions(RunConfig):
     """YAML file with any of these options by name; flags win over it."""
     resume: Path | None = None
     """Folder of a run to go on with; its configuration is taken from there, and flags win over it."""
+    accept_loss: bool = False
+    """With --resume: go on though checkpoints that were written are gone or damaged, from the newest that is left."""
 
 
 def command(arguments: Sequence[str], console: Console) -> None:
     """Start or resume a run."""
-    config, resume = run_or_resume(RunConfig, RunOptions, arguments)
+    config, resume, accept_loss = run_or_resume(RunConfig, RunOptions, arguments)
     if resume is not None:
-        resume_run(resume, config, console)
+        resume_run(resume, config, console, accept_loss=accept_loss)
     else:
         start_run(config, console)

@@ -17,12 +17,14 @@ from distill.words import shown
 Options = TypeVar("Options", bound=Settings)
 
 
-def run_or_resume(kind: type[Config], options: type[Options], arguments: Sequence[str]) -> tuple[Config, Path | None]:
-    """Return the settings of a run, and its folder if it is to be resumed.
+def run_or_resume(
+    kind: type[Config], options: type[Options], arguments: Sequence[str]
+) -> tuple[Config, Path | None, bool]:
+    """Return the settings of a run, its folder if it is to be resumed, and whether the loss of checkpoints is accepted.
 
     Args:
         kind: the subcommand's settings.
-        options: these, with `config` and `resume` beside them; its docstring is the help's first line.
+        options: these, with `config`, `resume` and `accept_loss` beside them; its docstring is the help's first line.
         arguments: what follows the subcommand.
 
     Raises:
@@ -45,8 +47,10 @@ def run_or_resume(kind: type[Config], options: type[Options], arguments: Sequenc
         settings = parse_settings(kind, _preset(kind, given.preset or named.get("preset")) | named, source)
     sections = kind.model_fields
     default = options(**{name: getattr(settings, name) for name in sections})
-    parsed = parse_options(options, arguments, kind.command, (options.__doc__ or "").strip(), default)
-    return kind(**{name: getattr(parsed, name) for name in sections}), cast(Any, parsed).resume
+    parsed = cast(Any, parse_options(options, arguments, kind.command, (options.__doc__ or "").strip(), default))
+    if parsed.accept_loss and parsed.resume is None:
+        raise ConfigError("--accept-loss: only a run that is resumed can have lost anything; add --resume")
+    return kind(**{name: getattr(parsed, name) for name in sections}), parsed.resume, parsed.accept_loss
 
 
 def _path(option: str, written: str) -> Path:

@@ -50,7 +50,7 @@ _REDIS: Made = {
     **_UNFINISHED,
 }
 _RUN: Made = {
-    **_files(CONFIG, DELETED, LOCK, ENVIRONMENT, LOG, METRICS, EVALUATIONS, SITTINGS, "actors.json"),
+    **_files(CONFIG, DELETED, LOCK, ENVIRONMENT, LOG, METRICS, EVALUATIONS, SITTINGS, "actors.json", "progress.json"),
     **_files("evaluation.json", "table.md", "student.safetensors", "learning_curve.png", "picture.png"),
     **_UNFINISHED,
     "checkpoints": {".*": _CHECKPOINTS},

@@ -15,8 +15,11 @@ from cluster.models.coordinator import LineageState, Orders
 from cluster.services import RedisServices
 from cluster.state.folder import EVALUATIONS, METRICS, RunFolder
 from cluster.state.kinds import AnyConfig, Kind, kind_of
+from cluster.state.owed_rows import OwedRows
+from cluster.state.progress import Progress
 from cluster.state.rows import evaluation_row, metrics_row
-from distill.errors import DistillError, RunError
+from cluster.state.unwritten import Unwritten
+from distill.errors import DistillError
 from distill.protocols import STUDENT
 from distill.scores import score_ratio
 from distill.teachers import TeacherFile
@@ -46,7 +49,9 @@ class Session:
         evaluated: evaluations that this sitting has had, by game.
         messages: newest events worth a line.
         on_metrics: called with every row of metrics.
-        unwritten: rows of metrics that the disk has refused.
+        unwritten: what the disk has refused.
+        progress: how far the learners' checkpoints have come.
+        evaluations: rows of evaluations, of which the disk may have refused some.
     """
 
     folder: RunFolder
@@ -63,13 +68,18 @@ class Session:
     evaluated: Counter[str] = field(default_factory=Counter[str])
     messages: deque[str] = field(default_factory=lambda: deque[str](maxlen=5))
     on_metrics: Callable[[Mapping[str, Any]], None] | None = None
-    unwritten: int = 0
     _metrics_at: float = 0.0
     _replaced: list[str] = field(default_factory=list[str])
     kind: Kind = field(init=False)
+    unwritten: Unwritten = field(init=False)
+    progress: Progress = field(init=False)
+    evaluations: OwedRows = field(init=False)
 
     def __post_init__(self) -> None:
         self.kind = kind_of(self.config)
+        self.unwritten = Unwritten(self.note)
+        self.progress = Progress(self.folder)
+        self.evaluations = OwedRows(self.folder, EVALUATIONS, self.unwritten, "evaluation")
 
     @property
     def games(self) -> tuple[str, ...]:
@@ -114,14 +124,31 @@ class Session:
         self.players[status.producer] = status
 
     def on_learner(self, status: LearnerStatus) -> None:
-        """Take a learner's status, and write a row of metrics every few seconds."""
+        """Take a learner's status, and write a row of metrics every few seconds.
+
+        Raises:
+            RunError: if it has lost checkpoints that were written.
+        """
         before = self.learners.get(status.lineage)
+        self._notice_refusals(status, before)
+        with self.unwritten.outlived("progress"):
+            self.progress.acknowledge(status.lineage, status.checkpoint_updates)
         if status.last_rejection and (before is None or status.last_rejection != before.last_rejection):
             self.note(f"chunk refused: {status.last_rejection}")
         self.learners[status.lineage] = status
         ended = status.done and not (before is not None and before.done)
         if ended or time.monotonic() >= self._metrics_at:
             self.write_metrics()
+
+    def _notice_refusals(self, status: LearnerStatus, before: LearnerStatus | None) -> None:
+        """Tell what the disk has refused of a learner since its last status."""
+        for kind, count in status.refused.items():
+            known = 0 if before is None else before.refused.get(kind, 0)
+            # Its process may have begun anew, with a count of its own.
+            if new := count - known if count >= known else count:
+                self.unwritten.refused(kind, f"{status.lineage}: {status.last_refusal or 'refused for a while'}", new)
+            elif not status.last_refusal:
+                self.unwritten.written(kind)
 
     def on_orders(self, orders: Orders) -> None:
         """Take the coordinator's answer."""
@@ -167,21 +194,18 @@ class Session:
         """Write a row of metrics."""
         self._metrics_at = time.monotonic() + METRICS_SECONDS
         row = metrics_row(self.learners, self.states, self.players, self.restarts)
-        try:
+        with self.unwritten.outlived("metrics"):
             self.folder.append(METRICS, row)
-        except RunError as error:
-            # The training can go on without it.
-            if not self.unwritten:
-                self.note(f"{error}; the run goes on without rows of metrics while that is so")
-            self.unwritten += 1
         if self.on_metrics is not None:
-            self.on_metrics(row)
+            with self.unwritten.outlived("tensorboard"):
+                self.on_metrics(row)
+        self.evaluations.pay()
 
     def write_evaluation(self, task: EvaluationTask, evaluation: Evaluation) -> None:
-        """Write down a block of episodes."""
+        """Write down a block of episodes, later if the disk refuses it now."""
         try:
             published = self.services.registry(task.lineage).describe(task.version)
         except DistillError as error:
             self.note(f"{task.lineage} {task.version}: its registry does not say how it was trained: {error}")
             published = {}
-        self.folder.append(EVALUATIONS, evaluation_row(task, evaluation, published))
+        self.evaluations.append(evaluation_row(task, evaluation, published))

@@ -244,8 +244,15 @@ def kill(handle: Any) -> None:
             log.debug("kill: %s", error)
 
 
-def finish(calls: list[Any], timeout: float, what: str) -> list[Any]:
-    """Return the answers of last calls, within `timeout` seconds; those that fail are logged and left out."""
+def finish(calls: list[Any], timeout: float, what: str, errors: list[str] | None = None) -> list[Any]:
+    """Return the answers of last calls, within `timeout` seconds; those that fail are logged and left out.
+
+    Args:
+        calls: to be answered.
+        timeout: in seconds.
+        what: who answers, for the log.
+        errors: to which the sentences of those are added that raise an error of ours.
+    """
     answers: list[Any] = []
     if not calls:
         return answers
@@ -256,5 +263,9 @@ def finish(calls: list[Any], timeout: float, what: str) -> list[Any]:
         try:
             answers.append(typed_ray.get(call, timeout=GET_TIMEOUT_SECONDS))
         except RayError as error:
-            log.warning("%s: %s", what, error)
+            cause = error.cause if isinstance(error, RayTaskError) else None
+            if errors is not None and isinstance(cause, DistillError):
+                errors.append(str(cause))
+            else:
+                log.warning("%s: %s", what, error)
     return answers

@@ -3,7 +3,6 @@
 import fcntl
 import json
 import logging
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -121,7 +120,7 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_used(
     # It does not take the place of sound ones until its update comes again, and can still be looked at.
     assert not newest.exists() and newest.with_name(f"{newest.name}.damaged").exists()
     file(tmp_path, 1).write_bytes(b"no")
-    with pytest.raises(RunError, match="none of its 1 checkpoints is readable; .*--accept-loss"):
+    with pytest.raises(RunError, match=r"none of its 1 checkpoints is readable; .*--accept-loss"):
         store.load_latest()
     set_aside(tmp_path, newest_checkpoint(tmp_path)[1])
     assert CheckpointStore(tmp_path, 1).load_latest() is None
@@ -269,6 +268,6 @@ def test_a_disk_that_refuses_costs_nothing_that_was_saved(tmp_path: Path) -> Non
     shutil.rmtree(tmp_path)
     tmp_path.mkdir()
     (tmp_path / "folder").write_text("a file")
-    with pytest.raises(RunError, match="checkpoints in .*folder"):
+    with pytest.raises(RunError, match=r"checkpoints in .*folder"):
         CheckpointStore(tmp_path / "folder", 3)
-    assert os.listdir(tmp_path) == ["folder"]
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
