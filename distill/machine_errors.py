@@ -27,7 +27,9 @@ _OF_OTHERS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES
 
 def machine_error(error: OSError) -> str:
     """Return what the machine has refused and what to do, after the file's name if the error knows it."""
-    place = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes, os.PathLike)) else ""
+    name: object = error.filename
+    # A descriptor is a number, which says nothing to anybody.
+    place = f"{os.fsdecode(name)}: " if isinstance(name, str | bytes) else ""
     return place + refusal(error)
 
 

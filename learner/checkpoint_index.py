@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
 INDEX = "index"
 """Of a checkpoint's metadata."""
+DAMAGED = ".damaged"
+"""Added to the name of a checkpoint that is set aside."""
 _FILE = re.compile(r"checkpoint-(\d+)\.safetensors")
 
 
@@ -92,7 +94,7 @@ def read_index(directory: Path) -> CheckpointIndex:
             path, error, len(files),
         )  # fmt: skip
     known = {entry.file: entry for entry in index.entries}
-    if gone := [file for file in known if file not in files]:
+    if gone := [file for file in known if file not in files and not (directory / f"{file}{DAMAGED}").exists()]:
         log.warning("%s: %s in its manifest and no longer there: %s", directory, _are(gone), ", ".join(gone))
     incarnation = index.incarnation
     if files.keys() - known.keys():

@@ -17,6 +17,7 @@ from distill.files import remove_leftovers, write_atomically
 from distill.machine_errors import refusal
 from learner.checkpoint_file import encode_checkpoint, read_metadata, read_tensors
 from learner.checkpoint_index import (
+    DAMAGED,
     INDEX,
     MANIFEST,
     CheckpointEntry,
@@ -32,8 +33,6 @@ LOCK = ".lock"
 LOCK_SECONDS = 60.0
 """A learner holds the lock while it writes one checkpoint, and lets go of it when it dies."""
 _POLL_SECONDS = 0.02
-_DAMAGED = ".damaged"
-"""Added to the name of a checkpoint that is set aside."""
 
 
 class CheckpointStore:
@@ -204,7 +203,7 @@ def set_aside(directory: Path, files: list[str]) -> None:
     """Take damaged checkpoints for no checkpoints any more: they get other names, which nobody reads or removes."""
     for file in files:
         try:
-            (directory / file).rename(directory / f"{file}{_DAMAGED}")
+            (directory / file).rename(directory / f"{file}{DAMAGED}")
         except OSError as error:
             log.warning("%s: cannot be renamed: %s", directory / file, refusal(error))
 

@@ -1,5 +1,6 @@
 """Runs a learner: waits for data, updates, publishes versions, writes checkpoints, resumes from them."""
 
+import contextlib
 import logging
 import math
 import time
@@ -13,7 +14,7 @@ from typing import Any, ClassVar
 import torch
 
 from distill.config import Pace, TrainingConfig
-from distill.errors import BufferUnavailable, DistillError, RunError
+from distill.errors import BufferUnavailable, RunError
 from distill.machine_errors import machine_error
 from distill.model_card import ModelCard
 from distill.models import StorageType, model_bytes
@@ -268,18 +269,16 @@ class Trainer(ABC):
             # The score is kept in memory, and the next manifest has it.
             self._refusals.refused(machine_error(error))
 
-    def close(self) -> str:
-        """Write a last checkpoint and stop the feed; return what could not be saved, empty if all is."""
-        try:
+    def close(self) -> LearnerStatus:
+        """Write a last checkpoint, stop the feed, and return the status, which tells whether the disk has refused it.
+
+        Raises:
+            ReplacedError: if a newer learner has taken over.
+        """
+        with contextlib.suppress(RunError):  # that the disk has refused it for too long
             self.checkpoint()
-        except DistillError as error:
-            return str(error)
-        finally:
-            self.feed.close()
-        if not self._refusals.newest:
-            return ""
-        lost = f"updates {self._checkpoint_updates + 1:,} to {self.updater.updates:,} of {self._lineage} are not saved"
-        return f"{lost}: {self._refusals.newest}"
+        self.feed.close()
+        return self._status({}, 0.0)
 
     def _status(self, loss: dict[str, float], updates_per_second: float) -> LearnerStatus:
         fraction, limiter = self.fraction, self.limiter.get_state()

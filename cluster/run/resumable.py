@@ -36,19 +36,17 @@ def require_checkpoints(folder: RunFolder, lineages: Sequence[Lineage], *, accep
             known = Acknowledged(1, 0)
         if known is None or found == known.newest or (found or 0) > known.newest:
             continue
+        onward = "the beginning" if found is None else f"that of update {found:,}"
         updates = "none" if found is None else f"that of update {found:,}"
         lost = (
             f"{lineage.name}: expected the checkpoint of update {known.newest:,}, found {updates}"
             f" in {directory}{f', and {len(damaged)} damaged' if damaged else ''}"
         )
         if known.allows(found):
-            log.warning("%s; it goes on from there, as after a crash before the newest one", lost)
+            log.warning("%s; it goes on from %s, as after a crash before the newest one", lost, onward)
         elif accept_loss:
-            log.warning("%s; it goes on from there, as it was told", lost)
+            log.warning("%s; it goes on from %s, as it was told", lost, onward)
             set_aside(directory, damaged)
             progress.set(lineage.name, Acknowledged(found or 0, found or 0))
         else:
-            raise RunError(
-                f"run {folder.name}: {lost}; put the files back, or go on from"
-                f" {'the beginning' if found is None else 'there'} with --accept-loss"
-            )
+            raise RunError(f"run {folder.name}: {lost}; put the files back, or go on from {onward} with --accept-loss")

@@ -130,15 +130,32 @@ class Session:
             RunError: if it has lost checkpoints that were written.
         """
         before = self.learners.get(status.lineage)
-        self._notice_refusals(status, before)
-        with self.unwritten.outlived("progress"):
-            self.progress.acknowledge(status.lineage, status.checkpoint_updates)
+        self._take_saved(status)
         if status.last_rejection and (before is None or status.last_rejection != before.last_rejection):
             self.note(f"chunk refused: {status.last_rejection}")
         self.learners[status.lineage] = status
         ended = status.done and not (before is not None and before.done)
         if ended or time.monotonic() >= self._metrics_at:
             self.write_metrics()
+
+    def on_closed(self, status: LearnerStatus) -> str:
+        """Take the last status of a learner that has ended; return what of its training is not saved, empty if all is.
+
+        Raises:
+            RunError: if it has lost checkpoints that were written.
+        """
+        self._take_saved(status)
+        if not status.last_refusal:
+            return ""
+        return (
+            f"updates {status.checkpoint_updates + 1:,} to {status.updates:,} of {status.lineage} are not saved:"
+            f" {status.last_refusal}"
+        )
+
+    def _take_saved(self, status: LearnerStatus) -> None:
+        self._notice_refusals(status, self.learners.get(status.lineage))
+        with self.unwritten.outlived("progress"):
+            self.progress.acknowledge(status.lineage, status.checkpoint_updates)
 
     def _notice_refusals(self, status: LearnerStatus, before: LearnerStatus | None) -> None:
         """Tell what the disk has refused of a learner since its last status."""

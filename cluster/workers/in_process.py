@@ -108,7 +108,7 @@ class InProcess:
                 self._publish_last()
             except DistillError as error:
                 unsaved.append(str(error))
-        unsaved += [trainer.close() for trainer in self._trainers.values()]
+        unsaved += [self._session.on_closed(trainer.close()) for trainer in self._trainers.values()]
         return "; ".join(filter(None, unsaved))
 
     def evaluate(self, tasks: Sequence[EvaluationTask]) -> Iterator[Evaluation | None]:

@@ -104,7 +104,7 @@ class OnRay:
         self._pool.close()
         stop_collecting(self._supervisor, self._role, self._session, done=self._session.done)
         # What ended before does not end again.
-        self._unsaved = self._unsaved or stop_learners(self._supervisor, done=self._session.done)
+        self._unsaved = self._unsaved or stop_learners(self._supervisor, self._session, done=self._session.done)
 
     def _player(self, game: str, index: int, options: Mapping[str, Any]) -> Worker:
         players, services = self._players, self._session.services.for_actors()

@@ -262,10 +262,11 @@ def finish(calls: list[Any], timeout: float, what: str, errors: list[str] | None
     for call in ready:
         try:
             answers.append(typed_ray.get(call, timeout=GET_TIMEOUT_SECONDS))
-        except RayError as error:
-            cause = error.cause if isinstance(error, RayTaskError) else None
-            if errors is not None and isinstance(cause, DistillError):
-                errors.append(str(cause))
+        except RayTaskError as error:
+            if errors is not None and isinstance(error.cause, DistillError):
+                errors.append(str(error.cause))
             else:
                 log.warning("%s: %s", what, error)
+        except RayError as error:
+            log.warning("%s: %s", what, error)
     return answers

@@ -44,7 +44,7 @@ def test_a_refused_write_is_told_once_until_it_is_written_again(tmp_path: Path):
         write(3)
     assert unwritten.counts == {"metrics": 2}
     (first,) = told
-    assert first.startswith(f"metrics: run {tmp_path.name}: {tmp_path / METRICS} cannot be written: File too large; raise")
+    assert first.startswith(f"metrics: run {tmp_path.name}: {tmp_path / METRICS} cannot be written: File too large; ")
     assert "the run goes on" in first
     write(4)
     write(5)
@@ -97,7 +97,7 @@ def test_what_is_owed_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_refusal_says_where_what_and_what_to_do(number: int, said: str):
     assert machine_error(OSError(number, os.strerror(number), "/there")) == f"/there: {said}"
     assert machine_error(OSError(number, os.strerror(number), b"/there")) == f"/there: {said}"
-    assert machine_error(OSError(number, os.strerror(number), 7)) == machine_error(OSError(number, said.split(";")[0]))
+    assert machine_error(OSError(number, os.strerror(number), 7)) == said
 
 
 def test_another_program_says_it_in_its_log():
