@@ -66,8 +66,9 @@ class Progress:
 
     def set(self, lineage: str, acknowledged: Acknowledged) -> None:
         """Write down what is known of a lineage. Raises RunError if the disk refuses."""
-        self._lineages[lineage] = acknowledged
-        self._folder.write_json(FILE, {name: asdict(known) for name, known in self._lineages.items()})
+        lineages = self._lineages | {lineage: acknowledged}
+        self._folder.write_json(FILE, {name: asdict(known) for name, known in lineages.items()})
+        self._lineages = lineages
 
 
 def _read(folder: RunFolder) -> dict[str, Acknowledged]:
