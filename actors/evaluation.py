@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from distill.errors import RunError
 from distill.scores import GameScore
+
+Purpose = Literal["look", "fresh", "curve"]
+"""What episodes are for: the looks that decide on a candidate; fresh ones of a model once it is the best, since those
+that chose it flatter it; those for the curves, which all versions of a run's last half play with the same seeds."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,8 @@ class EvaluationTask:
         epsilon: share of uniformly random actions.
         seed: of emulators and random actions.
         lineage: lineage of models that the version is of.
-        block: number of these episodes among the version's blocks of episodes.
+        purpose: what for.
+        block: number of these episodes among the version's blocks for that purpose, from 0.
     """
 
     who: str
@@ -34,6 +39,7 @@ class EvaluationTask:
     epsilon: float
     seed: int
     lineage: str = "student"
+    purpose: Purpose = "look"
     block: int = 0
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from cluster.models.blocks import CURVE, FRESH
+from actors.evaluation import Purpose
 from cluster.models.promotions import Promotion
 from distill.protocols import STUDENT
 from distill.scores import score_ratio
@@ -43,24 +43,26 @@ class Point:
         return float(np.mean(self.scores))
 
 
-def drawn(evaluations: Iterable[tuple[tuple[str, str, int], int, T]]) -> list[T]:
+def drawn(evaluations: Iterable[tuple[tuple[str, str, int], Purpose, int, T]]) -> list[T]:
     """Return one evaluation of every version at a game: what it played for the curves, or else its first look.
 
     Later looks are left out: they are only given to versions that are nearly as good as the best, and points of
     different size cannot be compared in how far they spread.
 
     Args:
-        evaluations: lineage, game and version, number of the block, and the evaluation; in any order.
+        evaluations: lineage, game and version, purpose and number of the block, and the evaluation; in any order.
     """
     found: dict[tuple[str, str, int], T] = {}
-    for version, block, evaluation in evaluations:
-        if block == CURVE or (block == 0 and version not in found):
+    for version, purpose, block, evaluation in evaluations:
+        if purpose == "curve" or (purpose == "look" and block == 0 and version not in found):
             found[version] = evaluation
     return list(found.values())
 
 
 def _drawn_rows(evaluations: Rows) -> list[Mapping[str, Any]]:
-    return drawn(((row["lineage"], row["game"], row["version"]), row["block"], row) for row in evaluations)
+    return drawn(
+        ((row["lineage"], row["game"], row["version"]), row["purpose"], row["block"], row) for row in evaluations
+    )
 
 
 def points_of(evaluations: Rows, lineage: str, game: str) -> list[Point]:
@@ -164,25 +166,25 @@ class Timeline:
 
 
 def teacher_steps(
-    blocks: Iterable[tuple[int, int, Sequence[float]]], promotions: Sequence[Promotion], timeline: Timeline
+    blocks: Iterable[tuple[int, Purpose, Sequence[float]]], promotions: Sequence[Promotion], timeline: Timeline
 ) -> list[tuple[float, float]]:
     """Return minutes and mean score of every best model of a lineage at one game, from when on it was that, by time.
 
-    The mean is that of the fresh episodes that it played once it was the best, since those that promoted it flatter it;
-    of the latter only until there are fresh ones. A roll-back is a step like any other.
+    The mean is that of the episodes that it played once it was the best, since the looks that promoted it flatter it;
+    of the looks only until there are others. A roll-back is a step like any other.
 
     Args:
-        blocks: version, number of the block and raw scores of everything that the lineage's models have played.
+        blocks: version, purpose and raw scores of everything that the lineage's models have played.
         promotions: of the lineage, roll-backs among them.
         timeline: of the lineage's learner.
     """
-    fresh, others = defaultdict[int, list[float]](list), defaultdict[int, list[float]](list)
-    for version, block, scores in blocks:
-        (fresh if block >= FRESH else others)[version].extend(scores)
+    looks, others = defaultdict[int, list[float]](list), defaultdict[int, list[float]](list)
+    for version, purpose, scores in blocks:
+        (looks if purpose == "look" else others)[version].extend(scores)
     steps: list[tuple[float, float]] = []
     for promotion in promotions:
         minutes = timeline.at(promotion.time)
-        scores = fresh.get(promotion.version) or others.get(promotion.version)
+        scores = others.get(promotion.version) or looks.get(promotion.version)
         if minutes is not None and scores:
             steps.append((minutes, fmean(scores)))
     return sorted(steps, key=lambda step: step[0])
@@ -225,7 +227,7 @@ class GameCurves:
         if lineage is None:
             return cls([], students, [])
         blocks = [
-            (row["version"], row["block"], row["scores"])
+            (row["version"], row["purpose"], row["scores"])
             for row in evaluations
             if (row["lineage"], row["game"]) == (lineage, game)
         ]

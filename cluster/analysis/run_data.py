@@ -116,7 +116,7 @@ class RunData:
     @cached_property
     def drawn(self) -> list[Look]:
         """One look of every version at a game, oldest version first; see `cluster.analysis.curves.drawn`."""
-        return drawn(((look.lineage, look.game, look.version), look.block, look) for look in self.looks)
+        return drawn(((look.lineage, look.game, look.version), look.purpose, look.block, look) for look in self.looks)
 
     def comparison(self, game: str) -> Comparison | None:
         """Return student against teacher at the end of the run, None if one of them was not evaluated."""

@@ -13,6 +13,7 @@ from rich.table import Table
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
 from cluster.commands.options import parse_options
+from cluster.models.blocks import parse_scores_key
 from cluster.models.ledger import Ledger
 from cluster.models.mirror import ModelMirror, mirrored_lineages
 from cluster.models.promotions import Promotion, read_promotions
@@ -124,8 +125,8 @@ def _decided(mirror: ModelMirror, version: int) -> dict[str, Any]:
     ledger = mirror.ledger()
     scores: dict[str, list[float]] = {}
     for key, block in ledger.get("scores", {}).items():
-        of, game, _ = key.split("/")
-        if int(of) == version:
+        of, game, _, _ = parse_scores_key(key)
+        if of == version:
             scores.setdefault(game, []).extend(block)
     return {"scores": scores, "verdict": ledger.get("verdicts", {}).get(str(version), {})}
 

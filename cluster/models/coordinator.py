@@ -10,20 +10,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from actors.evaluation import Evaluation, EvaluationTask
-from cluster.models.blocks import FRESH
-from cluster.models.ledger import Ledger
+from actors.evaluation import Evaluation, EvaluationTask, Purpose
+from cluster.models.blocks import block_seed
+from cluster.models.ledger import Blocks, Ledger
 from cluster.models.lineage import Lineage
 from cluster.models.promotions import Promotion
 from distill.errors import RunError
-from distill.games import SeedStream, reset_seed
 from distill.promotion import Rule, decide, mean_ratio
 from distill.scores import GameScore
 
 CANDIDATE = "candidate"
 """Name of the version that is being played."""
-
-Blocks = dict[int, list[float]]
 
 
 class Ledgers(Protocol):
@@ -131,7 +128,7 @@ class Coordinator:
         """
         ledgers = {lineage.name: ledger for lineage, ledger in self._lineages}
         for task, evaluation in results:
-            ledgers[task.lineage].add_scores(task.version, task.game, task.block, evaluation.scores)
+            ledgers[task.lineage].add_scores(task, evaluation.scores)
             # The lineage that was played last comes last: one whose candidates never end must not keep out the others.
             self._lineages.sort(key=lambda pair, played=task.lineage: pair[0].name == played)
         urgent: list[EvaluationTask] = []
@@ -142,13 +139,13 @@ class Coordinator:
             current = self._decide(lineage, ledger, scores, playing)
             best = ledger.resolve("best")
             if best is not None and self._rule.best_episodes:
-                fresh = self._tasks(lineage, best, scores.get(best, {}), FRESH, self._rule.best_episodes)
+                fresh = self._tasks(lineage, best, scores.get(best, {}), "fresh", self._rule.best_episodes)
                 # Until the best model has its first fresh episodes, candidates are compared with those that flatter
                 # it. More of them make later decisions better; a candidate's make one now.
-                urgent += [task for task in fresh if task.block == FRESH]
-                rest += [task for task in fresh if task.block != FRESH]
+                urgent += [task for task in fresh if task.block == 0]
+                rest += [task for task in fresh if task.block != 0]
             if current is not None:
-                urgent += self._tasks(lineage, current, scores.get(current, {}), 0, self._rule.most_episodes)
+                urgent += self._tasks(lineage, current, scores.get(current, {}), "look", self._rule.most_episodes)
             states.append(_state(lineage, ledger, current, best, scores))
         news, self._news = tuple(self._news), []
         judged, self._judged = tuple(self._judged), []
@@ -181,7 +178,7 @@ class Coordinator:
 
     def _judge(self, lineage: Lineage, ledger: Ledger, version: int, scores: dict[int, dict[str, Blocks]]) -> bool:
         """Decide on a candidate; return whether that is done."""
-        played = _played(lineage, scores.get(version, {}), fresh=False)
+        played = _played(lineage, scores.get(version, {}), "look")
         best = ledger.resolve("best")
         decision = decide(
             played, None if best is None else self._scores_of_best(lineage, scores.get(best, {})), self._rule
@@ -203,27 +200,28 @@ class Coordinator:
         return True
 
     def _scores_of_best(self, lineage: Lineage, blocks: dict[str, Blocks]) -> dict[str, list[float]]:
-        fresh = _played(lineage, blocks, fresh=True)
+        fresh = _played(lineage, blocks, "fresh", "curve")
         enough = all(len(scores) >= self._rule.look_episodes for scores in fresh.values())
-        return fresh if enough else _played(lineage, blocks, fresh=False)
+        return fresh if enough else _played(lineage, blocks, "look")
 
     def _tasks(
-        self, lineage: Lineage, version: int, blocks: dict[str, Blocks], first: int, most: int
+        self, lineage: Lineage, version: int, blocks: dict[str, Blocks], purpose: Purpose, most: int
     ) -> list[EvaluationTask]:
         """Return the next block of every game that has fewer than `most` episodes, the game with the fewest first."""
         rule = self._rule
         tasks: list[EvaluationTask] = []
         for game in lineage.games:
-            mine = [len(scores) for block, scores in blocks.get(game, {}).items() if (block >= FRESH) == (first > 0)]
+            mine = [len(scores) for scores in blocks.get(game, {}).get(purpose, {}).values()]
             left = most - sum(mine)
             if left > 0:
-                block = first + len(mine)
+                block = len(mine)
                 episodes = min(rule.look_episodes, left)
                 lanes = min(rule.lanes or episodes, episodes)
-                seed = reset_seed(self._seed, SeedStream.PROMOTION, block)
+                seed = block_seed(self._seed, purpose, block)
                 tasks.append(
                     EvaluationTask(
-                        lineage.who, game, version, None, episodes, lanes, rule.epsilon, seed, lineage.name, block
+                        *(lineage.who, game, version, None, episodes, lanes, rule.epsilon, seed),
+                        *(lineage.name, purpose, block),
                     )
                 )
         return sorted(tasks, key=lambda task: task.block)
@@ -247,13 +245,13 @@ def _pin(ledger: Ledger, version: int) -> bool:
     return True
 
 
-def _played(lineage: Lineage, blocks: dict[str, Blocks], *, fresh: bool) -> dict[str, list[float]]:
-    """Return a version's scores by game, of the blocks that chose it or of those after."""
+def _played(lineage: Lineage, blocks: dict[str, Blocks], *purposes: Purpose) -> dict[str, list[float]]:
+    """Return a version's scores by game, of the blocks for these purposes."""
     return {
         game: [
             score
-            for block, scores in sorted(blocks.get(game, {}).items())
-            if (block >= FRESH) == fresh
+            for purpose in purposes
+            for _, scores in sorted(blocks.get(game, {}).get(purpose, {}).items())
             for score in scores
         ]
         for game in lineage.games
@@ -270,7 +268,7 @@ def _state(
     means: dict[str, float] = {}
     if best is not None:
         blocks = scores.get(best, {})
-        chosen_by, fresh = _played(lineage, blocks, fresh=False), _played(lineage, blocks, fresh=True)
+        chosen_by, fresh = _played(lineage, blocks, "look"), _played(lineage, blocks, "fresh", "curve")
         known = {game: fresh[game] or chosen_by[game] for game in lineage.games}
         means = {game: sum(both) / len(both) for game, both in known.items() if both}
     verdicts = list(ledger.verdicts().values())

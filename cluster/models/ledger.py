@@ -13,6 +13,8 @@ from typing import Any, Literal, cast
 import redis
 from redis.client import Pipeline
 
+from actors.evaluation import EvaluationTask, Purpose
+from cluster.models.blocks import parse_scores_key, scores_key
 from cluster.models.mirror import ModelMirror
 from cluster.models.promotions import Promotion, in_last_half, promotion_of
 from cluster.models.registry import LATEST, RedisModelRegistry
@@ -22,6 +24,8 @@ from cluster.redis.typed_redis import typed
 from distill.errors import RunError
 
 Verdict = Literal["promoted", "rejected", "superseded"]
+Blocks = dict[Purpose, dict[int, list[float]]]
+"""Raw scores of a version at a game, by purpose and number of the block of episodes."""
 
 
 class Ledger(RedisModelRegistry):
@@ -45,20 +49,21 @@ class Ledger(RedisModelRegistry):
                 self._restore_ledger(self._mirror)
                 self._mirror_ledger(self._mirror)
 
-    def add_scores(self, version: int, game: str, block: int, scores: Sequence[float]) -> None:
+    def add_scores(self, task: EvaluationTask, scores: Sequence[float]) -> None:
         """Note the raw scores of a block of episodes; noting the same block again changes nothing."""
-        with reaching(self._client, f"note scores of version {version}"):
-            self._client.hset(self._scores, f"{version}/{game}/{block}", json.dumps(list(scores)))
+        key = scores_key(task.version, task.game, task.purpose, task.block)
+        with reaching(self._client, f"note scores of version {task.version}"):
+            self._client.hset(self._scores, key, json.dumps(list(scores)))
         self._mirror_now()
 
-    def scores(self) -> dict[int, dict[str, dict[int, list[float]]]]:
-        """Return all raw scores by version, game and block."""
+    def scores(self) -> dict[int, dict[str, Blocks]]:
+        """Return all raw scores by version and game."""
         with reaching(self._client, "read scores"):
             rows = self._client.hgetall(self._scores)
-        found: dict[int, dict[str, dict[int, list[float]]]] = {}
+        found: dict[int, dict[str, Blocks]] = {}
         for key, text in cast(dict[bytes, bytes], rows).items():
-            version, game, block = key.decode().split("/")
-            found.setdefault(int(version), {}).setdefault(game, {})[int(block)] = json.loads(text)
+            version, game, purpose, block = parse_scores_key(key.decode())
+            found.setdefault(version, {}).setdefault(game, {}).setdefault(purpose, {})[block] = json.loads(text)
         return found
 
     def verdicts(self) -> dict[int, Verdict]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from actors.evaluation import Evaluation, EvaluationTask
-from cluster.models.blocks import CURVE
+from cluster.models.blocks import block_seed
 from cluster.models.ledger import Ledger
 from cluster.models.lineage import Lineage
 from cluster.models.mirror import ModelMirror
@@ -50,7 +50,7 @@ def last_half_tasks(session: Session, lineage: Lineage) -> Iterator[EvaluationTa
     mirror = ModelMirror(session.folder.path, lineage.name)
     left = _left(session, lineage, mirror)
     rule, final = session.kind.rule, session.kind.final
-    seed = reset_seed(session.config.general.seed, SeedStream.PROMOTION, CURVE)
+    seed = block_seed(session.config.general.seed, "curve", 0)
     if left:
         versions = ", ".join(str(version) for version in dict.fromkeys(version for version, _ in left))
         session.note(f"{lineage.name}: {rule.curve_episodes} episodes of each version of the last half: {versions}")
@@ -71,7 +71,7 @@ def last_half_tasks(session: Session, lineage: Lineage) -> Iterator[EvaluationTa
             epsilon=final.epsilon,
             seed=seed,
             lineage=lineage.name,
-            block=CURVE,
+            purpose="curve",
         )
 
 
@@ -79,7 +79,9 @@ def _left(session: Session, lineage: Lineage, mirror: ModelMirror) -> list[tuple
     """Return the versions that are to be played and at which game, oldest first."""
     metadata = {version: mirror.metadata(version) for version in mirror.versions()}
     rows = evaluation_rows(session.folder.rows(EVALUATIONS, looks))
-    played = {(row["version"], row["game"]) for row in rows if (row["lineage"], row["block"]) == (lineage.name, CURVE)}
+    played = {
+        (row["version"], row["game"]) for row in rows if (row["lineage"], row["purpose"]) == (lineage.name, "curve")
+    }
     return [
         (version, game)
         for version, described in metadata.items()
@@ -101,7 +103,7 @@ def _play(
         if evaluation is not None:
             task = by_version[evaluation.version, evaluation.game]
             # The curves are drawn of the session's rows, so what they lack is played again.
-            ledger.add_scores(task.version, task.game, task.block, evaluation.scores)
+            ledger.add_scores(task, evaluation.scores)
             session.write_evaluation(task, evaluation)
             score = evaluation.score()
             session.note(f"{task.lineage} {task.version} at {task.game}: mean {score.mean:.2f} of {score.episodes}")

@@ -8,9 +8,10 @@ import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from cluster.models.blocks import FRESH
+from actors.evaluation import Purpose
+from cluster.models.blocks import block_of
 from distill.protocols import STUDENT
 
 if TYPE_CHECKING:  # who reads rows needs none of what is told in them
@@ -98,7 +99,8 @@ class Look:
         lineage: of its models.
         game: that was played.
         version: which.
-        block: number of the block of episodes; 0 is the first look, `CURVE` what was played after the training.
+        purpose: what for.
+        block: number of the block of episodes for that purpose, from 0.
         updates: that the version had made; None if not recorded.
         seconds: of training until it was published; None if not recorded.
         scores: raw.
@@ -108,6 +110,7 @@ class Look:
     lineage: str
     game: str
     version: int
+    purpose: Purpose
     block: int
     updates: int | None
     seconds: float | None
@@ -183,8 +186,8 @@ def evaluation_row(task: "EvaluationTask", evaluation: "Evaluation", published: 
         "lineage": task.lineage,
         "version": task.version,
         "game": task.game,
+        "purpose": task.purpose,
         "block": task.block,
-        "fresh": task.block >= FRESH,
         **{key: published[key] for key in ("updates", "seconds", "transitions") if key in published},
         "scores": list(evaluation.scores),
         "lengths": list(evaluation.lengths),
@@ -201,16 +204,23 @@ def upgraded_metrics(row: Row) -> Row:
 
 
 def upgraded_evaluations(row: Row) -> list[Row]:
-    """Return the blocks of episodes of a row; `distill run` of 0.1.0 had all games of a version in one."""
+    """Return the blocks of episodes of a row.
+
+    In 0.1.0 the number of a block told its purpose, and `distill run` had all games of a version in one row.
+    """
+    if "purpose" in row:
+        return [row]
     if "games" not in row:
-        return [{("lineage" if key == "line" else key): value for key, value in row.items()}]
+        purpose, block = block_of(int(row["block"]))
+        kept = {("lineage" if key == "line" else key): value for key, value in row.items() if key != "fresh"}
+        return [kept | {"purpose": purpose, "block": block}]
     return [
         {
             "lineage": STUDENT,
             "version": row["version"],
             "game": game,
+            "purpose": "look",
             "block": 0,
-            "fresh": False,
             "updates": row["updates"],
             "scores": played["scores"],
             "lengths": played["lengths"],
@@ -247,11 +257,18 @@ def _look(row: Mapping[str, Any]) -> Look:
         lineage=lineage,
         game=str(row["game"]),
         version=int(row["version"]),
+        purpose=_purpose(row["purpose"]),
         block=int(row["block"]),
         updates=None if updates is None else int(updates),
         seconds=None if seconds is None else _number(seconds),
         scores=scores_of(row),
     )
+
+
+def _purpose(value: Any) -> Purpose:
+    if value not in get_args(Purpose):
+        raise ValueError(f"purpose: expected one of {', '.join(get_args(Purpose))}, found {value!r}")
+    return value
 
 
 def scores_of(played: Mapping[str, Any]) -> tuple[float, ...]:

@@ -10,7 +10,6 @@ from typing import Any
 
 from actors.collecting_actor import CollectorStatus
 from actors.evaluation import Evaluation, EvaluationTask
-from cluster.models.blocks import FRESH
 from cluster.models.coordinator import LineageState, Orders
 from cluster.services import RedisServices
 from cluster.state.folder import EVALUATIONS, METRICS, RunFolder
@@ -176,7 +175,7 @@ class Session:
     def on_evaluation(self, task: EvaluationTask, evaluation: Evaluation) -> None:
         """Take a block of episodes of a version of late, and write it down."""
         self.evaluated[task.game] += 1
-        if task.block < FRESH:
+        if task.purpose == "look":
             self.scores[task.lineage, task.game] = evaluation.score().mean
         self.write_evaluation(task, evaluation)
 

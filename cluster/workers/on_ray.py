@@ -10,7 +10,6 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from actors.collecting_actor import CollectorStatus
 from actors.evaluating_actor import EvaluatingActor
 from actors.evaluation import Evaluation, EvaluationTask
-from cluster.models.blocks import FRESH
 from cluster.models.coordinator import Coordinator, Orders
 from cluster.state.kinds import plans_of
 from cluster.state.session import Session
@@ -70,7 +69,7 @@ class OnRay:
         self._stop_learning()
         # The last versions are candidates too. What the coordinator was asked before does not know of them.
         self._learning_ended = True
-        while not self._answered_since_end or self._untold or any(task.block < FRESH for task in self._tasks):
+        while not self._answered_since_end or self._untold or any(task.purpose == "look" for task in self._tasks):
             yield from self._turn()
         # The last row of metrics is to tell what was decided at the end.
         self._session.write_metrics()
@@ -199,5 +198,5 @@ def _learner_of(lineage: str) -> str:
     return f"learner of {lineage}"
 
 
-def _key(task: EvaluationTask) -> tuple[str, int, str, int]:
-    return task.lineage, task.version, task.game, task.block
+def _key(task: EvaluationTask) -> tuple[str, int, str, str, int]:
+    return task.lineage, task.version, task.game, task.purpose, task.block

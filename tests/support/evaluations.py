@@ -1,8 +1,10 @@
 """Lines of `evaluations.jsonl` of a run with Q-learners."""
 
+from actors.evaluation import Purpose
 
-def row(lineage: str, version: int, block: int, seconds: float, *scores: float) -> dict:
+
+def row(lineage: str, version: int, block: int, seconds: float, *scores: float, purpose: Purpose = "look") -> dict:
     return {
-        "lineage": lineage, "version": version, "game": "pong", "block": block, "fresh": block >= 1_000_000,
+        "lineage": lineage, "version": version, "game": "pong", "purpose": purpose, "block": block,
         "updates": 10 * version, "seconds": seconds, "transitions": {"pong": 1000 * version}, "scores": list(scores),
     }  # fmt: skip

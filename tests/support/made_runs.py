@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from actors.collecting_actor import CollectorStatus
-from actors.evaluation import Evaluation
-from cluster.models.blocks import CURVE
+from actors.evaluation import Evaluation, Purpose
 from cluster.models.mirror import ModelMirror
 from cluster.state.folder import EVALUATIONS, METRICS, RunFolder, new_run
 from cluster.state.rows import metrics_row
@@ -78,7 +77,7 @@ def made_run(
     for version in (1, 2):
         for game in games:
             folder.append(EVALUATIONS, {
-                "time": START, "lineage": "student", "version": version, "game": game, "block": 0, "fresh": False,
+                "time": START, "lineage": "student", "version": version, "game": game, "purpose": "look", "block": 0,
                 "updates": 150 * version, "seconds": 15.0 * version, "transitions": {game: 500},
                 "scores": [3.0, 4.0, 5.0 + version], "lengths": [10, 10, 10],
             })  # fmt: skip
@@ -101,12 +100,13 @@ def made_online_run(root: Path, name: str, game: str = "pong") -> RunFolder:
         session.on_player(report(game, 500 * step, 10.0 * step))
         append_metrics(session, START + 10.0 * step)
     # Version 1 of the Q-learner had given way to version 2 and was played only after the training.
-    for lineage, version, block in ((game, 2, 0), (game, 2, 1), ("student", 1, 0), (game, 1, CURVE), (game, 2, CURVE)):
+    looks: list[tuple[str, int, Purpose, int]] = [(game, 2, "look", 0), (game, 2, "look", 1), ("student", 1, "look", 0)]
+    for lineage, version, purpose, block in (*looks, (game, 1, "curve", 0), (game, 2, "curve", 0)):
         folder.append(EVALUATIONS, {
             "time": START, "lineage": lineage, "version": version, "game": game,
-            "block": block, "fresh": block == CURVE,
+            "purpose": purpose, "block": block,
             "updates": 100 * version, "seconds": 60.0 * version, "transitions": {game: 500},
-            "scores": [-20.0 + version + block % CURVE, -19.0], "lengths": [10, 10],
+            "scores": [-20.0 + version + block, -19.0], "lengths": [10, 10],
         })  # fmt: skip
     promotion = {
         "version": 2, "parent": 1, "names": ["best"], "time": START + 90.0, "kind": "promotion", "why": "better",

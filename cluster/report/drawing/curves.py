@@ -106,7 +106,7 @@ def _scores_of(run: RunData, number: int, game: str, *, by_updates: bool) -> lis
         series.append(Series(f"{run.name}, Q-learner's candidate", number, points, style=style))
     for lineage, promotions in run.promotions.items():
         blocks = [
-            (look.version, look.block, look.scores)
+            (look.version, look.purpose, look.scores)
             for look in run.looks
             if (look.lineage, look.game) == (lineage, game)
         ]

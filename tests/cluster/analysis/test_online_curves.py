@@ -5,6 +5,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
+from actors.evaluation import Purpose
 from cluster.analysis.curves import (
     GameCurves,
     LastHalf,
@@ -17,7 +18,6 @@ from cluster.analysis.curves import (
     standard_error,
     teacher_steps,
 )
-from cluster.models.blocks import CURVE
 from cluster.models.promotions import Promotion
 from tests.support.evaluations import row
 
@@ -31,7 +31,7 @@ def test_only_the_first_look_at_a_version_is_a_point():
         row("pong", 2, 0, 120.0, 3.0, 5.0),
         row("pong", 1, 0, 60.0, 1.0),
         row("pong", 1, 1, 60.0, 9.0),
-        row("pong", 1, 1_000_000, 60.0, 9.0),
+        row("pong", 1, 0, 60.0, 9.0, purpose="fresh"),
         row("student", 1, 0, 90.0, 7.0),
     ]
     assert points_of(rows, "pong", "pong") == [Point(1, 1.0, (1.0,)), Point(2, 2.0, (3.0, 5.0))]
@@ -41,8 +41,8 @@ def test_only_the_first_look_at_a_version_is_a_point():
 
 def test_what_was_played_for_the_curves_takes_the_place_of_the_first_look():
     rows = [
-        row("pong", 3, CURVE, 180.0, 4.0, 6.0),  # it had given way and had no look
-        row("pong", 2, CURVE, 120.0, 2.0, 2.0),
+        row("pong", 3, 0, 180.0, 4.0, 6.0, purpose="curve"),  # it had given way and had no look
+        row("pong", 2, 0, 120.0, 2.0, 2.0, purpose="curve"),
         row("pong", 1, 0, 60.0, 9.0),  # of the first half
         row("pong", 2, 0, 120.0, 9.0),
     ]
@@ -50,7 +50,7 @@ def test_what_was_played_for_the_curves_takes_the_place_of_the_first_look():
     assert points == [Point(1, 1.0, (9.0,)), Point(2, 2.0, (2.0, 2.0)), Point(3, 3.0, (4.0, 6.0))]
     assert score_curve(rows) == {"pong": [[1000, 9.0], [2000, 2.0], [3000, 5.0]]}
     steps = teacher_steps(
-        [(r["version"], r["block"], r["scores"]) for r in rows],
+        [(r["version"], r["purpose"], r["scores"]) for r in rows],
         [promotion(2, 5.0)],
         Timeline.of(metrics(0.0, 10.0), "pong"),
     )
@@ -100,7 +100,9 @@ def metrics(*minutes: float, pause: float = 0.0) -> list[dict[str, Any]]:
 
 
 def test_a_teacher_counts_with_the_episodes_that_did_not_promote_it():
-    blocks = [(1, 0, (2.0,)), (2, 0, (9.0,)), (2, 1_000_000, (3.0, 5.0)), (2, 1_000_001, (7.0,))]
+    blocks: list[tuple[int, Purpose, tuple[float, ...]]] = [
+        (1, "look", (2.0,)), (2, "look", (9.0,)), (2, "fresh", (3.0, 5.0)), (2, "fresh", (7.0,)),
+    ]  # fmt: skip
     promotions = [promotion(1, 1.5), promotion(2, 7.0), promotion(7, 8.0)]
     steps = teacher_steps(blocks, promotions, Timeline.of(metrics(0.0, 10.0), "pong"))
     assert steps == [(1.5, 2.0), (7.0, 5.0)], "a version without an evaluation has no score"
@@ -108,7 +110,7 @@ def test_a_teacher_counts_with_the_episodes_that_did_not_promote_it():
 
 
 def test_a_roll_back_is_a_step_at_its_own_time():
-    blocks = [(1, 0, (1.0,)), (2, 0, (2.0,))]
+    blocks: list[tuple[int, Purpose, tuple[float, ...]]] = [(1, "look", (1.0,)), (2, "look", (2.0,))]
     promotions = [promotion(1, 1.5), promotion(2, 3.0), promotion(1, 9.0, "roll-back")]
     timeline = Timeline.of(metrics(0.0, 5.0, 5.001, 6.0, 20.0, pause=2.0), "pong")
     steps = teacher_steps(blocks, promotions, timeline)

@@ -30,8 +30,8 @@ def inputs(games: Sequence[str], evaluations: int = 6):
     teachers = {game: list(generator.normal(100, 20, 40)) for game in games}
     rows = [
         {
-            "lineage": "student", "game": game, "version": i, "block": 0, "updates": 1000 * i, "seconds": 10.0 * i,
-            "scores": list(generator.normal(15 * i, 9, 8)),
+            "lineage": "student", "game": game, "version": i, "purpose": "look", "block": 0,
+            "updates": 1000 * i, "seconds": 10.0 * i, "scores": list(generator.normal(15 * i, 9, 8)),
         }
         for i in range(evaluations)
         for game in games
@@ -70,8 +70,11 @@ def test_a_run_with_fixed_teachers_has_a_panel_per_game_and_one_of_the_loss(tmp_
 
 def test_a_run_that_has_hardly_begun_is_drawn(tmp_path):
     one = [
-        {"lineage": "student", "game": "pong", "version": 1, "block": 0, "updates": 0, "seconds": 0.0, "scores": [1.0]}
-    ]
+        {
+            "lineage": "student", "game": "pong", "version": 1, "purpose": "look", "block": 0,
+            "updates": 0, "seconds": 0.0, "scores": [1.0],
+        }
+    ]  # fmt: skip
     for name, (games, teachers, rows, metrics) in {
         "nothing": (["pong"], {"pong": []}, [], []),
         "one": (["pong"], {"pong": [2.0]}, one, []),

@@ -10,7 +10,6 @@ import yaml
 from cluster.analysis.conditions import conditions
 from cluster.analysis.run_data import RunData, read_run, read_runs
 from cluster.analysis.timing import collected, learned
-from cluster.models.blocks import CURVE
 from cluster.report.drawing.curves import collected_per_second
 from cluster.state.folder import EVALUATIONS, METRICS
 from cluster.state.session import Session
@@ -53,11 +52,12 @@ def test_a_run_with_q_learners_is_read_in_the_same_form(tmp_path: Path):
     assert run.learner("pong")[-1].lag == {"pong": 2.0}
     assert [promotion.version for promotion in run.promotions["pong"]] == [2]
     assert run.verdicts["pong"] == {"superseded": 1, "promoted": 1}
-    assert [(look.player, look.version, look.block) for look in run.looks] == [
-        ("student", 1, 0), ("candidate", 1, CURVE), ("candidate", 2, 0), ("candidate", 2, 1), ("candidate", 2, CURVE),
+    assert [(look.player, look.version, look.purpose, look.block) for look in run.looks] == [
+        ("student", 1, "look", 0), ("candidate", 1, "curve", 0),
+        ("candidate", 2, "look", 0), ("candidate", 2, "look", 1), ("candidate", 2, "curve", 0),
     ], "the newest version last, whenever it was played"  # fmt: skip
-    assert [(look.player, look.version, look.block) for look in run.drawn] == [
-        ("student", 1, 0), ("candidate", 1, CURVE), ("candidate", 2, CURVE),
+    assert [(look.player, look.version, look.purpose, look.block) for look in run.drawn] == [
+        ("student", 1, "look", 0), ("candidate", 1, "curve", 0), ("candidate", 2, "curve", 0),
     ], "of each version the evaluation for the curves, or its first look"  # fmt: skip
 
 

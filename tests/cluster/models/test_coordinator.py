@@ -16,7 +16,6 @@ from actors.evaluation import Evaluation, EvaluationTask
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
 from cluster.buffer.stats import delete_run
-from cluster.models.blocks import FRESH
 from cluster.models.coordinator import Coordinator, Orders
 from cluster.models.lineage import Lineage
 from cluster.models.mirror import ModelMirror
@@ -43,7 +42,7 @@ def services(one_redis_server: PrivateRedis, run_name: str, tmp_path: Path) -> R
 
 def play(task: EvaluationTask) -> tuple[EvaluationTask, Evaluation]:
     """Return the result of a task: always the same for the same one."""
-    noise = np.random.default_rng([task.version, task.block % 1000, task.block >= FRESH]).normal(size=task.episodes)
+    noise = np.random.default_rng([task.version, task.block, task.purpose != "look"]).normal(size=task.episodes)
     return task, Evaluation(
         game=task.game, who=task.who, version=task.version, scores=tuple(MEANS[task.version] + noise),
         lengths=(1,) * task.episodes, lanes=task.lanes, epsilon=0.05, seed=task.seed, max_frames=1, noop_max=30,
@@ -57,7 +56,7 @@ def coordinate(services: RedisServices, lineages: tuple[Lineage, ...] = (LINEAGE
     coordinator = Coordinator(lineages, services, CONFIG, 1, clock=lambda: 1.0)
     orders = coordinator.advance([])
     while True:
-        urgent = [task for task in orders.tasks if task.block < FRESH]
+        urgent = [task for task in orders.tasks if task.purpose == "look"]
         if not urgent and (registries[-1].resolve("latest") or 0) < len(MEANS):
             for registry in registries:
                 if (registry.resolve("latest") or 0) < len(MEANS):
@@ -90,8 +89,7 @@ def test_it_promotes_what_is_better_and_says_why(services: RedisServices):
     assert state["promotions"][0].why == "the first candidate"
     assert "better with probability" in state["promotions"][1].why
     assert state["promotions"][1].scores["pong"]["mean"] == pytest.approx(6.0, abs=1.5)
-    blocks = state["scores"][5]["pong"]
-    assert sorted(block for block in blocks if block >= FRESH) == [FRESH, FRESH + 1], "fresh episodes of the best"
+    assert sorted(state["scores"][5]["pong"]["fresh"]) == [0, 1], "fresh episodes of the best"
     (lineage,) = orders.lineages
     assert (lineage.best, lineage.promotions, lineage.superseded, lineage.candidate) == (5, 3, 0, None)
     assert lineage.best_means["pong"] == pytest.approx(20.0, abs=1.5)
@@ -121,18 +119,18 @@ def test_a_lineage_whose_candidates_never_end_does_not_keep_out_the_others(servi
     registries = [services.registry(lineage.name) for lineage in (LINEAGE, other)]
     coordinator = Coordinator([LINEAGE, other], services, CONFIG, 1)
     orders = coordinator.advance([])
-    played: list[tuple[str, int]] = []
+    played: list[tuple[str, str, int]] = []
     for _ in range(8):
         for registry in registries:
             registry.publish(b"weights", {})
         task = coordinator.advance([]).tasks[0]
-        played.append((task.lineage, task.block))
+        played.append((task.lineage, task.purpose, task.block))
         orders = coordinator.advance([(task, play(replace(task, version=1))[1])])  # all as good as version 1
-    assert {lineage for lineage, _ in played[:2]} == {"pong", "student"}
-    assert [lineage for lineage, _ in played[:6]] == [lineage for lineage, _ in played[:2]] * 3
-    assert [block for _, block in played[2:4]] == [FRESH, FRESH], "what candidates are compared with comes first"
-    assert [block for _, block in played[4:6]] == [0, 0], "more of it comes after the candidates"
-    assert orders.tasks[-1].block == FRESH + 1
+    assert {lineage for lineage, _, _ in played[:2]} == {"pong", "student"}
+    assert [lineage for lineage, _, _ in played[:6]] == [lineage for lineage, _, _ in played[:2]] * 3
+    assert [task[1:] for task in played[2:4]] == [("fresh", 0)] * 2, "what candidates are compared with comes first"
+    assert [task[1:] for task in played[4:6]] == [("look", 0)] * 2, "more of it comes after the candidates"
+    assert (orders.tasks[-1].purpose, orders.tasks[-1].block) == ("fresh", 1)
 
 
 def test_students_of_several_games_get_production_too(services: RedisServices):
@@ -170,7 +168,7 @@ def test_a_candidate_whose_weights_are_gone_is_given_up(services: RedisServices)
     for _ in range(20):
         registry.publish(b"weights", {})
     ledger = services.ledger("pong")
-    ledger.add_scores(2, "pong", 0, [1.0] * CONFIG.look_episodes)
+    ledger.add_scores(EvaluationTask("candidate", "pong", 2, None, 4, 4, 0.05, 1, "pong"), [1.0] * 4)
     (task,) = Coordinator([LINEAGE], services, CONFIG, 1).advance([]).tasks
     assert ledger.verdicts()[2] == "superseded"
     assert task.version == 20

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
-from cluster.models.blocks import CURVE
 from cluster.models.coordinator import Coordinator
 from cluster.redis.private_server import PrivateRedis
 from cluster.run.after_training import last_half_tasks
@@ -33,8 +32,8 @@ def test_every_version_of_the_last_half_is_played_once_and_alike(one_redis_serve
         ledger.publish(b"%d" % version, {"updates": version, "seconds": 100.0 + version, "transitions": {}})
     coordinator = Coordinator([lineage], session.services, config.promotion.as_rule, config.general.seed)
     coordinator.advance([])
-    folder.append("evaluations.jsonl", row("student", 5, CURVE, 105.0, 1.0))
-    folder.append("evaluations.jsonl", row("pong", 6, CURVE, 106.0, 1.0))
+    folder.append("evaluations.jsonl", row("student", 5, 0, 105.0, 1.0, purpose="curve"))
+    folder.append("evaluations.jsonl", row("pong", 6, 0, 106.0, 1.0, purpose="curve"))
     folder.append("evaluations.jsonl", row("student", 7, 0, 107.0, 1.0))
 
     tasks = list(last_half_tasks(session, lineage))
@@ -45,7 +44,7 @@ def test_every_version_of_the_last_half_is_played_once_and_alike(one_redis_serve
     alike = {replace(task, version=0, game="", model=None) for task in tasks}
     assert len(alike) == 1, "with the same seed, so that versions differ by less luck"
     (task,) = alike
-    assert (task.who, task.lineage, task.block) == ("student", "student", CURVE)
+    assert (task.who, task.lineage, task.purpose, task.block) == ("student", "student", "curve", 0)
     assert (task.episodes, task.lanes, task.epsilon) == (50, 10, 0.01)
     assert [message for message in session.messages if "student 1 cannot be played" in message]
     assert [message for message in session.messages if "student 2 cannot be played" in message]

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
-from cluster.models.blocks import CURVE
 from cluster.models.mirror import ModelMirror
 from cluster.models.promotions import read_promotions
 from distill.model_card import read_card
@@ -58,12 +57,12 @@ def unplayed(folder: Path, lineage: str) -> list[int]:
     verdicts = mirror.ledger()["verdicts"]
     seconds = {version: mirror.metadata(version)["seconds"] for version in mirror.versions()}
     half = [version for version in seconds if seconds[version] >= max(seconds.values()) / 2]
-    curve = [row for row in rows(folder, "evaluations.jsonl") if (row["lineage"], row["block"]) == (lineage, CURVE)]
+    curve = [row for row in rows(folder, "evaluations.jsonl") if (row["lineage"], row["purpose"]) == (lineage, "curve")]
     played = {row["version"] for row in curve}
     assert len(curve) == len(played), "once each"
     assert all(len(row["scores"]) == 2 for row in curve)
     assert any(verdicts[str(version)]["verdict"] == "superseded" for version in played), "and what had given way"
-    assert {f"{version}/{GAME}/{CURVE}" for version in played} <= mirror.ledger()["scores"].keys()
+    assert {f"{version}/{GAME}/curve/0" for version in played} <= mirror.ledger()["scores"].keys()
     return [version for version in half if version not in played and mirror.data(version) is not None]
 
 
@@ -77,7 +76,11 @@ def test_teach_leaves_a_teacher_with_its_card(sandbox: Sandbox):
     assert training["method"] == "3-step Double DQN"
     assert training["preset"] == "fast"
     assert training["transitions"][GAME] > 0
-    played = [row for row in rows(folder, "evaluations.jsonl") if row["lineage"] == GAME and row["block"] == 0]
+    played = [
+        row
+        for row in rows(folder, "evaluations.jsonl")
+        if (row["lineage"], row["purpose"], row["block"]) == (GAME, "look", 0)
+    ]
     assert len(training["curve"][GAME]) == len(played) >= 1, "a point for every candidate that was played"
     promotions = read_promotions(folder, GAME)
     assert promotions[0].why == "the first candidate"

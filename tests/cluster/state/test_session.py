@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 
 from actors.collecting_actor import CollectorStatus
-from actors.evaluation import Evaluation, EvaluationTask
+from actors.evaluation import Evaluation, EvaluationTask, Purpose
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
-from cluster.models.blocks import FRESH
 from cluster.models.coordinator import LineageState, Orders
 from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices
@@ -42,8 +41,10 @@ def online(services: RedisServices, tmp_path: Path) -> Session:
     return Session(RunFolder(tmp_path), OnlineConfig(general=TeachGeneralConfig(games=GAMES)), services)
 
 
-def played(lineage: str, game: str, version: int, block: int, *scores: float) -> tuple[EvaluationTask, Evaluation]:
-    task = EvaluationTask("student", game, version, None, len(scores), 1, 0.05, 1, lineage, block)
+def played(
+    lineage: str, game: str, version: int, purpose: Purpose, *scores: float
+) -> tuple[EvaluationTask, Evaluation]:
+    task = EvaluationTask("student", game, version, None, len(scores), 1, 0.05, 1, lineage, purpose, 0)
     return task, Evaluation(
         game=game, who="student", version=version, scores=scores, lengths=(10,) * len(scores), lanes=1, epsilon=0.05,
         seed=1, max_frames=108_000, noop_max=30, steps=10 * len(scores), seconds=1.0,
@@ -93,13 +94,15 @@ def test_a_refused_chunk_is_told_once(session: Session):
 
 def test_an_evaluation_is_written_with_how_its_version_was_trained(session: Session, services: RedisServices):
     services.registry("student").publish(b"model", {"updates": 100, "seconds": 2.5, "transitions": {"pong": 7}, "x": 1})
-    session.on_evaluation(*played("student", "pong", 1, 0, 1.0, 2.0))
-    session.on_evaluation(*played("student", "pong", 9, FRESH, 5.0))
+    session.on_evaluation(*played("student", "pong", 1, "look", 1.0, 2.0))
+    session.on_evaluation(*played("student", "pong", 9, "fresh", 5.0))
     first, unknown = rows(session.folder.path, "evaluations.jsonl")
     assert (first["updates"], first["seconds"], first["transitions"]) == (100, 2.5, {"pong": 7})
-    assert (first["lineage"], first["version"], first["game"], first["block"]) == ("student", 1, "pong", 0)
-    assert (first["scores"], first["fresh"]) == ([1.0, 2.0], False)
-    assert unknown["fresh"] and "updates" not in unknown, "a version that nobody published is written down all the same"
+    assert (first["lineage"], first["version"], first["game"]) == ("student", 1, "pong")
+    assert (first["purpose"], first["block"]) == ("look", 0)
+    assert first["scores"] == [1.0, 2.0]
+    assert unknown["purpose"] == "fresh"
+    assert "updates" not in unknown, "a version that nobody published is written down all the same"
     assert "does not say how it was trained" in session.messages[-1]
     assert session.scores == {("student", "pong"): 1.5}, "fresh episodes are no news of the newest version"
     assert session.evaluated == {"pong": 2}
@@ -110,10 +113,10 @@ def test_the_ratio_is_to_the_fixed_teacher_or_to_the_best_candidate_so_far(sessi
     scores = session.teachers["breakout"].scores
     mean = sum(scores) / len(scores)
     assert session.teacher_mean("breakout") == pytest.approx(mean)
-    session.on_evaluation(*played("student", "breakout", 1, 0, mean / 2.0))
+    session.on_evaluation(*played("student", "breakout", 1, "look", mean / 2.0))
     assert session.ratio("breakout") == pytest.approx(0.5)
 
-    online.on_evaluation(*played("student", "breakout", 1, 0, 5.0))
+    online.on_evaluation(*played("student", "breakout", 1, "look", 5.0))
     assert online.ratio("breakout") is None, "nothing was promoted yet"
     state = LineageState("breakout", 1, 1, {"breakout": 10.0}, None, 1, 0)
     online.on_orders(Orders((), (state,), ("breakout 1 is promoted",)))

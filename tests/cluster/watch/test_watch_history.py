@@ -107,9 +107,12 @@ def test_learners_are_told_by_their_line_the_student_first():
 
 def test_evaluations_are_placed_at_their_time_and_compared_with_the_teacher():
     rows = [
-        {"lineage": "student", "game": "breakout", "block": 0, "version": v, "updates": 100 * v, "scores": [v, v + 2.0]}
+        {
+            "lineage": "student", "game": "breakout", "purpose": "look", "block": 0, "version": v,
+            "updates": 100 * v, "scores": [v, v + 2.0],
+        }
         for v in (1, 2)
-    ]
+    ]  # fmt: skip
     known = [{"learners": {"student": {"updates": 200 * i, "seconds": 240.0 * i}}} for i in (0, 1)]
     points = GameCurves.of(placed(rows, known), [], known, None, "breakout").students
     assert [(point.minutes, point.mean) for point in points] == [(2.0, 2.0), (4.0, 3.0)]
