@@ -2,6 +2,9 @@
 
 import contextlib
 import importlib.util
+import os
+import socket
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -13,8 +16,10 @@ _LEFT_OUT = ("time", "updates")
 """Not worth a curve: the one is on every point, the other is the axis."""
 
 
-class _Writer(Protocol):
-    def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None: ...
+class _Records(Protocol):
+    """A `RecordWriter`, which has no types."""
+
+    def write(self, data: bytes, /) -> None: ...
 
     def flush(self) -> None: ...
 
@@ -24,7 +29,8 @@ class _Writer(Protocol):
 class TensorBoard:
     """Writes every number of a line of metrics as a scalar, over the learner's updates.
 
-    A writer that the disk has refused something never writes again, so the next line begins a new event file.
+    A file in which the disk has refused a line is not gone on with: the next line begins another one, and TensorBoard
+    reads them all. (PyTorch's writer does its work in a thread, which dies of the first refusal with a traceback.)
 
     Args:
         folder: the run's; event files go to `tensorboard` in it.
@@ -32,36 +38,45 @@ class TensorBoard:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / FOLDER
-        self._writer: _Writer | None = None
+        self._records: _Records | None = None
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Write the numbers of one line of metrics, each under its path such as `loss/pong`.
 
         Raises:
-            OSError: if the disk refuses; it may say so a line or two later.
+            OSError: if the disk refuses.
         """
         try:
-            if self._writer is None:
-                self._writer = _open_writer(self._folder)
-            for tag, value in scalars(row):
-                self._writer.add_scalar(tag, value, int(row["updates"]))
-            self._writer.flush()
+            if self._records is None:
+                self._records = _new_file(self._folder)
+                self._records.write(_event(file_version="brain.Event:2"))
+            values = [{"tag": tag, "simple_value": value} for tag, value in scalars(row)]
+            self._records.write(_event(step=int(row["updates"]), summary={"value": values}))
+            self._records.flush()
         except OSError:
             self.close()
             raise
 
     def close(self) -> None:
-        """Bring everything to the disk that it takes."""
-        writer, self._writer = self._writer, None
-        if writer is not None:
+        """End the file; what the disk does not take is left out."""
+        records, self._records = self._records, None
+        if records is not None:
             with contextlib.suppress(OSError):
-                writer.close()
+                records.close()
 
 
-def _open_writer(folder: Path) -> _Writer:
-    from torch.utils.tensorboard.writer import SummaryWriter  # noqa: PLC0415 - an extra that few install
+def _new_file(folder: Path) -> _Records:
+    from tensorboard.summary.writer.record_writer import RecordWriter  # noqa: PLC0415 - an extra that few install
 
-    return SummaryWriter(str(folder))
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}.{os.getpid()}"
+    return cast(_Records, RecordWriter((folder / name).open("xb")))
+
+
+def _event(**fields: Any) -> bytes:
+    from tensorboard.compat.proto.event_pb2 import Event  # noqa: PLC0415 - as above
+
+    return cast(Any, Event)(wall_time=time.time(), **fields).SerializeToString()
 
 
 def require_tensorboard() -> None:

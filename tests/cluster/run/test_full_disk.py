@@ -1,4 +1,4 @@
-"""A run on a disk that is full goes on where it can, tells what is refused, and ends with one sentence where it cannot."""
+"""A run on a full disk goes on where it can, tells what is refused, and ends with one sentence where it cannot."""
 
 import json
 import os
@@ -18,20 +18,20 @@ from cluster.state.folder import RunFolder
 from distill.errors import RunError
 from learner import trainer
 from learner.checkpoints import newest_checkpoint
-from tests.support.chunk_streams import until
-from tests.support.sandbox import TINY, UNTRAINED, Sandbox, checkpointed, new_sandbox
+from tests.support.sandbox import TINY, UNTRAINED, Sandbox, checkpointed, new_sandbox, until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="without the right to mount a small disk")
 SERIAL = (*TINY, *UNTRAINED, "--serial", "--games", "pong")
 
 
 @pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    """With a disk of 24 MB for its runs."""
+def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    """With a disk for its runs, of 24 MB if the test does not say another size."""
+    size = getattr(request, "param", "24m")
     with new_sandbox() as made:
         disk = made.path / "runs"
         disk.mkdir()
-        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", disk], check=False).returncode:
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], check=False).returncode:
             pytest.skip("without the right to mount a small disk")
         try:
             yield made
@@ -80,6 +80,7 @@ def test_a_run_that_is_stopped_on_a_full_disk_says_what_is_not_saved(sandbox: Sa
     assert "Traceback" not in run.output
 
 
+@pytest.mark.parametrize("sandbox", ["6m"], indirect=True)
 def test_a_disk_that_stays_full_ends_a_run_with_one_sentence(
     sandbox: Sandbox, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
