@@ -5,6 +5,8 @@ VENV ?= .venv
 SEED ?= 1
 FUZZ_EXAMPLES ?= 100000
 BENCH ?=
+CHAOS ?=
+SOAK ?=
 
 BIN := $(VENV)/bin
 RUN := $(if $(filter-out 1,$(SEED)),demo-$(SEED),demo)
@@ -13,7 +15,7 @@ RUN := $(if $(filter-out 1,$(SEED)),demo-$(SEED),demo)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-root fuzz bench clean
+.PHONY: help demo test test-root fuzz bench chaos soak clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -43,6 +45,12 @@ fuzz: $(VENV)/.installed-test ## decode FUZZ_EXAMPLES mutated chunks
 
 bench: $(VENV)/.installed ## measure this machine against bare loops; BENCH="--only buffer" passes options on
 	$(BIN)/distill bench $(BENCH)
+
+chaos: $(VENV)/.installed-test ## break runs on purpose, and check what is lost; CHAOS="--seconds 60 --short" passes options on
+	$(BIN)/python -m tests.chaos --seed $(SEED) --mutations --out results/chaos.json $(CHAOS)
+
+soak: $(VENV)/.installed-test ## train for 30 minutes, and see whether anything grows
+	$(BIN)/python -m tests.chaos.soak --out results/soak.json $(SOAK)
 
 # An environment of another name, as VENV= or the shell gives it, is somebody's own.
 clean: ## remove .venv, builds and caches; runs/ stays

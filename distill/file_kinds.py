@@ -6,7 +6,7 @@ import shlex
 import struct
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 _HEAD_BYTES = 4096
@@ -14,6 +14,7 @@ _MAX_MEMBERS = 20_000
 _MAX_SAFETENSORS_HEADER = 100_000_000
 """As the safetensors library has it."""
 _TAR_MAGIC = slice(257, 262)
+_MODEL_NAMES = (".zip", ".pth", ".pt", ".ckpt", ".safetensors", ".cleanrl_model", ".msgpack", ".gz")
 SB3_POLICY = "policy.pth"
 """The member of a Stable-Baselines3 zip that holds the weights."""
 
@@ -36,10 +37,12 @@ class FileKind:
     Attributes:
         what: it, with an article.
         advice: the next step; `{path}` stands for the file as a shell reads it, `{literal}` as Python does.
+        wraps: whether it is a zip with model files among its members.
     """
 
     what: str
     advice: str
+    wraps: bool = False
 
     def told(self, path: Path | str) -> str:
         """Return what it is and the next step, as the end of a message."""
@@ -73,6 +76,7 @@ def _foreign(what: str, library: str) -> FileKind:
     return FileKind(what, _OTHER_LIBRARY.format(library=library))
 
 
+GZIP = _compressed("gzip", "gunzip")
 _OWN_ONNX = FileKind(
     "an ONNX file that `distill export` wrote",
     "use the .safetensors file that it was made from, since ONNX is not read",
@@ -80,7 +84,7 @@ _OWN_ONNX = FileKind(
 _ONNX = _foreign("an ONNX file", "ONNX")
 _KERAS = _foreign("a Keras model", "Keras")
 _TENSORFLOW = _foreign("a TensorFlow model", "TensorFlow")
-_FLAX = _foreign("a msgpack file of Flax (JAX)", "Flax")
+FLAX = FileKind("a msgpack file of Flax (JAX)", _IMPORT)
 _TORCHSCRIPT = FileKind(
     "a TorchScript archive, which holds code",
     "save its tensors: torch.save(torch.jit.load({literal}).state_dict(), 'q.pth'), and import that",
@@ -97,7 +101,7 @@ _IMAGE = FileKind("a picture or video", "name the file that holds the network")
 
 _MAGIC: tuple[tuple[bytes, FileKind], ...] = (
     (LEGACY_BEGIN, TORCH_FILE),
-    (b"\x1f\x8b", _compressed("gzip", "gunzip")),
+    (b"\x1f\x8b", GZIP),
     (b"BZh", _compressed("bzip2", "bunzip2")),
     (b"\xfd7zXZ\x00", _compressed("xz", "unxz")),
     (b"\x28\xb5\x2f\xfd", _compressed("zstd", "unzstd")),
@@ -157,6 +161,11 @@ def members(archive: zipfile.ZipFile, name: str) -> list[zipfile.ZipInfo]:
     return [info for info in archive.infolist() if not _is_folder(info) and _leaf(info.filename) == name]
 
 
+def may_be_model(name: str) -> bool:
+    """Return whether a file or a member of a zip is called as models are; the shadows that macOS adds are not."""
+    return name.lower().endswith(_MODEL_NAMES) and not _leaf(name).startswith("._")
+
+
 def _is_folder(info: zipfile.ZipInfo) -> bool:
     # ZipInfo.is_dir fails on an empty name.
     return info.filename.endswith("/")
@@ -178,9 +187,9 @@ def _zip_kind(data: bytes) -> FileKind:
     for fits, kind in _ZIPS:
         if fits(names):
             return kind
-    inner = [name for name in names if name.lower().endswith((".zip", ".pth", ".pt", ".safetensors", ".cleanrl_model"))]
+    inner = [name for name in names if may_be_model(name)]
     if inner:
-        return _packed(f"a zip around {_listed(inner)}", "unzip {path}")
+        return replace(_packed(f"a zip around {_listed(inner)}", "unzip {path}"), wraps=True)
     return FileKind(f"a zip of {_listed(names) or 'nothing'}", "name the file that holds the network")
 
 
@@ -249,7 +258,7 @@ _TESTS: tuple[tuple[Callable[[bytes], bool], FileKind], ...] = (
     (lambda head: head[4:8] == b"ftyp", _IMAGE),
     (lambda head: _is_onnx(head) and b"policy-distillery" in head[:64], _OWN_ONNX),
     (_is_onnx, _ONNX),
-    (_is_msgpack, _FLAX),
+    (_is_msgpack, FLAX),
     (_is_page, _HTML),
     (_is_json, _JSON),
     (_is_text, _TEXT),

@@ -1,23 +1,27 @@
-"""Teachers trained elsewhere: Stable-Baselines3 zips, CleanRL and other plain state dicts, safetensors without a card.
+"""Teachers trained elsewhere: Stable-Baselines3 zips, PyTorch state dicts, files of Flax, safetensors without a card.
 
 Nothing in a file is executed, and nothing takes more memory than a few times the file's size.
 """
 
 import hashlib
+import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from torch import Tensor
 
 from distill import file_kinds
 from distill.architectures import ARCHITECTURES, Architecture
+from distill.containers import unpack
 from distill.errors import ModelFileError
+from distill.flax_files import has_flax_names, read_flax_file, torch_layers
+from distill.folds import mean_of_quantiles
 from distill.games import MAX_ACTIONS, action_count, known_games
-from distill.model_card import MAX_HEADER_BYTES, ModelCard, check_actions, read_bounded, read_card
+from distill.model_card import MAX_HEADER_BYTES, ModelCard, card_of, check_actions, read_header
 from distill.models import check_finite
 from distill.networks import QNetwork
 from distill.state_dicts import PlainNetwork, find_network
@@ -37,8 +41,8 @@ def import_teacher(path: Path, game: str) -> tuple[QNetwork, ModelCard]:
     It must have been trained with `distill.games.PREPROCESSING`. A foreign file does not say, so nothing checks it.
 
     Args:
-        path: a Stable-Baselines3 DQN zip (CnnPolicy), a PyTorch state dict, alone or anywhere in a checkpoint, or
-            safetensors without a card.
+        path: a DQN or QR-DQN zip of Stable-Baselines3 (CnnPolicy), a PyTorch state dict, alone or anywhere in a
+            checkpoint, msgpack of Flax, or safetensors without a card; packed with gzip, in a zip or in a folder.
         game: the ROM name of the game it was trained on.
 
     Returns:
@@ -46,63 +50,78 @@ def import_teacher(path: Path, game: str) -> tuple[QNetwork, ModelCard]:
         in it and what else was in it.
 
     Raises:
-        ModelFileError: if the file is missing, damaged, already native, of another kind, or holds no plain DQN of that
-            game or several.
+        ModelFileError: if the file is missing, damaged, already native, of another kind, or holds no DQN of that game
+            that is plain or can be folded into a plain one, or several.
     """
-    data = read_bounded(path)
-    name = str(path)
+    unpacked = unpack(path)
+    name, data = unpacked.name, unpacked.data
     kind = file_kinds.identify(data)
     if kind is file_kinds.SAFETENSORS:
-        origin, found = "safetensors", find_network(name, _read_safetensors(path, data))
+        origin, found = "safetensors", _read_safetensors(name, data)
+    elif kind is file_kinds.FLAX:
+        origin, found = "Flax msgpack", find_network(name, read_flax_file(name, data))
     elif kind is file_kinds.SB3_ZIP:
-        origin, found = "Stable-Baselines3 DQN", _read_sb3(name, data)
+        origin, found = _read_sb3(name, data, unpacked.file_bytes, game)
     elif kind in (file_kinds.TORCH_FILE, file_kinds.PICKLE):
-        origin, found = "PyTorch state dict", _network_of(name, read_torch_file(name, data, len(data)))
+        origin, found = "PyTorch state dict", _network_of(name, read_torch_file(name, data, unpacked.file_bytes))
     elif kind is file_kinds.DAMAGED_ZIP:
         raise ModelFileError(f"{name}: truncated or damaged zip; copy or download it again")
     else:
-        raise ModelFileError(f"{name}: expected a zip, a PyTorch file or safetensors, found {kind.told(path)}")
+        raise ModelFileError(f"{name}: expected a zip, a PyTorch file, msgpack of Flax or safetensors, found {kind.told(path)}")
     if _is_cleanrl(found):
         origin = "CleanRL dqn_atari"
     network = _build(name, found, game)
-    source: dict[str, Any] = {"file": path.name, "sha256": hashlib.sha256(data).hexdigest(), "format": origin}
+    # The hash is that of the model file itself, whatever it was packed in.
+    source: dict[str, Any] = {
+        "file": unpacked.origin.name,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "format": origin,
+    }
+    if unpacked.members:
+        source["members"] = list(unpacked.members)
     if found.prefix:
         source["prefix"] = found.prefix
+    if found.folded:
+        source["folded"] = list(found.folded)
     if found.left_out:
         source["left_out"] = found.left_out[:_MAX_LEFT_OUT]
     card = ModelCard("teacher", network.architecture, dict(network.actions), training={"imported_from": source})
     return network, card
 
 
-def _read_safetensors(path: Path, data: bytes) -> dict[str, Tensor]:
+def _read_safetensors(name: str, data: bytes) -> PlainNetwork:
     try:
-        read_card(path)
+        header, _ = read_header(name, io.BytesIO(data), len(data))
+        card_of(name, header)
     except ModelFileError:
         pass
     else:
-        raise ModelFileError(f"{path}: already a model file of this project; use it as it is")
+        raise ModelFileError(f"{name}: already a model file of this project; use it as it is")
     try:
-        return {printable(key): tensor for key, tensor in safetensors.torch.load(data).items()}
+        tensors = {printable(key): tensor for key, tensor in safetensors.torch.load(data).items()}
     except SafetensorError as error:
-        raise ModelFileError(f"{path}: truncated or damaged safetensors: {printable(str(error))}") from error
+        raise ModelFileError(f"{name}: truncated or damaged safetensors: {printable(str(error))}") from error
+    return find_network(name, torch_layers(tensors) if has_flax_names(tensors) else tensors)
 
 
-def _read_sb3(name: str, data: bytes) -> PlainNetwork:
-    archive = open_bounded(name, data, len(data))
+def _read_sb3(name: str, data: bytes, file_bytes: int, game: str) -> tuple[str, PlainNetwork]:
+    """Return the format of a zip, and its network as a plain one."""
+    archive = open_bounded(name, data, file_bytes)
     policies = file_kinds.members(archive, file_kinds.SB3_POLICY)
     if len(policies) != 1:
         raise ModelFileError(f"{name}: expected one model of Stable-Baselines3, found {len(policies)}; zip one alone")
     inner = f"{name}: {file_kinds.SB3_POLICY}"
-    content = read_torch_file(inner, read_member(name, archive, policies[0]), len(data))
-    if content.tensors and not any(key.startswith(_SB3_NETWORK) for key in content.tensors):
+    content = read_torch_file(inner, read_member(name, archive, policies[0]), file_bytes)
+    quantiles = any(key.startswith(_SB3_QUANTILES) for key in content.tensors)
+    if content.tensors and not quantiles and not any(key.startswith(_SB3_NETWORK) for key in content.tensors):
         parts = sorted({key.split(".")[0] for key in content.tensors})
-        quantiles = any(key.startswith(_SB3_QUANTILES) for key in content.tensors)
-        told = "QR-DQN, which has many outputs an action: not supported" if quantiles else "it has no q-values"
         raise ModelFileError(
             f"{name}: expected a DQN of Stable-Baselines3, with a q_net; found a policy of"
-            f" {', '.join(parts[:8])} ({told})"
+            f" {', '.join(parts[:8])} (it has no q-values)"
         )
     network = _network_of(inner, content)
+    if quantiles:
+        network = _without_quantiles(name, network, game)
     root = policies[0].filename.removesuffix(file_kinds.SB3_POLICY)
     settings = archive.NameToInfo.get(f"{root}{_SB3_SETTINGS}")
     try:
@@ -117,7 +136,24 @@ def _read_sb3(name: str, data: bytes) -> PlainNetwork:
         ) from error
     if scaled in (False, "False"):
         raise ModelFileError(f"{name}: expected pixels divided by 255, found a policy with normalize_images=False")
-    return network
+    return ("QR-DQN of sb3-contrib" if quantiles else "Stable-Baselines3 DQN"), network
+
+
+def _without_quantiles(name: str, network: PlainNetwork, game: str) -> PlainNetwork:
+    """Return a QR-DQN with the mean of each action's quantiles as its q-value."""
+    if game not in known_games():
+        return network
+    last, layer = next(reversed(network.layers.items()))
+    outputs, actions = layer["weight"].shape[0], action_count(game)
+    if outputs % actions:
+        raise ModelFileError(
+            f"{name}: game {game} has {actions} actions (ALE's minimal set), found {outputs} quantiles, which is no"
+            " multiple of them: it was trained on another game or on the full set of actions"
+        )
+    layers = network.layers | {last: mean_of_quantiles(layer, actions)}
+    return replace(
+        network, layers=layers, folded=(*network.folded, f"{outputs // actions} quantiles an action, by their mean")
+    )
 
 
 def _network_of(name: str, content: TorchContent) -> PlainNetwork:

@@ -1,11 +1,10 @@
-"""Finds the one plain DQN among the tensors of a file, and says what is there instead if it is none.
+"""Finds the one DQN among the tensors of a file, and says what is there instead if it is none.
 
-Layers are recognised by their shapes, so keys may have any name. Names decide only between a network and its target,
-and tell kinds of networks apart that are not supported.
+Layers are recognised by their shapes, so keys may have any name. Names decide only between a network and its target
+and between the streams of a dueling network, and tell kinds of networks apart that are not supported.
 """
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,11 +12,15 @@ import torch
 from torch import Tensor
 
 from distill.errors import ModelFileError
+from distill.folds import Layer, fold_dueling, has_value_stream, without_noise
 from distill.games import STACK
 from distill.networks import FEATURE_CELLS
+from distill.words import words_of
 
 EXPECTED = "three convolutions 8x8, 4x4, 3x3 on 4 frames, then two linear layers"
 KERNELS = ((8, 8), (4, 4), (3, 3))
+_PLAIN = 5
+"""Layers of a plain DQN."""
 _MAX_TENSORS = 20_000
 _MAX_SEGMENTS = 64
 _SHOWN = 16
@@ -26,11 +29,7 @@ _TRAIN = "train a plain DQN with `distill teach` or Stable-Baselines3"
 _TARGET_WORDS = {"old", "tgt", "lagged"}
 _ACTOR_CRITIC = {"actor", "critic", "action", "pi", "vf"}
 _ADVANTAGE = {"advantage", "advantages", "adv"}
-_NOISY = re.compile(r"(^|_)(mu|sigma)(_|$)")
 _CHANNELS = {1: "one frame", 3: "one frame in RGB", 12: "4 frames in RGB"}
-
-Layer = dict[str, Tensor]
-"""`weight` and `bias` of one layer."""
 
 
 @dataclass(frozen=True)
@@ -41,21 +40,24 @@ class PlainNetwork:
         prefix: what the names of its tensors have in common, such as `q_net`; "" if nothing.
         layers: the three convolutions and the two linear layers, in the order of computation, by name.
         left_out: prefixes of other networks, then names of other tensors.
+        folded: what the file's own layers were, if they became these by folding, a phrase each.
     """
 
     prefix: str
     layers: dict[str, Layer]
     left_out: list[str]
+    folded: tuple[str, ...] = ()
 
 
 def find_network(name: str, tensors: Mapping[str, Tensor]) -> PlainNetwork:
-    """Return the plain DQN among tensors; of a network and its target the network.
+    """Return the DQN among tensors as a plain one; of a network and its target the network.
 
     Raises:
         ModelFileError: if there is none, or several of equal rank.
     """
     if len(tensors) > _MAX_TENSORS:
         raise ModelFileError(f"{name}: expected {EXPECTED}; found {len(tensors)} tensors")
+    tensors, noisy = without_noise(tensors)
     online = {key: tensor for key, tensor in tensors.items() if not is_target(key)}
     layers = _layers(online) or _layers(tensors)
     candidates = _candidates(layers)
@@ -70,20 +72,21 @@ def find_network(name: str, tensors: Mapping[str, Tensor]) -> PlainNetwork:
     if not candidates:
         raise _misfit(name, _counted(layers), layers)
     prefix, names = next(iter(candidates.items()))
-    ordered = _ordered(name, {layer: layers[layer] for layer in names})
+    network = {layer: layers[layer] for layer in names}
+    folded = ["noisy layers, by their means"] if any(layer in names for layer in noisy) else []
+    if len(names) > _PLAIN:
+        network = _without_streams(name, prefix, network)
+        folded.append("a dueling network, value and advantage in one")
+    ordered = _ordered(name, network)
     others = [other for other in _candidates(_layers(tensors)) if other != prefix]
     within = tuple(f"{other}." for other in others)
     alone = [key for key in tensors if key.rpartition(".")[0] not in names and not key.startswith(within)]
-    return PlainNetwork(prefix, ordered, others + alone)
+    return PlainNetwork(prefix, ordered, others + alone, tuple(folded))
 
 
 def is_target(key: str) -> bool:
     """Return whether a tensor's name is one of a target network, which lags behind the network that it copies."""
-    return "targ" in key.lower() or bool(_TARGET_WORDS & _words(key))
-
-
-def _words(key: str) -> set[str]:
-    return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", key)}
+    return "targ" in key.lower() or bool(_TARGET_WORDS & words_of(key))
 
 
 def _layers(tensors: Mapping[str, Tensor]) -> dict[str, Layer]:
@@ -100,7 +103,7 @@ def _dimensions(layer: Layer) -> int:
 
 
 def _candidates(layers: Mapping[str, Layer]) -> dict[str, tuple[str, ...]]:
-    """Return the innermost prefixes under which there are three convolutions, two linear layers and nothing else."""
+    """Return the innermost prefixes under which there are the layers of a DQN, plain or dueling, and nothing else."""
     below: dict[str, list[str]] = {}
     for name in layers:
         segments = name.split(".")
@@ -109,9 +112,41 @@ def _candidates(layers: Mapping[str, Layer]) -> dict[str, tuple[str, ...]]:
     found: dict[tuple[str, ...], str] = {}
     for prefix, names in below.items():
         # Prefixes of one layer come from the outermost to the innermost, so the last one wins.
-        if len(names) == 5 and sorted(_dimensions(layers[name]) for name in names) == [2, 2, 4, 4, 4]:
+        if _is_dqn({name: layers[name] for name in names}):
             found[tuple(names)] = prefix
-    return {prefix: names for names, prefix in found.items()}
+    # A plain network beside one more layer is no dueling network.
+    plain = [set(names) for names in found if len(names) == _PLAIN]
+    return {prefix: names for names, prefix in found.items() if len(names) == _PLAIN or not _holds(names, plain)}
+
+
+def _is_dqn(layers: Mapping[str, Layer]) -> bool:
+    """Return whether there are three convolutions and two linear layers, or those of two streams, and nothing else."""
+    if not _PLAIN <= len(layers) <= _PLAIN + 2:
+        return False
+    kinds = [_dimensions(layer) for layer in layers.values()]
+    is_complete = kinds.count(4) == 3 and kinds.count(2) == len(kinds) - 3
+    return is_complete and (len(layers) == _PLAIN or has_value_stream(layers))
+
+
+def _holds(names: Sequence[str], others: Sequence[set[str]]) -> bool:
+    return any(other < set(names) for other in others)
+
+
+def _without_streams(name: str, prefix: str, network: Mapping[str, Layer]) -> dict[str, Layer]:
+    """Return a dueling network under a prefix as a plain one. Raises ModelFileError if its streams are unknown."""
+    start = len(prefix) + 1 if prefix else 0
+    for key, layer in network.items():
+        for part, tensor in layer.items():
+            _check_plain(name, f"{key}.{part}", tensor)
+    folded = fold_dueling({key[start:]: layer for key, layer in network.items()})
+    if folded is None:
+        raise _misfit(
+            name,
+            "a dueling network, whose layers are not called value and advantage: not supported; train with dueling off,"
+            f" or {_TRAIN}",
+            network,
+        )
+    return {f"{prefix}.{key}" if prefix else key: layer for key, layer in folded.items()}
 
 
 def _unusual_tensor(tensors: Mapping[str, Tensor], layers: Mapping[str, Layer]) -> str | None:
@@ -120,8 +155,6 @@ def _unusual_tensor(tensors: Mapping[str, Tensor], layers: Mapping[str, Layer]) 
         layer, _, part = key.rpartition(".")
         if "weight_ih" in part or "weight_hh" in part:
             return f"a recurrent layer, {layer}: not supported, since a teacher sees four frames and remembers nothing"
-        if _NOISY.search(part):
-            return f"a noisy layer, {layer}: not supported; train without noisy layers, or {_TRAIN}"
         if part == "running_mean" and layer in layers:
             return f"batch normalisation, {layer}: not supported; train without it, or {_TRAIN}"
         if part in ("weight_g", "weight_orig", "original0"):
@@ -136,8 +169,9 @@ def _unusual_layers(layers: Mapping[str, Layer], candidates: Mapping[str, Sequen
     outside = [name for name in layers if name not in inside]
     if candidates and any(_dimensions(layers[name]) == 4 for name in outside):
         outside = []
-    words = {name: _words(name) for name in layers}
-    if any(words[name] & _ACTOR_CRITIC for name in (*outside, *(inside if len(candidates) > 1 else ()))):
+    words = {name: words_of(name) for name in layers}
+    streams = {name for names in candidates.values() if len(names) > _PLAIN for name in names}
+    if any(words[name] & _ACTOR_CRITIC for name in (*outside, *streams, *(inside if len(candidates) > 1 else ()))):
         return f"an actor-critic, as of PPO or A2C: it has no q-values; {_TRAIN}"
     outputs = [name for name in outside if _dimensions(layers[name]) == 2 and layers[name]["weight"].shape[0] == 1]
     if outputs or any(words[name] & _ADVANTAGE for name in outside):

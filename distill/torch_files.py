@@ -17,7 +17,8 @@ from distill.pickle_trees import Call, Global, Persistent, read_tree
 
 MAX_INFLATION = 8
 """Bound of what all members of a zip may declare, in sizes of the file; weights hardly compress at all."""
-_SLACK_BYTES = 2**20
+SLACK_BYTES = 2**20
+"""Room beyond that bound, since small files may hold much that compresses."""
 _MAX_NODES = 100_000
 _MAX_DEPTH = 16
 _MAX_NAME = 1024
@@ -75,7 +76,7 @@ def open_bounded(name: str, data: bytes | bytearray, file_bytes: int) -> zipfile
     except zipfile.BadZipFile as error:
         raise ModelFileError(f"{name}: truncated or damaged zip: {error}") from error
     size = sum(info.file_size for info in archive.infolist())
-    limit = MAX_INFLATION * file_bytes + _SLACK_BYTES
+    limit = MAX_INFLATION * file_bytes + SLACK_BYTES
     if size > limit:
         raise ModelFileError(f"{name}: its members declare {size} bytes, expected at most {limit} from {file_bytes}")
     return archive

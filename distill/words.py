@@ -17,6 +17,11 @@ def plain(word: str) -> str:
     return re.sub(r"[\W_]+", "", word).casefold()
 
 
+def words_of(name: str) -> set[str]:
+    """Return the words of an identifier in small letters: `fc`, `h` and `a` of `fc_h_a`, `q` and `net` of `qNet2`."""
+    return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)}
+
+
 def nearest(word: str, known: Iterable[str], *, most: int = 1, cutoff: float = 0.6) -> list[str]:
     """Return the known words that look most like `word`, best first.
 

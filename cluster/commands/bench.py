@@ -59,14 +59,15 @@ def command(arguments: Sequence[str], console: Console) -> None:
             rows += getattr(suite, name)()
     console.print(_table(rows, options))
     if options.out is not None:
-        write_or_print(options.out, {"machine": _machine(), "rows": [asdict(row) for row in rows]}, console)
+        write_or_print(options.out, {"machine": describe_machine(), "rows": [asdict(row) for row in rows]}, console)
 
 
 def _is_bench(path: Path) -> bool:
     return begins_with(path, b'"machine":', b'"rows":')
 
 
-def _machine() -> str:
+def describe_machine() -> str:
+    """Return cores, processor and system of this machine."""
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -78,7 +79,7 @@ def _machine() -> str:
 
 
 def _table(rows: Sequence[Row], options: BenchOptions) -> Table:
-    caption = f"{_machine()}; medians of {options.rounds} rounds of {options.seconds:g} s"
+    caption = f"{describe_machine()}; medians of {options.rounds} rounds of {options.seconds:g} s"
     table = Table(caption=caption, caption_justify="left")
     for column in ("measurement", "this system", "bare loop", "unit", "ratio", "bar"):
         table.add_column(column, justify="left" if column in ("measurement", "unit", "bar") else "right")

@@ -19,10 +19,10 @@ from distill.models import save_model
 
 
 class ImportOptions(Section):
-    """Turn a Stable-Baselines3 zip, or a state dict of three convolutions and two linear layers, into a teacher."""
+    """Turn a DQN or QR-DQN of Stable-Baselines3, or another library's DQN, into a teacher."""
 
     source: tyro.conf.Positional[Path]
-    """The file to read; nothing in it is executed."""
+    """The file to read, or a folder or zip that holds it; nothing in it is executed."""
     game: Annotated[GameName, tyro.conf.arg(aliases=["-g"])]
     """The game it plays: ROM name such as space_invaders, or an id such as SpaceInvadersNoFrameskip-v4."""
     out: Path | None = None
@@ -48,6 +48,8 @@ def command(arguments: Sequence[str], console: Console) -> None:
         raise ConfigError(f"out: cannot make {out.parent}: {error.strerror}") from error
     save_model(out, network, card, options.dtype)
     source = card.training["imported_from"]
+    for what in source.get("folded", ()):
+        console.print(f"folded: {what}", soft_wrap=True)
     if "left_out" in source:
         left_out = ", ".join(source["left_out"])
         console.print(

@@ -130,21 +130,12 @@ def test_every_kind_of_float_and_of_view_is_read(dtype: torch.dtype, new: bool, 
     assert torch.equal(network.conv2.bias, loaded["network.2.bias"].float())
 
 
-DUELING = layers(
-    convolutions=nn.Sequential(nn.Conv2d(4, 32, 8), nn.Conv2d(32, 64, 4), nn.Conv2d(64, 64, 3)),
-    value=nn.Sequential(nn.Linear(3136, 512), nn.Linear(512, 1)),
-    advantage=nn.Sequential(nn.Linear(3136, 512), nn.Linear(512, 6)),
-)
-
-
 @pytest.mark.parametrize(
     ("state", "message"),
     [
-        (DUELING, "a dueling network.*train with dueling off"),
         (under("q.", plain()) | layers(v=nn.Linear(512, 1)), "a dueling network"),
         (trunk() | {"Q.weight": torch.ones(6, 512), "V.weight": torch.ones(1, 512)}, "a dueling network"),
-        (trunk() | {"network.9.weight_mu": torch.ones(6, 512)}, r"a noisy layer, network\.9: not supported"),
-        (plain() | {"network.9.sigma_weight": torch.ones(6, 512)}, "a noisy layer"),
+        (trunk() | {"network.9.weight_mu": torch.ones(6, 512)}, r"network\.9 has no bias"),
         (dict(CleanRLQNetwork(6 * 51).state_dict()), "found 306: 51 an action, as of C51 or QR-DQN"),
         (dict(CleanRLQNetwork(18).state_dict()), "found 18, ALE's full set; train with full_action_space=False"),
         (dict(CleanRLQNetwork(4).state_dict()), r"pong has 6 actions \(ALE's minimal set\), found 4$"),
@@ -190,7 +181,7 @@ def test_what_is_no_plain_dqn_is_told_apart(state: State, message: str, tmp_path
         ({key: value.numpy() for key, value in plain().items()}, "found arrays of NumPy .*torch.from_numpy"),
         (
             CleanRLQNetwork(6),
-            "found foreign_networks.CleanRLQNetwork; other Python objects can run code",
+            "found tests.support.foreign_networks.CleanRLQNetwork; other Python objects can run code",
         ),
         ({"model": nn.Linear(2, 2), "step": torch.ones(2)}, "it also holds torch.nn.modules.linear.Linear"),
         (

@@ -15,6 +15,7 @@ DEBIAN_REDIS = "/usr/bin/redis-server"
 PACKAGES = {
     DEBIAN_REDIS: "redis-server",
     "chromium": "chromium",
+    "faketime": "faketime",
     "ip": "iproute2",
     "kubectl": "kubernetes-client",
     "nsenter": "util-linux",

@@ -1,0 +1,125 @@
+"""Networks of other kinds that are a plain DQN once their layers are folded: the same q-values, up to float rounding.
+
+Noisy layers (Fortunato et al. 2018) act by their means once training has ended. A dueling network (Wang et al. 2016)
+computes V + A - mean A, which is linear in its last layers; so is the mean of quantiles (QR-DQN, Dabney et al. 2018).
+"""
+
+import re
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from distill.words import words_of
+
+Layer = dict[str, Tensor]
+"""`weight` and `bias` of one layer."""
+
+_MEAN = re.compile(r"mu_(?:w|weight)|(?:w|weight)_mu|mu_(?:b|bias)|(?:b|bias)_mu", re.IGNORECASE)
+_NOISE = re.compile(r"(?:^|_)(?:sigma|epsilon|eps)(?:_|$)")
+_SPREAD = re.compile(r"(?:^|_)sigma(?:_|$)")
+_ADVANTAGE = {"advantage", "advantages", "adv", "a"}
+_VALUE = {"value", "values", "val", "v"}
+
+
+def without_noise(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """Return tensors with the means of noisy layers as their weights, and the names of these layers.
+
+    The means are `weight_mu`, `mu_W` and the like, or plain `weight` beside `sigma_weight`.
+    """
+    noisy = {
+        layer
+        for layer, _, part in (key.rpartition(".") for key in tensors)
+        if _MEAN.fullmatch(part) or _SPREAD.search(part)
+    }
+    quiet: dict[str, Tensor] = {}
+    for key, tensor in tensors.items():
+        layer, _, part = key.rpartition(".")
+        if layer not in noisy:
+            quiet[key] = tensor
+        elif _MEAN.fullmatch(part):
+            quiet[f"{layer}.{'bias' if 'b' in part.lower().split('_') or 'bias' in part else 'weight'}"] = tensor
+        elif not _NOISE.search(part):
+            quiet[key] = tensor
+    return quiet, sorted(noisy)
+
+
+def has_value_stream(layers: Mapping[str, Layer]) -> bool:
+    """Return whether one of the linear layers has a single output, as the value of a dueling network does."""
+    return any(_is_linear(layer) and layer["weight"].shape[0] == 1 for layer in layers.values())
+
+
+def fold_dueling(layers: Mapping[str, Layer]) -> dict[str, Layer] | None:
+    """Return a dueling network's layers as those of a plain DQN; None if its streams cannot be told apart.
+
+    The streams are told by their names, since shapes do not always tell them. They may share their hidden layer or have
+    one each; two hidden layers become one that is as wide as both.
+
+    Args:
+        layers: three convolutions and the linear layers of both streams, with weight [out, in] and bias [out].
+    """
+    linear = {name: layer for name, layer in layers.items() if _is_linear(layer)}
+    advantages = [name for name in linear if words_of(name) & _ADVANTAGE and not words_of(name) & _VALUE]
+    values = [name for name in linear if words_of(name) & _VALUE and not words_of(name) & _ADVANTAGE]
+    shared = [name for name in linear if name not in advantages and name not in values]
+    if any("bias" not in layer for layer in linear.values()):
+        return None
+    folded = {name: layer for name, layer in layers.items() if name not in linear}
+    if len(shared) == len(advantages) == len(values) == 1:
+        folded[shared[0]] = linear[shared[0]]
+        weight = linear[advantages[0]]["weight"], linear[values[0]]["weight"]
+        last, value = advantages[0], values[0]
+    elif not shared and len(advantages) == len(values) == 2:
+        hidden, last = _in_order(linear, advantages)
+        value_hidden, value = _in_order(linear, values)
+        first, second = linear[hidden], linear[value_hidden]
+        if first["weight"].shape[1:] != second["weight"].shape[1:]:
+            return None
+        folded[hidden] = {part: torch.cat((first[part], second[part])) for part in ("weight", "bias")}
+        # Neither stream reads the other's hidden units.
+        deaf = torch.zeros_like
+        a, v = linear[last]["weight"], linear[value]["weight"]
+        weight = (
+            torch.cat((a, deaf(v).expand(a.shape[0], -1)), dim=1),
+            torch.cat((deaf(a[:1]), v), dim=1),
+        )
+    else:
+        return None
+    if linear[value]["weight"].shape[0] != 1 or weight[0].shape[1] != weight[1].shape[1]:
+        return None
+    folded[last] = {
+        "weight": _dueling(*weight),
+        "bias": _dueling(linear[last]["bias"], linear[value]["bias"]),
+    }
+    return folded
+
+
+def mean_of_quantiles(layer: Layer, actions: int) -> Layer:
+    """Return the last layer of a QR-DQN of sb3-contrib as that of a DQN.
+
+    Args:
+        layer: weight [N * A, H] and bias [N * A]; the output is seen as [N, A] (sb3_contrib/qrdqn/policies.py).
+        actions: A.
+    """
+    weight, bias = layer["weight"].double(), layer["bias"].double()
+    return {
+        "weight": weight.reshape(-1, actions, weight.shape[1]).mean(0).float(),
+        "bias": bias.reshape(-1, actions).mean(0).float(),
+    }
+
+
+def _dueling(advantage: Tensor, value: Tensor) -> Tensor:
+    """Return V + A - mean A over the first dimension, computed in float64."""
+    a, v = advantage.double(), value.double()
+    return (v + a - a.mean(0, keepdim=True)).float()
+
+
+def _in_order(linear: Mapping[str, Layer], names: list[str]) -> tuple[str, str]:
+    """Return the hidden layer of a stream, then its last one."""
+    first, second = names
+    reads_first = linear[second]["weight"].shape[1] == linear[first]["weight"].shape[0]
+    return (first, second) if reads_first else (second, first)
+
+
+def _is_linear(layer: Layer) -> bool:
+    return "weight" in layer and layer["weight"].dim() == 2

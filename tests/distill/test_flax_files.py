@@ -1,0 +1,153 @@
+"""Networks of Flax: msgpack and safetensors with its names, and arrays in its layout."""
+
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import numpy as np
+import numpy.typing as npt
+import pytest
+import safetensors.numpy
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from distill.errors import ModelFileError
+from distill.flax_files import read_flax_file
+from distill.importing import import_teacher
+from tests.support.real_frames import assert_same, real_frames
+
+Arrays = dict[str, dict[str, npt.NDArray[Any]]]
+
+
+def flax_network(actions: int = 6, dtype: str = "float32") -> Arrays:
+    """Return the parameters of cleanrl/dqn_atari_jax.py's QNetwork: kernels [h, w, in, out] and [in, out]."""
+    random = np.random.default_rng(1)
+
+    def layer(*shape: int) -> dict[str, npt.NDArray[Any]]:
+        scale = np.sqrt(2 / np.prod(shape[:-1]))
+        return {
+            "kernel": (random.standard_normal(shape) * scale).astype(dtype),
+            "bias": random.standard_normal(shape[-1]).astype(dtype),
+        }
+
+    return {
+        "Conv_0": layer(8, 8, 4, 32),
+        "Conv_1": layer(4, 4, 32, 64),
+        "Conv_2": layer(3, 3, 64, 64),
+        "Dense_0": layer(3136, 512),
+        "Dense_1": layer(512, actions),
+    }
+
+
+def q_values(network: Arrays, frames: npt.NDArray[np.uint8]) -> Tensor:
+    """Compute what Flax computes, with channels last throughout: Conv unpadded, Dense as x @ kernel."""
+    x = torch.from_numpy(frames).permute(0, 2, 3, 1).double() / 255
+    for name, stride in (("Conv_0", 4), ("Conv_1", 2), ("Conv_2", 1)):
+        kernel = torch.from_numpy(network[name]["kernel"]).double()
+        # [B, rows, columns, in, h, w] against [h, w, in, out].
+        patches = x.unfold(1, kernel.shape[0], stride).unfold(2, kernel.shape[1], stride)
+        x = torch.relu(torch.einsum("brcihw,hwio->brco", patches, kernel) + torch.from_numpy(network[name]["bias"]))
+    x = x.flatten(1)
+    for name in ("Dense_0", "Dense_1"):
+        x = x @ torch.from_numpy(network[name]["kernel"]).double() + torch.from_numpy(network[name]["bias"])
+        x = torch.relu(x) if name == "Dense_0" else x
+    return x.float()
+
+
+def packed(value: Any) -> bytes:
+    """Pack as flax.serialization.to_bytes does: an array is ext 1 of [shape, name of the dtype, bytes]."""
+
+    def extension(array: npt.NDArray[Any]) -> msgpack.ExtType:
+        return msgpack.ExtType(1, msgpack.packb((array.shape, array.dtype.name, array.tobytes())))
+
+    return msgpack.packb(value, default=extension)
+
+
+@pytest.mark.parametrize("wrap", [
+    lambda network: {"params": network},
+    lambda network: {"0": {"seed": 1}, "1": {"params": {"params": network}}},
+])  # fmt: skip
+def test_msgpack(wrap: Any, tmp_path: Path) -> None:
+    model, path = flax_network(), tmp_path / "dqn_atari_jax.cleanrl_model"
+    path.write_bytes(packed(wrap(model)))
+    network, card = import_teacher(path, "pong")
+    assert_same(network, "pong", q_values(model, real_frames("pong")))
+    assert card.training["imported_from"]["format"] == "Flax msgpack"
+
+
+@pytest.mark.parametrize("separator", [".", "/"])
+def test_safetensors_with_the_names_of_flax(separator: str, tmp_path: Path) -> None:
+    model, path = flax_network(), tmp_path / "q.safetensors"
+    flat = {
+        f"params{separator}{name}{separator}{part}": a for name, layer in model.items() for part, a in layer.items()
+    }
+    safetensors.numpy.save_file(flat, path)
+    network, _ = import_teacher(path, "pong")
+    assert_same(network, "pong", q_values(model, real_frames("pong")))
+
+
+def zeros(*shape: int) -> dict[str, npt.NDArray[Any]]:
+    return {"kernel": np.zeros(shape, np.float32), "bias": np.zeros(shape[-1], np.float32)}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"Conv_0": zeros(8, 8, 3, 32)}, "one frame in RGB"),
+        # Dopamine pads its convolutions, so that 84 becomes 11.
+        ({"Dense_0": zeros(7744, 512)}, "reads 7744 values"),
+        ({"Dense_1": zeros(512, 4)}, "pong has 6 actions"),
+    ],
+)
+def test_networks_that_do_not_fit(change: Arrays, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "q.msgpack"
+    path.write_bytes(packed({"params": flax_network() | change}))
+    with pytest.raises(ModelFileError, match=message):
+        import_teacher(path, "pong")
+
+
+def deep(levels: int) -> Any:
+    value: Any = {"kernel": 1}
+    for _ in range(levels):
+        value = {"params": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (packed({"params": flax_network()})[:-1], "truncated or damaged msgpack"),
+        (packed({"params": flax_network()}) + b"x", "1 bytes follow its end"),
+        (packed(deep(40)), "nested more than 16 times"),
+        (packed({"params": [0] * 200_000}), "more than 100000 values"),
+        (msgpack.packb({"params": {"kernel": msgpack.ExtType(1, b"x")}}), "has no shape, type and bytes|damaged"),
+        (packed({"params": {"kernel": np.zeros(3, "complex64")}}), "has no shape, type and bytes"),
+        (b"\x81\xa6params\x81\x93\x01\x02\x03\x04", "a key of a map is a map or a list"),
+        (b"\x81\xa6params\xdf\xff\xff\xff\xff", "truncated or damaged msgpack"),
+        (b"\x81\xa6params\xdd\xff\xff\xff\xff", "truncated or damaged msgpack"),
+        (b"\x81\xa6params\xc6\xff\xff\xff\xff", "truncated or damaged msgpack"),
+    ],
+)
+def test_damaged_msgpack(data: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "q.msgpack"
+    path.write_bytes(data)
+    with pytest.raises(ModelFileError, match=message) as caught:
+        import_teacher(path, "pong")
+    assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
+
+
+SMALL = packed({"params": {"Conv_0": {"kernel": np.ones((1, 1, 2, 3), np.float32), "bias": np.ones(3, np.float32)}}})
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, len(SMALL) - 1), st.integers(0, 255)), min_size=1, max_size=6))
+def test_flipped_bytes_are_read_or_refused(flips: list[tuple[int, int]]) -> None:
+    data = bytearray(SMALL)
+    for position, value in flips:
+        data[position] = value
+    try:
+        read_flax_file("q", bytes(data))
+    except ModelFileError as error:
+        assert "\n" not in str(error)

@@ -1,0 +1,45 @@
+"""Limits that only root can set on a process or a folder: memory by a control group, disk by a small file system."""
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+_GROUPS = Path("/sys/fs/cgroup/memory")
+"""Of version 1, in which a process' memory can be taken along into another group."""
+_TAKE_ALONG = "3"
+
+
+def can_limit() -> bool:
+    """Return whether this process may set these limits."""
+    return os.geteuid() == 0 and os.access(_GROUPS / "cgroup.procs", os.W_OK)
+
+
+@contextlib.contextmanager
+def no_more_memory(pid: int) -> Iterator[None]:
+    """Let a process have what it has and not a page more: the kernel kills it as soon as it wants one."""
+    group = _GROUPS / f"distill-test-{pid}"
+    group.mkdir()
+    try:
+        (group / "memory.move_charge_at_immigrate").write_text(_TAKE_ALONG)
+        (group / "cgroup.procs").write_text(str(pid))
+        used = int((group / "memory.usage_in_bytes").read_text())
+        (group / "memory.limit_in_bytes").write_text(str(used + 2**20))
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            (_GROUPS / "cgroup.procs").write_text(str(pid))
+        with contextlib.suppress(OSError):
+            group.rmdir()
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, megabytes: int) -> Iterator[None]:
+    """Put a file system of that size into a folder, which is made."""
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", folder], check=True, timeout=10)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True, timeout=10)
