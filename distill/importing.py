@@ -67,7 +67,9 @@ def import_teacher(path: Path, game: str) -> tuple[QNetwork, ModelCard]:
     elif kind is file_kinds.DAMAGED_ZIP:
         raise ModelFileError(f"{name}: truncated or damaged zip; copy or download it again")
     else:
-        raise ModelFileError(f"{name}: expected a zip, a PyTorch file, msgpack of Flax or safetensors, found {kind.told(path)}")
+        raise ModelFileError(
+            f"{name}: expected a zip, a PyTorch file, msgpack of Flax or safetensors, found {kind.told(path)}"
+        )
     if _is_cleanrl(found):
         origin = "CleanRL dqn_atari"
     network = _build(name, found, game)

@@ -1,6 +1,7 @@
 """TensorBoard event files of a run, written on request from the same figures as `metrics.jsonl`."""
 
 import contextlib
+import importlib
 import importlib.util
 import os
 import socket
@@ -66,17 +67,15 @@ class TensorBoard:
 
 
 def _new_file(folder: Path) -> _Records:
-    from tensorboard.summary.writer.record_writer import RecordWriter  # noqa: PLC0415 - an extra that few install
-
+    # An extra that few install, and without types.
+    writer = importlib.import_module("tensorboard.summary.writer.record_writer").RecordWriter
     folder.mkdir(parents=True, exist_ok=True)
     name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}.{os.getpid()}"
-    return cast(_Records, RecordWriter((folder / name).open("xb")))
+    return cast(_Records, writer((folder / name).open("xb")))
 
 
 def _event(**fields: Any) -> bytes:
-    from tensorboard.compat.proto.event_pb2 import Event  # noqa: PLC0415 - as above
-
-    return cast(Any, Event)(wall_time=time.time(), **fields).SerializeToString()
+    return importlib.import_module("tensorboard.compat.proto.event_pb2").Event(wall_time=time.time(), **fields).SerializeToString()
 
 
 def require_tensorboard() -> None:
