@@ -11,16 +11,19 @@ class ChunkBuilder:
     """Column buffers of N lanes, T steps each.
 
     Args:
+        run_id: random id of the run.
         game: ROM name.
         producer: name of the producing actor.
-        life: random id of this life of the producer.
+        producer_id: random id of this process of it.
         lanes: N.
         steps: T, steps per chunk.
         actions: A of the game.
     """
 
-    def __init__(self, game: str, producer: str, life: str, lanes: int, steps: int, actions: int) -> None:
-        self._game, self._producer, self._life = game, producer, life
+    def __init__(
+        self, run_id: str, game: str, producer: str, producer_id: str, lanes: int, steps: int, actions: int
+    ) -> None:
+        self._run_id, self._game, self._producer, self._producer_id = run_id, game, producer, producer_id
         self._steps = steps
         self._actions = actions
         self._sequence = 0
@@ -79,9 +82,10 @@ class ChunkBuilder:
         """Return a lane's steps as a chunk and empty the lane; its columns are views, valid until the next step."""
         steps = int(self._filled[lane])
         header = ChunkHeader(
+            run_id=self._run_id,
             game=self._game,
             producer=self._producer,
-            life=self._life,
+            producer_id=self._producer_id,
             sequence=self._sequence,
             teacher_version=int(self._versions[0, lane]),
             driver_version=int(self._versions[1, lane]),

@@ -89,6 +89,7 @@ class CollectingActor:
             spec.seed,
             spec.producer,
             spec.incarnation,
+            run_id=services.run_id,
         )
         self._student = ModelFollower(
             services.registry("student"), "latest", lambda network: warm_policy(network, spec.game)

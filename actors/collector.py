@@ -10,6 +10,7 @@ import numpy as np
 from actors.chunk_builder import ChunkBuilder
 from actors.exploration import Exploration
 from actors.policy import Policy
+from distill.chunks import NO_RUN
 from distill.config import PlayConfig
 from distill.games import action_count, make_environment, reset_seed
 from distill.histograms import BOUNDS, Histogram
@@ -58,6 +59,7 @@ class Collector:
         producer: name of this actor, unique in the run.
         incarnation: how often this actor was started before, so that a replacement plays other episodes.
         epsilon_repeat: most steps that a random action lasts.
+        run_id: random id of the run.
     """
 
     def __init__(
@@ -71,9 +73,10 @@ class Collector:
         producer: str = "collector",
         incarnation: int = 0,
         epsilon_repeat: int = 1,
+        run_id: str = NO_RUN,
     ) -> None:
         self.game = game
-        self.life = secrets.token_hex(8)
+        self.producer_id = secrets.token_hex(8)
         self.counters = CollectorCounters()
         self._teacher = teacher
         self._driver: Policy | None = None
@@ -83,7 +86,9 @@ class Collector:
         stream = (*producer.encode(), incarnation)
         self._random = np.random.default_rng([seed, *stream])
         self._exploration = Exploration(config.lanes, epsilon, epsilon_repeat, self._random)
-        self._builder = ChunkBuilder(game, producer, self.life, config.lanes, config.chunk_steps, action_count(game))
+        self._builder = ChunkBuilder(
+            run_id, game, producer, self.producer_id, config.lanes, config.chunk_steps, action_count(game)
+        )
         self._environment = make_environment(game, config.lanes, threads=config.env_threads)
         self._observations, info = self._environment.reset(seed=reset_seed(seed, *stream))
         self._lives = info["lives"]

@@ -76,6 +76,7 @@ class ExploringActor:
             spec.producer,
             spec.incarnation,
             spec.config.epsilon_repeat,
+            services.run_id,
         )
         self._on_acting(first)
 

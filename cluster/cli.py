@@ -27,6 +27,7 @@ COMMANDS = {
     "teach": "train a DQN teacher of a game",
     "online": "train Q-learners and distil from the best so far all the while",
     "evaluate": "play whole episodes with a model and print its scores",
+    "compare": "test whether a new model plays better than an old one",
     "import-teacher": "turn a Stable-Baselines3, CleanRL or plain PyTorch file into a teacher",
     "teachers": "list teacher files with their cards",
     "export": "write a student or teacher as ONNX",
@@ -58,7 +59,7 @@ def main() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one subcommand; return the exit code: 0 done, 2 wrong use or input, 130 interrupted."""
+    """Run one subcommand; return the exit code: 0 done, 2 wrong use or input, 130 interrupted, or its own."""
     console = LiteralConsole()
     name, *rest = arguments or [""]
     if name in ("", *HELP) and not set(rest) - set(HELP):

@@ -22,16 +22,18 @@ import zstandard
 from distill.errors import ChunkError
 from distill.games import FRAME_SHAPE, MAX_ACTIONS, STACK
 
-SCHEMA = 1
+SCHEMA = 2
 MAGIC = "distill-chunk"
 PREFIX = STACK - 1
 """Frames that precede a chunk's first step."""
 MAX_STEPS = 1024
 MAX_ENCODED_BYTES = 16 * 2**20
 MAX_NAME_BYTES = 64
+NO_RUN = "none"
+"""Run id of chunks that belong to no run, as in a benchmark."""
 CHECKSUM_BYTES = 8
 ZSTD_LEVEL = 1
-REJECTION_REASONS = ("damaged", "schema", "unknown_game", "shape", "value")
+REJECTION_REASONS = ("damaged", "schema", "other_run", "unknown_game", "shape", "value")
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,11 @@ class ChunkHeader:
     """Who produced a chunk, of what, and how large it is.
 
     Attributes:
+        run_id: random id of the run.
         game: ROM name, the game label.
         producer: name of the producing actor.
-        life: random id of this life of the producer.
-        sequence: 0, 1, 2, ... within the life.
+        producer_id: random id of the producer's process.
+        sequence: 0, 1, 2, ... of that process.
         teacher_version: version of the teacher that labelled, 0 for a teacher from a file.
         driver_version: version of the student that picked actions, 0 if none did.
         steps: T.
@@ -50,9 +53,10 @@ class ChunkHeader:
         first_age: steps since the episode's first observation at step 0, at most 3.
     """
 
+    run_id: str
     game: str
     producer: str
-    life: str
+    producer_id: str
     sequence: int
     teacher_version: int
     driver_version: int
@@ -96,7 +100,7 @@ _COLUMNS: tuple[tuple[str, type[np.generic]], ...] = (
     ("life_lost", np.bool_),
 )
 _HEADER_FIELDS = tuple(field.name for field in fields(ChunkHeader))
-_TEXT_FIELDS = ("game", "producer", "life")
+_TEXT_FIELDS = ("run_id", "game", "producer", "producer_id")
 
 
 class _Levels(Protocol):
@@ -145,10 +149,12 @@ class ChunkDecoder:
 
     Args:
         games: the accepted game labels with their action counts; None accepts any label.
+        run_id: of the run whose chunks are accepted; None accepts those of any run.
     """
 
-    def __init__(self, games: dict[str, int] | None = None) -> None:
+    def __init__(self, games: dict[str, int] | None = None, run_id: str | None = None) -> None:
         self._games = games
+        self._run_id = run_id
         self._decompressor = zstandard.ZstdDecompressor()
 
     def decode(self, data: bytes) -> Chunk:
@@ -165,6 +171,8 @@ class ChunkDecoder:
         if _checksum(body) != data[-CHECKSUM_BYTES:]:
             raise ChunkError("damaged", f"chunk of {len(data)} bytes: its checksum does not match")
         header, columns = _unpack(body)
+        if self._run_id not in (None, header.run_id):
+            raise ChunkError("other_run", f"chunk of run {header.run_id!r}: expected one of run {self._run_id!r}")
         if self._games is not None:
             actions = self._games.get(header.game)
             if actions is None:

@@ -35,8 +35,8 @@ Config = TypeVar("Config", bound="Settings")
 
 RUN_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 """What a run may be called: a plain name of a folder, and no pattern of names anywhere."""
-LossKind = Literal["kl", "nll", "mse"]
-"""The losses of `distill.losses`, by the paper's names."""
+LossKind = Literal["kl", "nll", "mse", "reverse-kl", "jensen-shannon"]
+"""The losses of `distill.losses`; the first three are the paper's."""
 
 MOST_ACTORS = 1024
 """Of one game."""
@@ -97,9 +97,9 @@ class StudentConfig(Section):
     student: ArchitectureName = "multi3"
     """Architecture by the paper's name; every game gets an output layer, or controller, of its own."""
     loss: LossKind = "kl"
-    """KL to the sharpened teacher, NLL of its best action, or MSE of its q-values."""
+    """KL to the sharpened teacher, NLL of its best action, MSE of its q-values, reverse KL, Jensen-Shannon."""
     tau: Annotated[float, Field(gt=0.0, le=100.0)] = 0.01
-    """Temperature that divides the teacher's q-values before the softmax of the KL loss."""
+    """Temperature that divides the teacher's q-values before their softmax; nll and mse have none."""
 
 
 class PlayConfig(Section):

@@ -29,9 +29,9 @@ class BufferUnavailable(DistillError):
     """The buffer service cannot be reached, or does not answer in time."""
 
 
+class ReplacedError(DistillError):
+    """A process goes on though another one has taken its place; nothing that it writes counts."""
+
+
 class RunError(DistillError):
     """A run cannot start, go on, or be resumed."""
-
-
-class ReplacedError(DistillError):
-    """Somebody newer has taken this process's place: nothing that it writes counts any more."""

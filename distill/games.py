@@ -179,6 +179,8 @@ class SeedStream(enum.IntEnum):
     """The final evaluation: the episodes that chose the best would flatter it."""
     MATCH = 6
     """The match on the live page."""
+    COMPARISON = 7
+    """Episodes of `distill compare`."""
 
 
 def reset_seed(seed: int, *stream: int) -> int:

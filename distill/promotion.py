@@ -55,12 +55,14 @@ class Decision:
         probability: that its mean is above the best one's, by the bootstrap; None if there is no best one yet.
         episodes: episodes per game that it has played, of the game with the fewest.
         why: one sentence.
+        undecided: whether it is rejected only because no more episodes are played.
     """
 
     verdict: Literal["promote", "reject", "continue"]
     probability: float | None
     episodes: int
     why: str
+    undecided: bool = False
 
 
 def decide(candidate: Scores, best: Scores | None, rule: Rule) -> Decision:
@@ -94,15 +96,19 @@ def decide(candidate: Scores, best: Scores | None, rule: Rule) -> Decision:
         above = sum(_gains(candidate, best)) > 0.0
         why = f"its mean is {'above' if above else 'not above'} the best"
         return Decision("promote" if above else "reject", probability, episodes, why)
-    verdict, remark = "continue", "; undecided"
+    return _confident(probability, episodes, rule)
+
+
+def _confident(probability: float, episodes: int, rule: Rule) -> Decision:
+    why = f"better with probability {probability:.3f} after {episodes} episodes"
     if probability >= rule.promote_above:
-        verdict, remark = "promote", ""
-    elif probability < rule.reject_below:
-        verdict, remark = "reject", ""
-    elif episodes >= rule.most_episodes:
-        verdict, remark = "reject", ", the most that are played; still undecided"
-    why = f"better with probability {probability:.3f} after {episodes} episodes{remark}"
-    return Decision(verdict, probability, episodes, why)
+        return Decision("promote", probability, episodes, why)
+    if probability < rule.reject_below:
+        return Decision("reject", probability, episodes, why)
+    if episodes >= rule.most_episodes:
+        why += ", the most that are played; still undecided"
+        return Decision("reject", probability, episodes, why, undecided=True)
+    return Decision("continue", probability, episodes, f"{why}; undecided")
 
 
 def mean_ratio(scores: Scores, teachers: Scores) -> float:

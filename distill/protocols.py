@@ -19,15 +19,15 @@ class StoredChunk:
         game: label of the stream it was read from.
         end: transitions ever pushed to that stream up to and including this chunk.
         steps: T as the server counted it.
-        life: random id of the producer's life.
-        sequence: its number within that life.
+        producer_id: random id of the producer's process.
+        sequence: its number among those of that process.
         data: the encoded chunk.
     """
 
     game: str
     end: int
     steps: int
-    life: str
+    producer_id: str
     sequence: int
     data: bytes
 
@@ -66,7 +66,7 @@ class ChunkWriter(Protocol):
         ...
 
     def write(self, chunk: Chunk) -> None:
-        """Queue a chunk, whose sequence numbers are consecutive within its life, and push what the server takes now.
+        """Queue a chunk, whose sequence numbers are consecutive, and push what the server takes now.
 
         Never waits for a full or absent server. Raises `ChunkError` if the chunk is not valid.
         """
@@ -89,7 +89,7 @@ class ChunkReader(Protocol):
     """The learner's side of the buffer service, for all games of a run.
 
     A chunk can be delivered again, after `rewind` or when the server was restarted: the consumer knows it by
-    (life, sequence). Within a life sequence numbers only grow.
+    (producer_id, sequence). The sequence numbers of a producer id only grow.
     """
 
     def read(self, game: str, max_chunks: int) -> list[StoredChunk]:
@@ -138,6 +138,19 @@ class ModelRegistry(Protocol):
 
 class Services(Protocol):
     """A picklable address book: every process connects for itself."""
+
+    @property
+    def run_id(self) -> str:
+        """Random id of the run, which all its chunks carry."""
+        ...
+
+    @property
+    def incarnation(self) -> int:
+        """Number of the process that connects: of those that follow one another in a role, the newest has the largest.
+
+        Readers and registries of a process that was replaced raise `ReplacedError`, and nothing that it writes counts.
+        """
+        ...
 
     def writer(self, game: str, index: int) -> ChunkWriter:
         """Connect as the producer of one game with that number, counted from 0."""

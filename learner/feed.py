@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from distill.chunks import REJECTION_REASONS, ChunkDecoder
-from distill.errors import BufferUnavailable, ChunkError
+from distill.errors import BufferUnavailable, ChunkError, ReplacedError
 from distill.protocols import ChunkReader, StoredChunk
 from learner.limiter import LimiterState, SampleToInsertLimiter
 from learner.replay import GameReplay
@@ -27,7 +27,7 @@ class FeedState:
     """How far the feed has come.
 
     Attributes:
-        consumed: last counted sequence number of every producer's life.
+        consumed: last counted sequence number by producer id.
         inserted: transitions inserted per game since the run began.
         limiter: state of the limiter.
     """
@@ -40,8 +40,8 @@ class FeedState:
 class Feed:
     """Fills the replays of all games in turn, as far as the limiter allows.
 
-    A chunk is known by (life, sequence). One that this process has already seen is dropped as a duplicate. One that a
-    checkpoint has already counted refills the replay and is not counted as inserted again.
+    A chunk is known by (producer_id, sequence). One that this process has already seen is dropped as a duplicate. One
+    that a checkpoint has already counted refills the replay and is not counted as inserted again.
 
     Args:
         reader: the buffer service.
@@ -49,6 +49,7 @@ class Feed:
         actions: A of every game.
         limiter: who may go on.
         state: how far the checkpoint that the run goes on from had come.
+        run_id: of the run whose chunks are taken; None takes those of any.
         least: transitions of every game without which the learner makes no update. Below it the limiter does not count:
             a learner that is a window behind and has no data would otherwise wait for its feed, and that for it.
     """
@@ -61,13 +62,14 @@ class Feed:
         limiter: SampleToInsertLimiter,
         state: FeedState | None = None,
         *,
+        run_id: str | None = None,
         least: int = 0,
     ) -> None:
         self._reader = reader
         self._least = least
         self._replays = replays
         self._limiter = limiter
-        self._decoder = ChunkDecoder(dict(actions))
+        self._decoder = ChunkDecoder(dict(actions), run_id)
         self._seen: dict[str, int] = {}
         state = state or FeedState()
         self._consumed = dict(state.consumed)
@@ -119,31 +121,33 @@ class Feed:
         return self._limiter.may_insert() or len(self._replays[game]) < self._least
 
     def _take(self, stored: StoredChunk, replay: GameReplay[Any]) -> None:
-        if stored.sequence <= self._seen.get(stored.life, -1):
+        if stored.sequence <= self._seen.get(stored.producer_id, -1):
             self.duplicates += 1
             return
         try:
             chunk = self._decoder.decode(stored.data)
             header = chunk.header
-            if (header.game, header.life, header.sequence) != (stored.game, stored.life, stored.sequence):
-                raise ChunkError("schema", f"chunk {stored.life}/{stored.sequence}: its entry names another chunk")
+            if (header.game, header.producer_id, header.sequence) != (stored.game, stored.producer_id, stored.sequence):
+                raise ChunkError(
+                    "schema", f"chunk {stored.producer_id}/{stored.sequence}: its entry names another chunk"
+                )
             if header.steps > replay.capacity:
                 raise ChunkError("shape", f"chunk of {header.steps} steps: the replay holds {replay.capacity}")
         except ChunkError as error:
             self.rejected[error.reason] += 1
-            self.last_rejection = f"{stored.game}, chunk {stored.life}/{stored.sequence}: {error}"
+            self.last_rejection = f"{stored.game}, chunk {stored.producer_id}/{stored.sequence}: {error}"
             log.warning("refused a chunk (%s): %s", error.reason, self.last_rejection)
             return
-        self._seen[header.life] = header.sequence
+        self._seen[header.producer_id] = header.sequence
         if header.teacher_version < self.least_version.get(header.game, 0):
             self.stale += header.steps
             return
         replay.append(chunk)
         with self._lock:
-            if header.sequence <= self._consumed.get(header.life, -1):
+            if header.sequence <= self._consumed.get(header.producer_id, -1):
                 self.refilled += header.steps
                 return
-            self._consumed[header.life] = header.sequence
+            self._consumed[header.producer_id] = header.sequence
             self._limiter.inserted(header.steps)
             self.inserted[header.game] += header.steps
 
@@ -180,6 +184,10 @@ class Feed:
                 log.warning("feed: %s; trying again", error)
                 self._stop.wait(backoff * random.uniform(0.5, 1.5))
                 backoff = min(2 * backoff, MAX_BACKOFF_SECONDS)
+            except ReplacedError as error:
+                log.warning("feed: it ends: %s", error)
+                self.failure = error
+                return
             except BaseException as error:  # noqa: BLE001 - kept for the learner thread, which raises it
                 self.failure = error
                 return

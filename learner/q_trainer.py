@@ -81,6 +81,8 @@ class QTrainer(Trainer):
             config.pace,
             directory / "checkpoints" / plan.lineage,
             threaded=threaded,
+            run_id=services.run_id,
+            incarnation=services.incarnation,
         )
         self._publish_for_explorers()
 

@@ -115,7 +115,7 @@ class GameReplay(ABC, Generic[Batch]):
             self._next_row = (at + rows) % self._row_count
             self._used_rows += rows
             self._last += len(steps)
-            name = f"{chunk.header.life}/{chunk.header.sequence}"
+            name = f"{chunk.header.producer_id}/{chunk.header.sequence}"
             self._spans.append(_Span(self._last, rows, chunk.header.teacher_version, name))
 
     def _drop_oldest(self) -> None:
@@ -166,7 +166,7 @@ class GameReplay(ABC, Generic[Batch]):
         return self._frames.index_select(0, indices.flatten()).view(len(rows), *OBSERVATION_SHAPE)
 
     def chunk_of(self, number: int) -> str:
-        """Return `life/sequence` of the chunk that brought a transition, or `gone` if it has left the ring."""
+        """Return `producer_id/sequence` of the chunk that brought a transition, or `gone` if it has left the ring."""
         with self._lock:
             if number < self._first:
                 return "gone"

@@ -65,6 +65,8 @@ class StudentTrainer(Trainer):
             plan.learner.pace,
             directory / "checkpoints" / STUDENT,
             threaded=threaded,
+            run_id=services.run_id,
+            incarnation=services.incarnation,
         )
 
     @property

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import torch
 
 from distill.config import Pace, TrainingConfig
-from distill.errors import BufferUnavailable, RunError
+from distill.errors import BufferUnavailable, DistillError, RunError
 from distill.machine_errors import machine_error
 from distill.model_card import ModelCard
 from distill.models import StorageType, model_bytes
@@ -51,6 +51,8 @@ class Trainer(ABC):
         pace: how often the learner may sample.
         directory: folder for checkpoints.
         threaded: let a feed thread fill the replay; without it `advance` does so itself, as far as data is there.
+        run_id: random id of the run; chunks of another one are refused.
+        incarnation: of this learner; one with a greater number owns the checkpoints.
     """
 
     stored_as: ClassVar[StorageType] = "float32"
@@ -70,6 +72,8 @@ class Trainer(ABC):
         directory: Path,
         *,
         threaded: bool,
+        run_id: str,
+        incarnation: int,
     ) -> None:
         self.updater = updater
         self.replays = dict(replays)
@@ -77,11 +81,13 @@ class Trainer(ABC):
         self._registry = registry
         self._training = training
         self._batch_size = batch_size
-        self.checkpoints = CheckpointStore(directory, training.keep_last)
+        self.checkpoints = CheckpointStore(directory, training.keep_last, incarnation)
         state = self._restore()
         least = training.min_replay * len(actions)
         self.limiter = SampleToInsertLimiter(pace.sample_to_insert, pace.window, least, state.feed.limiter)
-        self.feed = Feed(reader, self.replays, actions, self.limiter, state.feed, least=training.min_replay)
+        self.feed = Feed(
+            reader, self.replays, actions, self.limiter, state.feed, run_id=run_id, least=training.min_replay
+        )
         self._threaded = threaded
         self._train_seconds = state.train_seconds
         self._version = state.version
@@ -147,7 +153,9 @@ class Trainer(ABC):
 
         Raises:
             RunError: if the updates are not finite, or the feed has failed.
+            ReplacedError: if a later incarnation of this learner is at work.
         """
+        self._require_feed()
         began = last = time.monotonic()
         updates_before = self.updater.updates
         losses, counts = defaultdict[str, float](float), Counter[str]()
@@ -205,9 +213,15 @@ class Trainer(ABC):
         if self.updater.updates == 0 and not self._is_ready():
             self.limiter.forfeit()
 
+    def _require_feed(self) -> None:
+        failure = self.feed.failure
+        if isinstance(failure, DistillError):
+            raise failure
+        if failure is not None:
+            raise RunError(f"the feed of {self._lineage} failed: {failure!r}") from failure
+
     def _wait(self) -> None:
-        if self.feed.failure is not None:
-            raise RunError(f"the feed of {self._lineage} failed: {self.feed.failure!r}") from self.feed.failure
+        self._require_feed()
         time.sleep(WAIT_SECONDS)
         self.limiter.waited("sample", WAIT_SECONDS)
 
@@ -275,9 +289,12 @@ class Trainer(ABC):
         Raises:
             ReplacedError: if a newer learner has taken over.
         """
-        with contextlib.suppress(RunError):  # that the disk has refused it for too long
-            self.checkpoint()
-        self.feed.close()
+        try:
+            # That the disk has refused it for too long, the status says as well.
+            with contextlib.suppress(RunError):
+                self.checkpoint()
+        finally:
+            self.feed.close()
         return self._status({}, 0.0)
 
     def _status(self, loss: dict[str, float], updates_per_second: float) -> LearnerStatus:

@@ -66,14 +66,14 @@ class Learned:
 
 def collected(run: RunData) -> list[Collected]:
     """Return by game what a run's collecting actors did, in the order of its games."""
-    lives = [_whole(points) for points in run.collectors().values()]
+    actors = [_whole(points) for points in run.collectors().values()]
     found: list[Collected] = []
-    for game in dict.fromkeys([*run.games, *(life.game for life in lives)]):
-        mine = [life for life in lives if life.game == game]
+    for game in dict.fromkeys([*run.games, *(actor.game for actor in actors)]):
+        mine = [actor for actor in actors if actor.game == game]
         if mine:
-            parts = dict.fromkeys(part for life in mine for part in life.seconds)
-            seconds = {part: math.fsum(life.seconds.get(part, 0.0) for life in mine) for part in parts}
-            transitions, episodes = sum(life.transitions for life in mine), sum(life.episodes for life in mine)
+            parts = dict.fromkeys(part for actor in mine for part in actor.seconds)
+            seconds = {part: math.fsum(actor.seconds.get(part, 0.0) for actor in mine) for part in parts}
+            transitions, episodes = sum(actor.transitions for actor in mine), sum(actor.episodes for actor in mine)
             found.append(Collected(game, len(mine), transitions, episodes, seconds))
     return found
 
@@ -97,7 +97,7 @@ def _learned(lineage: str, last: LearnerPoint) -> Learned:
 
 
 def _whole(points: Sequence[CollectorPoint]) -> CollectorPoint:
-    """Return what an actor did in all its lives: its counts begin at 0 again when it is replaced or the run resumed."""
+    """Return what an actor did in all its processes: its counts begin at 0 again whenever it is replaced."""
     ends = [before for before, after in pairwise(points) if _total(after) < _total(before)]
     ends.append(points[-1])
     parts = dict.fromkeys(part for end in ends for part in end.seconds)

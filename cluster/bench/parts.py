@@ -58,7 +58,7 @@ def run_trainer(
     return rate
 
 
-def fill_buffer(services: RedisServices, chunks: list[Chunk], transitions: int, life: str) -> float:
+def fill_buffer(services: RedisServices, chunks: list[Chunk], transitions: int, producer_id: str) -> float:
     """Push recorded chunks again and again, each under a sequence number of its own; return transitions per second."""
     writer = services.writer(chunks[0].header.game, 0)
     pushed = sequence = 0
@@ -67,7 +67,7 @@ def fill_buffer(services: RedisServices, chunks: list[Chunk], transitions: int, 
         chunk = chunks[sequence % len(chunks)]
         while not writer.wait(1.0):
             pass
-        writer.write(replace(chunk, header=replace(chunk.header, life=life, sequence=sequence)))
+        writer.write(replace(chunk, header=replace(chunk.header, producer_id=producer_id, sequence=sequence)))
         sequence += 1
         pushed += chunk.header.steps
     writer.flush(30.0)

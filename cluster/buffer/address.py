@@ -6,8 +6,10 @@ from cluster.buffer.push import Limits
 from cluster.buffer.reader import RedisChunkReader
 from cluster.buffer.writer import RedisChunkWriter
 from cluster.redis.connection import connect
+from cluster.redis.holder import Holder
 from cluster.redis.keys import server_of
 from distill.buffer_urls import split_urls
+from distill.chunks import NO_RUN
 from distill.errors import ConfigError
 
 
@@ -20,6 +22,7 @@ class BufferAddress:
         run: name of the run.
         games: its games.
         limits: what is kept per game.
+        run_id: random id of the run.
 
     Raises:
         ConfigError: if there are more servers than streams.
@@ -29,6 +32,7 @@ class BufferAddress:
     run: str
     games: tuple[str, ...]
     limits: Limits
+    run_id: str = NO_RUN
 
     def __post_init__(self) -> None:
         streams = len(self.games) * self.limits.shards
@@ -72,8 +76,12 @@ class BufferAddress:
         client = connect(self.servers[self._server_of(game, shard)], timeout=timeout)
         return RedisChunkWriter(client, self.run, game, self.limits, shard=shard)
 
-    def reader(self, rank: int = 0) -> RedisChunkReader:
+    def reader(self, rank: int = 0, holder: Holder | None = None) -> RedisChunkReader:
         """Make a reader of all games with connections of its own, which connect when they are first used.
+
+        Args:
+            rank: of the reader.
+            holder: the process that reads; None where nobody can replace it.
 
         Raises:
             ConfigError: if trimming does not wait for a reader of this rank.
@@ -81,7 +89,7 @@ class BufferAddress:
         if not 0 <= rank < self.limits.readers:
             raise ConfigError(f"reader rank: expected 0 to {self.limits.readers - 1}, found {rank}")
         clients = [connect(url) for url in self.servers]
-        return RedisChunkReader(clients, self.run, self.games, shards=self.limits.shards, rank=rank)
+        return RedisChunkReader(clients, self.run, self.games, shards=self.limits.shards, rank=rank, holder=holder)
 
     def _server_of(self, game: str, shard: int) -> int:
         return server_of(self.games.index(game), shard, len(self.servers))

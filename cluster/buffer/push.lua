@@ -1,9 +1,9 @@
 -- Pushes one chunk, all of it or nothing.
 -- KEYS: 1 chunks, 2 meta, 3 producers, 4 cursors
--- ARGV: 1 life, 2 sequence, 3 steps, 4 data, 5 capacity, 6 backlog (both in transitions), 7 number of readers,
+-- ARGV: 1 producer's id, 2 sequence, 3 steps, 4 data, 5 capacity, 6 backlog (both in transitions), 7 number of readers,
 --       8 the last sequence after which the producer accepts a gap, or empty, 9 a random epoch for a new stream
 -- Returns {'ok', chunks skipped by an accepted gap}, {'duplicate', last}, {'gap', last} or {'full', unread}.
-local life, sequence, steps = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local producer_id, sequence, steps = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local capacity, backlog, readers = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 
 -- Lua would write a large number with an exponent.
@@ -11,7 +11,7 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 
-local last = tonumber(redis.call('HGET', KEYS[3], life) or -1)
+local last = tonumber(redis.call('HGET', KEYS[3], producer_id) or -1)
 if sequence <= last then
   return {'duplicate', last}
 end
@@ -45,7 +45,7 @@ end
 
 local function add()
   local id = whole(total + steps) .. '-' .. ARGV[3]
-  return redis.pcall('XADD', KEYS[1], id, 'data', ARGV[4], 'life', life, 'sequence', ARGV[2])
+  return redis.pcall('XADD', KEYS[1], id, 'data', ARGV[4], 'producer_id', producer_id, 'sequence', ARGV[2])
 end
 
 local added = add()
@@ -76,6 +76,6 @@ end
 total = total + steps
 redis.call('HSET', KEYS[2], 'pushed_transitions', whole(total))
 redis.call('HINCRBY', KEYS[2], 'pushed_chunks', 1)
-redis.call('HSET', KEYS[3], life, ARGV[2])
+redis.call('HSET', KEYS[3], producer_id, ARGV[2])
 trim(math.min(total - capacity, read))
 return {'ok', sequence - last - 1}

@@ -34,7 +34,7 @@ class Limits:
 class EncodedChunk:
     """A chunk ready to be pushed; the fields are those of its header."""
 
-    life: str
+    producer_id: str
     sequence: int
     steps: int
     data: bytes
@@ -67,7 +67,7 @@ class Pusher:
 
         Args:
             chunks: in the order of their sequence numbers.
-            accepted_gaps: by life, the last sequence number of the server after which its next chunk may skip some.
+            accepted_gaps: by producer, the last sequence number of the server after which its next chunk may skip some.
 
         Raises:
             redis.RedisError: if the server is out of reach or answers with an error; any of the chunks may be there.
@@ -80,11 +80,11 @@ class Pusher:
                 raise reply
         return [Answer(status.decode(), int(number)) for status, number in replies]
 
-    def last_sequences(self, lives: Sequence[str]) -> list[int]:
-        """Return the last sequence number that the server has of each life, -1 if none. Raises redis.RedisError."""
+    def last_sequences(self, producer_ids: Sequence[str]) -> list[int]:
+        """Return the last sequence number that the server has of each producer, -1 if none. Raises redis.RedisError."""
         pipeline = typed(self._client).pipeline(transaction=False)
-        for life in lives:
-            pipeline.hget(self._keys.producers, life)
+        for producer_id in producer_ids:
+            pipeline.hget(self._keys.producers, producer_id)
         return [-1 if last is None else int(last) for last in pipeline.execute()]
 
     def _send(self, chunks: Sequence[EncodedChunk], accepted_gaps: Mapping[str, int]) -> list[Any]:
@@ -95,9 +95,9 @@ class Pusher:
                 script_sha("push"),
                 4,
                 *(keys.chunks, keys.meta, keys.producers, keys.cursors),
-                *(chunk.life, chunk.sequence, chunk.steps, chunk.data),
+                *(chunk.producer_id, chunk.sequence, chunk.steps, chunk.data),
                 *(-(-limits.capacity // limits.shards), -(-limits.backlog // limits.shards), limits.readers),
-                accepted_gaps.get(chunk.life, ""),
+                accepted_gaps.get(chunk.producer_id, ""),
                 secrets.token_hex(8),
             )
         return pipeline.execute(raise_on_error=False)

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import redis
 
 from cluster.redis.connection import describe, reaching
+from cluster.redis.holder import Holder
 from cluster.redis.keys import StreamKeys, server_of, stream_keys
 from cluster.redis.scripts import call_script
+from distill.chunks import NO_RUN
 from distill.errors import BufferUnavailable, ConfigError
 from distill.protocols import StoredChunk
 
@@ -51,13 +53,24 @@ class RedisChunkReader:
         games: the run's games, in its order.
         shards: streams per game.
         rank: of this reader; each rank reads everything and has a cursor of its own.
+        holder: the process that reads; None where nobody can replace it.
+
+    Reading and committing raise ReplacedError once a later incarnation of the holder reads.
     """
 
     def __init__(
-        self, clients: Sequence[redis.Redis], run: str, games: Sequence[str], *, shards: int = 1, rank: int = 0
+        self,
+        clients: Sequence[redis.Redis],
+        run: str,
+        games: Sequence[str],
+        *,
+        shards: int = 1,
+        rank: int = 0,
+        holder: Holder | None = None,
     ) -> None:
         self._clients = clients
         self._rank = rank
+        self._holder = holder or Holder(run, NO_RUN, role=f"reader {rank}")
         self._streams = {
             game: [
                 _Stream(clients[server_of(place, shard, len(clients))], stream_keys(run, game, shard))
@@ -86,7 +99,7 @@ class RedisChunkReader:
             if share <= 0:
                 break
             try:
-                found = [_stored(game, entry_id, fields) for entry_id, fields in _next_entries(stream, share)]
+                found = [_stored(game, entry_id, fields) for entry_id, fields in self._next_entries(stream, share)]
             except BufferUnavailable as error:
                 if not stream.away:
                     log.warning("%s; other streams are read meanwhile: %s", game, error)
@@ -136,31 +149,34 @@ class RedisChunkReader:
         if stream.identity is not None and stream.position:
             with reaching(stream.client, "store how far it was read"):
                 keys = [stream.keys.meta, stream.keys.cursors]
-                call_script(stream.client, "commit", keys, [self._rank, stream.position, *stream.identity])
+                args = [*self._holder.words, self._rank, stream.position, *stream.identity]
+                answer = call_script(stream.client, "commit", keys, args)
+            self._holder.require(stream.client, answer)
 
-
-def _next_entries(stream: _Stream, count: int) -> list[tuple[bytes, list[bytes]]]:
-    """Return the entries behind our position, which goes back first if the server or the stream is another one."""
-    for _ in range(_ATTEMPTS):
-        with reaching(stream.client, "read chunks"):
-            keys = [stream.keys.chunks, stream.keys.meta]
-            run_id, epoch, entries = call_script(stream.client, "read", keys, [stream.position, count])
-        same = stream.identity == (run_id, epoch) or stream.position == 0
-        stream.identity = (run_id, epoch)
-        if same:
-            return entries
-        stream.position = 0
-    raise BufferUnavailable(
-        f"buffer service at {describe(stream.client)}: it was restarted {_ATTEMPTS} times while it was read"
-    )
+    def _next_entries(self, stream: _Stream, count: int) -> list[tuple[bytes, list[bytes]]]:
+        """Return the entries behind our position, which goes back first if the server or the stream is another one."""
+        for _ in range(_ATTEMPTS):
+            with reaching(stream.client, "read chunks"):
+                keys = [stream.keys.chunks, stream.keys.meta]
+                answer = call_script(stream.client, "read", keys, [*self._holder.words, stream.position, count])
+            self._holder.require(stream.client, answer)
+            run_id, epoch, entries = answer
+            same = stream.identity == (run_id, epoch) or stream.position == 0
+            stream.identity = (run_id, epoch)
+            if same:
+                return entries
+            stream.position = 0
+        raise BufferUnavailable(
+            f"buffer service at {describe(stream.client)}: it was restarted {_ATTEMPTS} times while it was read"
+        )
 
 
 def _stored(game: str, entry_id: bytes, pairs: list[bytes]) -> StoredChunk:
     end, steps = (int(part) for part in entry_id.split(b"-"))
     fields = dict(zip(pairs[::2], pairs[1::2], strict=True))
     try:
-        life, sequence, data = fields[b"life"].decode(), int(fields[b"sequence"]), fields[b"data"]
+        producer_id, sequence, data = fields[b"producer_id"].decode(), int(fields[b"sequence"]), fields[b"data"]
     except (KeyError, ValueError):
         # Its own end as the sequence number keeps two such entries from being taken for one.
-        life, sequence, data = "", end, b""
-    return StoredChunk(game, end, steps, life, sequence, data)
+        producer_id, sequence, data = "", end, b""
+    return StoredChunk(game, end, steps, producer_id, sequence, data)

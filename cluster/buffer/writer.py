@@ -101,7 +101,7 @@ class RedisChunkWriter:
                 f" at most {self._bound} may; call wait() before write(). Last trouble: {self.trouble or 'none'}"
             )
         data = self._encoder.encode(chunk)
-        self._backlog.append(_Held(EncodedChunk(header.life, header.sequence, header.steps, data)))
+        self._backlog.append(_Held(EncodedChunk(header.producer_id, header.sequence, header.steps, data)))
         self._attempt()
 
     def wait(self, timeout: float) -> bool:
@@ -191,18 +191,18 @@ class RedisChunkWriter:
             if answer.status in ("ok", "duplicate"):
                 self._accepted(held, answer)
             else:
-                # What follows a refused chunk of its life is refused as a gap, which says nothing new.
-                refused.setdefault(held.chunk.life, answer)
+                # What follows a refused chunk of its producer is refused as a gap, which says nothing new.
+                refused.setdefault(held.chunk.producer_id, answer)
                 left.append(held)
         self._backlog.extendleft(reversed(left))
-        for life, answer in refused.items():
+        for producer_id, answer in refused.items():
             if answer.status == "gap":
-                self._refill(life, answer.number)
+                self._refill(producer_id, answer.number)
         return next((answer for answer in refused.values() if answer.status == "full"), None)
 
     def _accepted(self, held: _Held, answer: Answer) -> None:
         chunk, counters = held.chunk, self._counters
-        self._accepted_gaps.pop(chunk.life, None)
+        self._accepted_gaps.pop(chunk.producer_id, None)
         if answer.status == "ok":
             counters.lost += answer.number
         if held.acknowledged is not None:
@@ -219,29 +219,33 @@ class RedisChunkWriter:
         while self._memory_bytes > REMEMBER_BYTES or (self._memory[0].acknowledged or 0.0) < oldest:
             self._memory_bytes -= len(self._memory.popleft().chunk.data)
 
-    def _refill(self, life: str, last: int) -> None:
-        """Put what the server has lost of a life back in front of the backlog, and accept the gap that is left."""
+    def _refill(self, producer_id: str, last: int) -> None:
+        """Put what the server has lost of a producer back in front of the backlog, and accept the gap that is left."""
         memory, self._memory = self._memory, deque[_Held]()
         lost: list[_Held] = []
         for held in memory:
-            (lost if held.chunk.life == life and held.chunk.sequence > last else self._memory).append(held)
+            (lost if held.chunk.producer_id == producer_id and held.chunk.sequence > last else self._memory).append(
+                held
+            )
         self._memory_bytes = sum(len(held.chunk.data) for held in self._memory)
         self._backlog.extendleft(reversed(lost))
-        first = next(held.chunk.sequence for held in self._backlog if held.chunk.life == life)
+        first = next(held.chunk.sequence for held in self._backlog if held.chunk.producer_id == producer_id)
         if first > last + 1:
-            self._accepted_gaps[life] = last
+            self._accepted_gaps[producer_id] = last
 
     def _verify(self) -> bool:
         """Ask the server whether it still has what it acknowledged of late; put what it has lost into the backlog."""
         newest: dict[str, int] = {}
         for held in self._memory:
-            newest[held.chunk.life] = max(held.chunk.sequence, newest.get(held.chunk.life, -1))
+            newest[held.chunk.producer_id] = max(held.chunk.sequence, newest.get(held.chunk.producer_id, -1))
         try:
             found = self._pusher.last_sequences(list(newest))
         except (redis.RedisError, OSError) as error:
             self._note_outage(error)
             return False
-        missing = {life: last for (life, held), last in zip(newest.items(), found, strict=True) if last < held}
-        for life, last in missing.items():
-            self._refill(life, last)
+        missing = {
+            producer_id: last for (producer_id, held), last in zip(newest.items(), found, strict=True) if last < held
+        }
+        for producer_id, last in missing.items():
+            self._refill(producer_id, last)
         return not missing

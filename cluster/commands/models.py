@@ -1,5 +1,6 @@
 """`distill models`: list a run's models, show one, export it, roll a promotion back."""
 
+import socket
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from cluster.models.blocks import parse_scores_key
 from cluster.models.ledger import Ledger
 from cluster.models.mirror import ModelMirror, mirrored_lineages
 from cluster.models.promotions import Promotion, read_promotions
+from cluster.redis.connection import connect, describe
+from cluster.redis.holder import Holder, read_claim
 from cluster.redis.ownership import running_server
 from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices
@@ -167,13 +170,26 @@ def _roll_back(ledger: Ledger, lineage: str, version: int | None) -> str:
 def _ledger(folder: RunFolder, urls: str | None, lineage: str) -> Generator[Ledger]:
     """Connect to a run's ledger, starting its own Redis for that if it does not run."""
     if urls is not None:
-        yield _services(folder, urls).ledger(lineage)
+        yield _ledger_at(folder, urls, lineage)
     elif (running := running_server(folder.redis)) is not None:
-        yield _services(folder, running).ledger(lineage)
+        yield _ledger_at(folder, running, lineage)
     else:
         with folder.claim(), PrivateRedis(folder.redis) as server:
-            yield _services(folder, server.url).ledger(lineage)
+            yield _ledger_at(folder, server.url, lineage)
 
 
-def _services(folder: RunFolder, urls: str) -> RedisServices:
-    return RedisServices(BufferAddress(urls, folder.name, (), Limits(1, 1)), folder.path)
+def _ledger_at(folder: RunFolder, urls: str, lineage: str) -> Ledger:
+    address = BufferAddress(urls, folder.name, (), Limits(1, 1))
+    run_id = folder.run_id()
+    with connect(address.registry) as client:
+        claim = read_claim(client, folder.name)
+        if claim is None and run_id:
+            # An empty Redis gets the models back, and whose they are.
+            Holder(folder.name, run_id, socket.gethostname(), str(folder.path)).claim(client)
+        elif claim is not None and claim.run_id != run_id:
+            raise ConfigError(
+                f"run {folder.name}: its name at {describe(client)} was taken by the run in {claim.folder} on"
+                f" {claim.host}; roll that one back, or delete it first"
+            )
+    # A user is nobody's incarnation: what he decides counts, whoever works for the run meanwhile.
+    return RedisServices(address, folder.path).ledger(lineage)

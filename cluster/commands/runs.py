@@ -14,7 +14,8 @@ from cluster.buffer.stats import RunUsage, delete_run, list_runs
 from cluster.commands.options import parse_options
 from cluster.models.promotions import latest_promotions
 from cluster.output.shell import command_line
-from cluster.redis.connection import connect, require_primary
+from cluster.redis.connection import connect, describe, require_primary
+from cluster.redis.holder import read_claim
 from cluster.state.folder import CONFIG, DELETED, EVALUATIONS, METRICS, RunFolder, open_any_run
 from cluster.state.json_lines import read_lines
 from cluster.state.removal import Removal, is_run
@@ -144,7 +145,7 @@ def _delete(options: RunsOptions, name: str, console: Console) -> None:
             f" {command_line('distill', 'runs', '--root', path.resolve().parent, '--delete', path.resolve().name)}"
         )
     if not path.exists():
-        keys = _delete_keys(options.buffer, name, f"run {name}: nothing is deleted")
+        keys, _ = _delete_keys(options.buffer, name, None)
         if not keys:
             raise ConfigError(f"run {name}: there is none in {options.root}; `distill runs` lists them")
         console.print(f"deleted {keys} keys in Redis")
@@ -172,7 +173,10 @@ def _require_removable(path: Path) -> None:
 
 
 def _delete_run(folder: RunFolder, urls: str | None, console: Console) -> None:
+    # Of a damaged configuration it is not known; then what any run has claimed stays.
+    run_id = ""
     try:
+        run_id = folder.run_id()
         file = CONFIG if (folder.path / CONFIG).exists() else DELETED
         urls = urls or open_any_run(folder.path, file)[1].buffer.buffer
     except DistillError as error:
@@ -180,10 +184,12 @@ def _delete_run(folder: RunFolder, urls: str | None, console: Console) -> None:
     removal = Removal.of(folder)
     removal.begin()
     try:
-        keys = _delete_keys(urls, folder.name, f"run {folder.name}: nothing is deleted")
+        keys, others = _delete_keys(urls, folder.name, run_id)
     except BaseException:
         removal.take_back()
         raise
+    for other in others:
+        console.print(f"{other}; its keys stay", soft_wrap=True)
     gone = removal.finish()
     for link in removal.links:
         console.print(f"{link.relative_to(folder.path)} was a link and is removed; what it names stays", soft_wrap=True)
@@ -192,14 +198,31 @@ def _delete_run(folder: RunFolder, urls: str | None, console: Console) -> None:
     console.print(f"deleted run {folder.name}: its folder and {keys} keys in Redis{left}", soft_wrap=True)
 
 
-def _delete_keys(urls: str | None, name: str, failed: str) -> int:
-    """Delete what a run keeps in these servers; return how many keys there were."""
+def _delete_keys(urls: str | None, name: str, run_id: str | None) -> tuple[int, list[str]]:
+    """Delete what a run keeps in these servers.
+
+    Args:
+        urls: of the servers.
+        name: of the run.
+        run_id: its id, so that another run of that name keeps its keys; None to delete whoever's they are.
+
+    Returns:
+        How many keys there were, and a sentence on each server where the name is another run's.
+    """
+    others: list[str] = []
+    keys = 0
     with ExitStack() as stack:
         clients = [stack.enter_context(connect(url)) for url in (split_urls(urls) if urls else ())]
         try:
             # One that is away is found out before anything is deleted at another.
             for client in clients:
                 require_primary(client)
-            return sum(delete_run(client, name) for client in clients)
+            for client in clients:
+                claim = read_claim(client, name)
+                if claim is not None and run_id not in (None, claim.run_id):
+                    others.append(f"{name} at {describe(client)} is the run in {claim.folder} on {claim.host}")
+                else:
+                    keys += delete_run(client, name)
         except BufferUnavailable as error:
-            raise ConfigError(f"{failed}, because its Redis does not answer: {error}") from error
+            raise ConfigError(f"run {name}: nothing is deleted, because its Redis does not answer: {error}") from error
+    return keys, others

@@ -19,6 +19,7 @@ from cluster.models.mirror import ModelMirror
 from cluster.models.promotions import Promotion, in_last_half, promotion_of
 from cluster.models.registry import LATEST, RedisModelRegistry
 from cluster.redis.connection import reaching
+from cluster.redis.holder import Holder
 from cluster.redis.keys import model_keys
 from cluster.redis.typed_redis import typed
 from distill.errors import RunError
@@ -38,10 +39,19 @@ class Ledger(RedisModelRegistry):
         run: name of the run.
         lineage: the lineage of models.
         directory: the run's folder, see `RedisModelRegistry`.
+        holder: the process that writes, see there.
     """
 
-    def __init__(self, client: redis.Redis, run: str, lineage: str, directory: Path | None = None) -> None:
-        super().__init__(client, run, lineage, directory)
+    def __init__(
+        self,
+        client: redis.Redis,
+        run: str,
+        lineage: str,
+        directory: Path | None = None,
+        *,
+        holder: Holder | None = None,
+    ) -> None:
+        super().__init__(client, run, lineage, directory, holder=holder)
         keys = model_keys(run, lineage)
         self._scores, self._verdicts = keys.scores, keys.verdicts
         if self._mirror is not None:
@@ -52,8 +62,13 @@ class Ledger(RedisModelRegistry):
     def add_scores(self, task: EvaluationTask, scores: Sequence[float]) -> None:
         """Note the raw scores of a block of episodes; noting the same block again changes nothing."""
         key = scores_key(task.version, task.game, task.purpose, task.block)
+
+        def queue(pipeline: Pipeline) -> None:
+            pipeline.multi()
+            pipeline.hset(self._scores, key, json.dumps(list(scores)))
+
         with reaching(self._client, f"note scores of version {task.version}"):
-            self._client.hset(self._scores, key, json.dumps(list(scores)))
+            self._transact(queue)
         self._mirror_now()
 
     def scores(self) -> dict[int, dict[str, Blocks]]:
@@ -79,9 +94,16 @@ class Ledger(RedisModelRegistry):
 
     def turn_down(self, version: int, verdict: Literal["rejected", "superseded"], why: str) -> bool:
         """Decide against a version; return False if it has a verdict already."""
-        text = json.dumps({"verdict": verdict, "why": why})
+
+        def queue(pipeline: Pipeline) -> bool:
+            known = self._has_verdict(pipeline, version)
+            pipeline.multi()
+            if not known:
+                pipeline.hset(self._verdicts, str(version), json.dumps({"verdict": verdict, "why": why}))
+            return not known
+
         with reaching(self._client, f"decide on version {version}"):
-            decided = bool(self._client.hsetnx(self._verdicts, str(version), text))
+            decided = self._transact(queue)
         self._mirror_now()
         return decided
 
@@ -112,8 +134,7 @@ class Ledger(RedisModelRegistry):
         """
 
         def queue(pipeline: Pipeline) -> bool | None:
-            pipeline.watch(self._verdicts)
-            if pipeline.hexists(self._verdicts, str(promotion.version)):
+            if self._has_verdict(pipeline, promotion.version):
                 pipeline.multi()
                 return False
             if not self._point(pipeline, promotion):
@@ -152,6 +173,11 @@ class Ledger(RedisModelRegistry):
                 pipeline.hset(self._names, name, promotion.version)
             pipeline.rpush(self._promotions, json.dumps(asdict(promotion)))
         return held
+
+    def _has_verdict(self, pipeline: Pipeline, version: int) -> bool:
+        """Return whether a version was decided on; it stays so until the pipeline is executed."""
+        pipeline.watch(self._verdicts)
+        return bool(pipeline.hexists(self._verdicts, str(version)))
 
     def _mirror_now(self) -> None:
         if self._mirror is not None:

@@ -15,7 +15,8 @@ from redis.exceptions import WatchError
 
 from cluster.models.mirror import ModelMirror
 from cluster.redis.connection import describe, reaching
-from cluster.redis.keys import model_keys
+from cluster.redis.holder import Holder
+from cluster.redis.keys import claim_key, model_keys
 from cluster.redis.typed_redis import typed
 from distill.errors import RunError
 
@@ -40,9 +41,11 @@ class RedisModelRegistry:
         directory: the run's folder, mirrored to `<directory>/models/<lineage>`; None where nothing is mirrored.
         keep: newest versions whose bytes are kept, beside those that a name points at or that were promoted of late.
         history: keep the metadata of all versions for ever, and not only of those whose bytes are kept.
+        holder: the process that writes; None where nobody can replace it.
 
     Raises:
         RunError: if the mirror is damaged.
+        ReplacedError: if the holder was replaced; every method that writes raises it as well.
     """
 
     def __init__(
@@ -54,12 +57,17 @@ class RedisModelRegistry:
         *,
         keep: int = KEEP,
         history: bool = True,
+        holder: Holder | None = None,
     ) -> None:
         self._client = client
         self._run = run
         self._lineage = lineage
         self._keep = keep
         self._history = history
+        self._holder = holder
+        if holder is not None:
+            # Before anything is read: what its predecessor writes from now on would not be seen.
+            holder.claim(client)
         keys = model_keys(run, lineage)
         self._model, self._newest, self._metadata = keys.model, keys.newest, keys.metadata
         self._names, self._held, self._promotions = keys.names, keys.held, keys.promotions
@@ -140,10 +148,16 @@ class RedisModelRegistry:
 
     def _transact(self, queue: Callable[[Pipeline], T]) -> T:
         """Read and then write atomically: again from the start whenever another client has changed what was read."""
+        keys = (claim_key(self._run), self._newest, self._names, self._held, self._promotions)
         with typed(self._client).pipeline(transaction=True) as pipeline:
             for _ in range(_CONFLICTS):
                 try:
-                    pipeline.watch(self._newest, self._names, self._held, self._promotions)
+                    pipeline.watch(*keys)
+                    if self._holder is not None and not self._holder.is_noted(pipeline):
+                        # The server has lost it.
+                        pipeline.unwatch()
+                        self._holder.claim(self._client)
+                        continue
                     result = queue(pipeline)
                     pipeline.execute()
                 except WatchError:

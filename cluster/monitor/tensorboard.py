@@ -75,7 +75,8 @@ def _new_file(folder: Path) -> _Records:
 
 
 def _event(**fields: Any) -> bytes:
-    return importlib.import_module("tensorboard.compat.proto.event_pb2").Event(wall_time=time.time(), **fields).SerializeToString()
+    event = importlib.import_module("tensorboard.compat.proto.event_pb2").Event
+    return event(wall_time=time.time(), **fields).SerializeToString()
 
 
 def require_tensorboard() -> None:

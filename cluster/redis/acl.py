@@ -2,9 +2,11 @@
 
 Roles:
     actor: plays for one run. It pushes chunks and reads the run's models.
-    learner: drives one run and learns. It also reads the run's chunks, commits cursors, publishes models, counts what
-        the buffer holds and loads the scripts. It may push, since a run on one machine has one user.
-    operator: lists and deletes all runs, and makes the server read its ACL file again. It reads no data.
+    learner: drives one run and learns. It also claims the run's name, reads its chunks, commits cursors, publishes
+        models, counts what the buffer holds and loads the scripts. It may push, since a run on one machine has one
+        user, and deletes what a run leaves that has not begun.
+    operator: lists and deletes all runs, sees whose they are, and makes the server read its ACL file again. It reads no
+        data.
 
 A script runs with the rights of its caller, so what a script does is granted here as well. Rights that differ by key
 need Redis 7.0's selectors. An actor may load no scripts: then it runs none but ours.
@@ -20,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cluster.redis.credentials import read_secret
-from cluster.redis.keys import PREFIX, model_keys, stream_patterns
+from cluster.redis.keys import PREFIX, claim_key, model_keys, stream_patterns
 from distill.config import GeneralConfig
 from distill.errors import ConfigError, DistillError
 
@@ -76,15 +78,21 @@ def actor(run: str) -> Role:
 
 def learner(run: str) -> Role:
     """Return the rights of a run's driver and learner."""
-    keys, playing = stream_patterns(run), actor(run)
+    keys, playing, claim = stream_patterns(run), actor(run), claim_key(run)
     return Role(
         (*playing.commands, "info", "script|load", "multi", "exec", "unwatch"),
         (
             *playing.grants,
             Grant(("xlen", "memory|usage"), (keys.chunks,)),
-            Grant(("hset", "hdel"), (keys.cursors,), write=True),
-            Grant(("watch", "lrange", "hexists"), _registry(run)),
-            Grant(("set", "hset", "hsetnx", "hdel", "rpush", "sadd", "srem", "unlink"), _registry(run), write=True),
+            Grant(("hset", "hdel"), (keys.meta, keys.cursors), write=True),
+            Grant(("hmget",), (keys.meta, claim)),
+            Grant(("hget",), (claim,)),
+            Grant(("evalsha", "hset", "hdel"), (claim,), write=True),
+            # A command that names several keys needs one grant for all of them.
+            Grant(("watch",), (claim, *_registry(run))),
+            Grant(("lrange", "hexists"), _registry(run)),
+            Grant(("set", "hset", "hsetnx", "hdel", "rpush", "sadd", "srem"), _registry(run), write=True),
+            Grant(("unlink",), (claim, *asdict(keys).values(), *_registry(run)), write=True),
         ),
     )
 
@@ -93,7 +101,11 @@ def operator() -> Role:
     """Return the rights of those who look after all runs."""
     return Role(
         (*_CONNECTION, "info", "scan", "acl|load"),
-        (Grant(("memory|usage", "xlen"), (PREFIX + "*",)), Grant(("unlink",), (PREFIX + "*",), write=True)),
+        (
+            Grant(("memory|usage", "xlen"), (PREFIX + "*",)),
+            Grant(("hmget",), (claim_key("*"),)),
+            Grant(("unlink",), (PREFIX + "*",), write=True),
+        ),
     )
 
 

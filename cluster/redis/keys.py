@@ -16,8 +16,9 @@ class StreamKeys:
 
     Attributes:
         chunks: the stream. An entry's id is `<end>-<steps>`; `end` counts all transitions pushed up to and with it.
-        meta: hash of pushed_chunks, pushed_transitions, trimmed_chunks, and epoch, a random id of this stream.
-        producers: hash of a producer's life to the last sequence number taken from it.
+        meta: hash of pushed_chunks, pushed_transitions, trimmed_chunks; epoch, a random id of this stream; and
+            run_id and incarnations as in the run's claim.
+        producers: hash of a producer's id to the last sequence number taken from it.
         cursors: hash of a reader's rank to the end up to which it has read.
     """
 
@@ -70,6 +71,11 @@ class ModelKeys:
     scores: str
     verdicts: str
     promotions: str
+
+
+def claim_key(run: str) -> str:
+    """Return the key of the hash that says whose a run's name is: run id, host, folder, and the incarnation by role."""
+    return f"{PREFIX}{{{run}}}:claim"
 
 
 def model_keys(run: str, lineage: str) -> ModelKeys:

@@ -22,7 +22,7 @@ _NO_SHARD = 4096
 BEFORE_KEY: dict[str, tuple[str, ...]] = {"evalsha": (script_sha("read"), "1")}
 AFTER_KEY: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("evalsha", "get", "hgetall", "memory|usage", "smembers", "unlink", "watch", "xlen"), ()),
-    **dict.fromkeys(("hdel", "hexists", "hget", "rpush", "sadd", "set", "srem"), ("x",)),
+    **dict.fromkeys(("hdel", "hexists", "hget", "hmget", "rpush", "sadd", "set", "srem"), ("x",)),
     **dict.fromkeys(("hset", "hsetnx"), ("x", "x")),
     "hincrby": ("x", "1"),
     "lrange": ("0", "-1"),

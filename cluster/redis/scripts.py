@@ -14,7 +14,9 @@ from typing import Any
 import redis
 from redis.exceptions import NoScriptError
 
-NAMES = ("push", "commit", "stats", "read")
+FENCED = ("claim", "commit", "read")
+"""Scripts that only the present holder of a role may run: `fence.lua` comes before them."""
+NAMES = ("push", "claim", "commit", "stats", "read")
 """In the order of loading. What the learner calls all the time comes last: if loading breaks off, it starts again."""
 
 
@@ -40,4 +42,6 @@ def script_sha(name: str) -> str:
 
 
 def _text(name: str) -> str:
-    return resources.files("cluster.buffer").joinpath(f"{name}.lua").read_text(encoding="utf-8")
+    parts = ("fence", name) if name in FENCED else (name,)
+    folder = resources.files("cluster.buffer")
+    return "".join(folder.joinpath(f"{part}.lua").read_text(encoding="utf-8") for part in parts)

@@ -9,7 +9,7 @@ from cluster.output.shell import command_line
 from cluster.state.folder import RunFolder, new_run
 from cluster.state.removal import Removal
 from distill.config import Settings
-from distill.errors import DistillError, RunError
+from distill.errors import DistillError, ReplacedError, RunError
 from distill.machine_errors import machine_error
 
 log = logging.getLogger(__name__)
@@ -61,6 +61,9 @@ def told_what_is_kept(folder: RunFolder, command: str, *, new: bool) -> Generato
     """
     try:
         yield
+    except ReplacedError:
+        # The run goes on elsewhere.
+        raise
     except (DistillError, OSError) as error:
         known = str(error) if isinstance(error, DistillError) else machine_error(error)
         if new and not folder.has_begun():

@@ -49,7 +49,7 @@ def resume_run(path: Path, config: AnyConfig, console: Console, *, accept_loss: 
     require_surroundings(config)
     with folder.claim():
         require_checkpoints(folder, kind_of(config).lineages, accept_loss=accept_loss)
-        folder.write_config(config, folder.name, list(config.general.games), folder.path.parent)
+        folder.write_config(config, folder.run_id(), folder.name, list(config.general.games), folder.path.parent)
     drive(Run(folder, config, teachers), console)
     return folder
 

@@ -1,6 +1,7 @@
 """What a run needs around it: its folder is claimed, its log is open, its Redis and its Ray are there."""
 
 import contextlib
+import socket
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -13,7 +14,9 @@ from cluster.buffer.push import Limits
 from cluster.monitor.logs import LogFile, Origin, log_file
 from cluster.output.standard_output import lost_output
 from cluster.ray.cluster import RayCluster, available_cores, ray_cluster
+from cluster.redis.holder import RUN, Holder, incarnation_of
 from cluster.redis.private_server import PrivateRedis
+from cluster.run.claim import NameClaim
 from cluster.run.ending import kept, told_what_is_kept
 from cluster.run.stop_request import StopRequest
 from cluster.services import RedisServices
@@ -136,11 +139,33 @@ def opened(folder: RunFolder, config: AnyConfig) -> Generator[Surroundings]:
         server = None if buffer.buffer else stack.enter_context(PrivateRedis(folder.redis))
         urls = buffer.buffer or (server.url if server else "")
         # Every lineage's learner reads all chunks.
-        limits = Limits(buffer.capacity, buffer.backlog, buffer.shards, readers=len(kind_of(config).lineages))
+        lineages = [lineage.name for lineage in kind_of(config).lineages]
+        limits = Limits(buffer.capacity, buffer.backlog, buffer.shards, readers=len(lineages))
         remove_leftovers(folder.path)
-        services = RedisServices(BufferAddress(urls, folder.name, config.general.games, limits), folder.path)
+        run_id = folder.run_id()
+        address = BufferAddress(urls, folder.name, config.general.games, limits, run_id)
+        host = socket.gethostname()
+        holder = Holder(folder.name, run_id, host, str(folder.path), RUN, incarnation_of(number, 0))
+        # Noted first: no two run processes get the same number.
         folder.append(SITTINGS, {"sitting": number})
+        stack.enter_context(_claimed(NameClaim(address, holder, lineages), folder, new=number == 0))
+        services = RedisServices(address, folder.path, holder)
         cluster = RayCluster(available_cores())
         if not config.general.serial:
             cluster = stack.enter_context(ray_cluster(config.general.address, buffer))
         yield Surroundings(services, number, cluster, stop, server, log)
+
+
+@contextlib.contextmanager
+def _claimed(name: NameClaim, folder: RunFolder, *, new: bool) -> Generator[None]:
+    """Claim a run's name in its Redis, and give it back if the run is new and ends before its training has begun.
+
+    Raises:
+        DistillError: if it is not to be had.
+    """
+    name.take()
+    try:
+        yield
+    finally:
+        if new and not folder.has_begun():
+            name.drop()

@@ -31,8 +31,10 @@ from distill.teach_config import OnlineConfig, TeachConfig
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 """Of the folders that this version writes. Format 1, of 0.1.0, named none and had other rows for `distill run`."""
+_OF_FOLDER = ("format", "run_id")
+"""What the configuration's file says beside the settings."""
 CONFIG = "config.yaml"
 DELETED = "config.yaml.deleted"
 """What the configuration is called while a run is being deleted, so that half a run never looks like a whole one."""
@@ -85,7 +87,7 @@ class RunFolder:
         """Return the folder of a lineage's checkpoints."""
         return self.path / "checkpoints" / lineage
 
-    def write_config(self, config: Settings, name: str, games: list[str], root: Path) -> None:
+    def write_config(self, config: Settings, run_id: str, name: str, games: list[str], root: Path) -> None:
         """Write the resolved configuration, with paths that do not depend on the current folder.
 
         Raises:
@@ -93,6 +95,7 @@ class RunFolder:
         """
         settings: dict[str, Any] = flatten(config) | {
             "format": FORMAT,
+            "run_id": run_id,
             "command": config.command,
             "name": name,
             "games": games,
@@ -184,6 +187,15 @@ class RunFolder:
         names = (_CHECKPOINT.fullmatch(path.name) for path in self.checkpoints("").glob("*/*"))
         return max((int(match[1]) for match in names if match), default=None)
 
+    def run_id(self) -> str:
+        """Return the random id by which the run's chunks and keys in Redis are known; a run of 0.1.0 has none, ``.
+
+        Raises:
+            ConfigError: if the configuration is damaged.
+        """
+        half_deleted = not (self.path / CONFIG).exists()
+        return str(read_yaml(self.path / (DELETED if half_deleted else CONFIG)).get("run_id", ""))
+
     def commit(self) -> str:
         """Return the commit of the program that has made the run, or `unknown`."""
         try:
@@ -236,7 +248,7 @@ def new_run(config: Settings, games: list[str]) -> RunFolder:
         folder.path.parent.mkdir(parents=True, exist_ok=True)
         unfinished.path.mkdir()
         try:
-            unfinished.write_config(config, name, games, folder.path.parent)
+            unfinished.write_config(config, secrets.token_hex(8), name, games, folder.path.parent)
             unfinished.write_json(ENVIRONMENT, environment)
             unfinished.path.rename(folder.path)
         except BaseException:
@@ -284,13 +296,14 @@ def open_run(kind: type[Config], path: Path, name: str = CONFIG, *, oldest: int 
     """
     file = require_config(path, name)
     settings = read_yaml(file)
-    found = settings.pop("format", 1)
+    found = settings.get("format", 1)
     if not isinstance(found, int) or not oldest <= found <= FORMAT:
         raise RunError(
             f"run {path}: expected a folder of format {oldest} to {FORMAT}, found {found!r}, which another version of"
             " this program has made; that one can go on with it, this one can report, watch, evaluate and export what"
             " is of format 1 or newer"
         )
+    settings = {key: value for key, value in settings.items() if key not in _OF_FOLDER}
     return RunFolder(path.resolve()), parse_settings(kind, settings, str(file))
 
 

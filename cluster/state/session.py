@@ -11,6 +11,7 @@ from typing import Any
 from actors.collecting_actor import CollectorStatus
 from actors.evaluation import Evaluation, EvaluationTask
 from cluster.models.coordinator import LineageState, Orders
+from cluster.redis.holder import incarnation_of
 from cluster.services import RedisServices
 from cluster.state.folder import EVALUATIONS, METRICS, RunFolder
 from cluster.state.kinds import AnyConfig, Kind, kind_of
@@ -89,6 +90,10 @@ class Session:
     def done(self) -> bool:
         """Whether every leading learner has spent its budget."""
         return all(lineage.name in self.learners and self.learners[lineage.name].done for lineage in self.kind.leading)
+
+    def services_of(self, role: str, starts: int = 0) -> RedisServices:
+        """Return what the holder of a role connects by, which was started `starts` times before in this sitting."""
+        return self.services.held_by(role, incarnation_of(self.sitting, starts))
 
     def game_steps(self, game: str) -> int:
         """Return the transitions of a game that its leading learner has learned from."""

@@ -8,6 +8,7 @@ import torch
 from actors.evaluating_actor import EvaluatingActor
 from actors.evaluation import Evaluation, EvaluationTask
 from cluster.models.coordinator import Coordinator
+from cluster.redis.holder import COORDINATOR, learner_of
 from cluster.state.kinds import plans_of
 from cluster.state.session import Session
 from cluster.workers.episodes import SLICE_SECONDS, evaluate_serially
@@ -40,19 +41,23 @@ class InProcess:
 
     def train(self) -> Iterator[None]:
         """Train until the budget is spent, decide on the last candidates; yield after every turn."""
-        session, services = self._session, self._session.services
+        session = self._session
         torch.set_num_threads(self._threads)
         for lineage, (plan, actions) in plans_of(session.config, self._commit).items():
-            self._trainers[lineage] = make_trainer(plan, actions, services, session.folder.path)
+            trainer = make_trainer(plan, actions, session.services_of(learner_of(lineage)), session.folder.path)
+            self._trainers[lineage] = trainer
         players = Players(session)
         for game in session.games:
             for index in range(session.kind.playing.config.actors):
                 self._players.append((game, players.make(game, index)))
         scores = {game: teacher.scores for game, teacher in session.teachers.items()}
         coordinator = Coordinator(
-            session.kind.lineages, services, session.kind.ruled_by(scores), session.config.general.seed
+            session.kind.lineages,
+            session.services_of(COORDINATOR),
+            session.kind.ruled_by(scores),
+            session.config.general.seed,
         )
-        evaluator = EvaluatingActor(services)
+        evaluator = EvaluatingActor(session.services.for_actors())
         while not session.done:
             for game, player in self._players:
                 session.on_player(player.advance(SLICE_SECONDS * 20, players.told(game), STEPS_PER_TURN))

@@ -11,6 +11,7 @@ from actors.collecting_actor import CollectorStatus
 from actors.evaluating_actor import EvaluatingActor
 from actors.evaluation import Evaluation, EvaluationTask
 from cluster.models.coordinator import Coordinator, Orders
+from cluster.redis.holder import COORDINATOR, learner_of
 from cluster.state.kinds import plans_of
 from cluster.state.session import Session
 from cluster.workers.actor_pool import ActorPool
@@ -109,8 +110,8 @@ class OnRay:
         players, services = self._players, self._session.services.for_actors()
         actor = ray.remote(players.actor)
 
-        def make(incarnation: int) -> Any:
-            return actor.options(**options).remote(players.spec(game, index, incarnation), services)
+        def make(starts: int) -> Any:
+            return actor.options(**options).remote(players.spec(game, index, starts), services)
 
         return Worker(
             f"{game}-{index}", self._role, make, lambda handle: handle.advance.remote(SLICE_SECONDS, players.told(game))
@@ -119,25 +120,25 @@ class OnRay:
     def _learner(self, lineage: str) -> Worker:
         session = self._session
         plan, actions = self._plans[lineage]
-        trainer = ray.remote(trainer_class(plan))
+        trainer, role = ray.remote(trainer_class(plan)), learner_of(lineage)
 
-        def make(incarnation: int) -> Any:
-            del incarnation
+        def make(starts: int) -> Any:
+            services = session.services_of(role, starts)
             return trainer.options(**self._placement.learner).remote(
-                plan, actions, session.services, session.folder.path, threaded=True
+                plan, actions, services, session.folder.path, threaded=True
             )
 
         def submit(handle: Any) -> Any:
             status = session.learners.get(lineage)
             return None if status is not None and status.done else handle.advance.remote(SLICE_SECONDS)
 
-        return Worker(_learner_of(lineage), "learner", make, submit, essential=True)
+        return Worker(role, "learner", make, submit, essential=True)
 
     def _evaluator(self) -> Worker:
         evaluator = ray.remote(EvaluatingActor)
 
-        def make(incarnation: int) -> Any:
-            del incarnation
+        def make(starts: int) -> Any:
+            del starts
             # What its predecessor did not finish is still among the coordinator's tasks.
             self._playing = None
             return evaluator.options(**self._placement.actor).remote(self._session.services.for_actors())
@@ -155,13 +156,12 @@ class OnRay:
         session, coordinator = self._session, ray.remote(Coordinator)
         scores = {game: teacher.scores for game, teacher in session.teachers.items()}
 
-        def make(incarnation: int) -> Any:
-            del incarnation
-            kind = session.kind
+        def make(starts: int) -> Any:
+            kind, services = session.kind, session.services_of(COORDINATOR, starts)
             # It writes into the run's folder, which is where this process is; it waits most of the time.
             here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
             return coordinator.options(num_cpus=0, scheduling_strategy=here).remote(
-                kind.lineages, session.services, kind.ruled_by(scores), session.config.general.seed
+                kind.lineages, services, kind.ruled_by(scores), session.config.general.seed
             )
 
         def submit(handle: Any) -> Any:
@@ -171,7 +171,7 @@ class OnRay:
             self._asked_since_end = self._learning_ended
             return handle.advance.remote(list(self._untold), self._playing)
 
-        return Worker("coordinator", "coordinator", make, submit, depth=1)
+        return Worker(COORDINATOR, "coordinator", make, submit, depth=1)
 
     def _on_evaluation(self, evaluation: Evaluation) -> None:
         assert self._playing is not None, "an evaluator only answers what it was given"
@@ -187,15 +187,11 @@ class OnRay:
         self._answered_since_end = self._asked_since_end
         self._session.on_orders(orders)
         for judged in orders.judged:
-            for learner in self._supervisor.handles_of(_learner_of(judged.lineage)):
+            for learner in self._supervisor.handles_of(learner_of(judged.lineage)):
                 learner.record_score.remote(judged.version, judged.score)
 
     def _on_restart(self, worker: Worker, reason: str) -> None:
         self._session.on_restart(worker.name, worker.role, reason)
-
-
-def _learner_of(lineage: str) -> str:
-    return f"learner of {lineage}"
 
 
 def _key(task: EvaluationTask) -> tuple[str, int, str, str, int]:

@@ -4,12 +4,10 @@ from typing import Any, Protocol
 
 from actors.collecting_actor import CollectingActor, CollectorSpec, CollectorStatus, student_share
 from actors.exploring_actor import ExplorerSpec, ExploringActor
+from cluster.redis.holder import incarnation_of
 from cluster.state.kinds import Collecting, Exploring
 from cluster.state.session import Session
 from distill.protocols import STUDENT
-
-SITTING = 1_000
-"""Numbers of an actor's lives in one sitting: a resumed run must not replay the episodes of its first sitting."""
 
 
 class Playing(Protocol):
@@ -39,21 +37,22 @@ class Players:
         """The class of the players; an instance takes what `spec` returns, and the services."""
         return CollectingActor if isinstance(self._session.kind.playing, Collecting) else ExploringActor
 
-    def spec(self, game: str, index: int, incarnation: int) -> CollectorSpec | ExplorerSpec:
+    def spec(self, game: str, index: int, starts: int) -> CollectorSpec | ExplorerSpec:
         """Return what it takes to start the player of a game with that number.
 
         Args:
             game: ROM name.
             index: number of the player among those of its game.
-            incarnation: how often it was started before in this sitting.
+            starts: how often it was started before in this sitting.
         """
         session, playing, seed = self._session, self._session.kind.playing, self._session.config.general.seed
-        name, born = f"{game}-{index}", session.sitting * SITTING + incarnation
+        # A resumed run must not replay the episodes of its first sitting.
+        name, incarnation = f"{game}-{index}", incarnation_of(session.sitting, starts)
         if isinstance(playing, Exploring):
             lineage = session.kind.leader_of(game).name
-            return ExplorerSpec(game, lineage, playing.config, seed, name, index, born, playing.labels)
+            return ExplorerSpec(game, lineage, playing.config, seed, name, index, incarnation, playing.labels)
         teacher = session.teachers[game].path.read_bytes()
-        return CollectorSpec(game, teacher, playing.config, seed, name, index, born)
+        return CollectorSpec(game, teacher, playing.config, seed, name, index, incarnation)
 
     def make(self, game: str, index: int) -> Playing:
         """Make the player of a game with that number in this process."""

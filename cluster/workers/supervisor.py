@@ -11,7 +11,7 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskErro
 
 from cluster.ray.connection import workers_trouble
 from cluster.ray.typed_ray import typed_ray
-from distill.errors import BufferUnavailable, DistillError, RunError
+from distill.errors import BufferUnavailable, DistillError, ReplacedError, RunError
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +110,7 @@ class Supervisor:
         Raises:
             RunError: if a worker fails again and again; the message holds its first failure.
             DistillError: what an essential worker raised.
+            ReplacedError: if the run goes on elsewhere.
         """
         for worker in self._workers:
             if worker.on_retired is None:
@@ -164,7 +165,8 @@ class Supervisor:
 
     def _on_error(self, worker: Worker, error: RayTaskError) -> None:
         cause = error.cause
-        if worker.essential and isinstance(cause, DistillError):
+        # Who is asked here is the newest of its role: if that was replaced, so was this process.
+        if isinstance(cause, ReplacedError) or (worker.essential and isinstance(cause, DistillError)):
             raise cause
         if isinstance(cause, BufferUnavailable):
             # The buffer service is away: no fault of the worker, and no reason to spend its restarts.

@@ -83,7 +83,7 @@ def edited_header(draw: st.DrawFn) -> bytes:
                 numeric = ("sequence", "teacher_version", "driver_version", "steps", "actions", "first_age", "schema")
                 header[draw(st.sampled_from(numeric))] = draw(numbers)
             case "text":
-                header[draw(st.sampled_from(("game", "producer", "life")))] = draw(names | st.text(max_size=70))
+                header[draw(st.sampled_from(("game", "producer", "producer_id")))] = draw(names | st.text(max_size=70))
             case "any":
                 header[draw(st.sampled_from(sorted(header)) | st.text(max_size=4))] = draw(plain_values)
             case "drop":

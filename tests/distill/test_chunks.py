@@ -140,16 +140,26 @@ def test_foreign_schemas() -> None:
     chunk = example_chunk()
     for body in ([], [1, 2, 3], ["other", {}, {}], ["distill-chunk", 3, {}], ["distill-chunk", {}, {}], {"a": 1}, None):
         assert refusal(seal(msgpack.packb(body))) == "schema"
-    for schema in (SCHEMA + 1, None, "1", True, 1.0, "x" * 100_000):
+    for schema in (SCHEMA - 1, SCHEMA + 1, None, "1", True, 1.0, "x" * 100_000):
         assert refusal(edited(chunk, 1, schema=schema)) == "schema"
     assert refusal(edited(chunk, 1, colour="red")) == "schema"
     assert refusal(edited(chunk, 2, colour=b"")) == "schema"
-    for name, value in [("game", 3), ("game", ""), ("life", "x" * 65), ("producer", b"x"), ("producer", None)]:
+    for name, value in [("game", 3), ("game", ""), ("producer_id", "x" * 65), ("producer", b"x"), ("producer", None)]:
         assert refusal(edited(chunk, 1, **{name: value})) == "schema"
     for name in ("sequence", "teacher_version", "driver_version", "steps", "actions", "first_age"):
         for value in (-1, 2**63, 1.0, True, None, "1", [1]):
             assert refusal(edited(chunk, 1, **{name: value})) == "schema"
     assert refusal(edited(chunk, 2, taken="text")) == "schema"
+
+
+def test_another_runs_chunks() -> None:
+    chunk = example_chunk()
+    data = ChunkEncoder().encode(chunk)
+    with pytest.raises(ChunkError, match=r"^chunk of run '(f0)+': expected one of run 'mine'$") as caught:
+        ChunkDecoder(run_id="mine").decode(data)
+    assert caught.value.reason == "other_run"
+    for accepted in (chunk.header.run_id, None):
+        assert ChunkDecoder(run_id=accepted).decode(data).header == chunk.header
 
 
 def test_unknown_games_and_other_action_counts() -> None:
@@ -237,7 +247,8 @@ def test_the_encoder_refuses_what_the_decoder_would(change: dict[str, Any], reas
 
 
 @pytest.mark.parametrize(
-    "change", [{"producer": ""}, {"life": "x" * 65}, {"sequence": -1}, {"first_age": np.uint8(1)}, {"first_age": 4}]
+    "change",
+    [{"producer": ""}, {"producer_id": "x" * 65}, {"sequence": -1}, {"first_age": np.uint8(1)}, {"first_age": 4}],
 )
 def test_the_encoder_refuses_headers_that_the_decoder_would(change: dict[str, Any]) -> None:
     chunk = example_chunk()

@@ -36,7 +36,8 @@ def feed_of(
 ) -> tuple[Feed, dict[str, LabelReplay], SampleToInsertLimiter]:
     replays = {game: LabelReplay(count, 4096, STEPS, torch.device("cpu")) for game, count in ACTIONS.items()}
     limiter = SampleToInsertLimiter(ratio, window, 0, state.limiter if state else None)
-    return Feed(services.reader(0), replays, ACTIONS, limiter, state), replays, limiter
+    feed = Feed(services.reader(0), replays, ACTIONS, limiter, state, run_id=services.run_id)
+    return feed, replays, limiter
 
 
 def drain(feed: Feed) -> int:
@@ -89,10 +90,11 @@ def test_chunks_delivered_again_are_dropped(services: RedisServices) -> None:
 def test_bad_chunks_are_refused_by_reason_and_the_rest_goes_on(services: RedisServices) -> None:
     good = learnable_chunk("pong", 6, 0)
     encode = ChunkEncoder().encode
-    data = encode(replace(good, header=replace(good.header, life="b" * 16)))
-    foreign = learnable_chunk("breakout", 4, 0, life="c" * 16)
-    unknown = replace(good, header=replace(good.header, game="qbert", life="d" * 16))
-    mislabelled = replace(good, header=replace(good.header, life="e" * 16))
+    data = encode(replace(good, header=replace(good.header, producer_id="b" * 16)))
+    other_run = replace(good, header=replace(good.header, run_id="another", producer_id="a" * 16))
+    foreign = learnable_chunk("breakout", 4, 0, producer_id="c" * 16)
+    unknown = replace(good, header=replace(good.header, game="qbert", producer_id="d" * 16))
+    mislabelled = replace(good, header=replace(good.header, producer_id="e" * 16))
     damaged = bytearray(data)
     damaged[100] ^= 1
     entries = {
@@ -100,18 +102,19 @@ def test_bad_chunks_are_refused_by_reason_and_the_rest_goes_on(services: RedisSe
         "c" * 16: encode(foreign),
         "d" * 16: encode(unknown),
         "f" * 16: encode(mislabelled),
+        "a" * 16: encode(other_run),
     }
     client = connect(services.address.servers[0])
     key = stream_keys(services.address.run, "pong", 0).chunks
-    for position, (life, payload) in enumerate(entries.items(), start=1):
-        fields = {"data": payload, "life": life, "sequence": 0}
+    for position, (producer_id, payload) in enumerate(entries.items(), start=1):
+        fields = {"data": payload, "producer_id": producer_id, "sequence": 0}
         client.xadd(key, fields, id=f"{position * STEPS}-{STEPS}")
-    client.xadd(key, {"nonsense": "1"}, id=f"{5 * STEPS}-{STEPS}")
-    client.hset(stream_keys(services.address.run, "pong", 0).meta, "pushed_transitions", 5 * STEPS)
+    client.xadd(key, {"nonsense": "1"}, id=f"{6 * STEPS}-{STEPS}")
+    client.hset(stream_keys(services.address.run, "pong", 0).meta, "pushed_transitions", 6 * STEPS)
     push(services, "pong", [good])
     feed, replays, _ = feed_of(services)
     drain(feed)
-    assert feed.rejected == {"damaged": 2, "schema": 2, "unknown_game": 1, "shape": 0, "value": 0}
+    assert feed.rejected == {"damaged": 2, "schema": 2, "other_run": 1, "unknown_game": 1, "shape": 0, "value": 0}
     assert len(replays["pong"]) == STEPS
     assert "pong" in feed.last_rejection
     feed.close()
@@ -142,7 +145,7 @@ def test_the_thread_feeds_and_a_lost_server_is_waited_for(
     kill_server(own_redis)
     wait_for(lambda: feed.outages > 0)
     own_redis.start()
-    push(services, "pong", [learnable_chunk("pong", 6, s, life="9" * 16) for s in range(2)])
+    push(services, "pong", [learnable_chunk("pong", 6, s, producer_id="9" * 16) for s in range(2)])
     wait_for(lambda: len(replays["pong"]) >= 5 * STEPS)
     assert feed.failure is None
     feed.close()

@@ -19,7 +19,7 @@ def chunk_of(steps: int, seed: int, version: int = 0) -> Chunk:
     shapes = column_shapes(steps, ACTIONS)
     terminated = random.random(steps) < 0.1
     return Chunk(
-        ChunkHeader("breakout", "p", f"life{seed}", seed, version, 0, steps, ACTIONS, int(random.integers(4))),
+        ChunkHeader("run", "breakout", "p", f"p{seed}", seed, version, 0, steps, ACTIONS, int(random.integers(4))),
         frames=random.integers(1, 256, shapes["frames"], dtype=np.uint8),
         q_values=random.normal(size=shapes["q_values"]).astype(np.float32),
         taken=random.integers(ACTIONS, size=steps).astype(np.uint8),

@@ -17,7 +17,7 @@ def chunk_of(steps: int, first_age: int, seed: int) -> Chunk:
     shapes = column_shapes(steps, ACTIONS)
     ended = random.random(steps) < 0.2
     return Chunk(
-        ChunkHeader("breakout", "p", f"life{seed}", seed, 0, 0, steps, ACTIONS, first_age),
+        ChunkHeader("run", "breakout", "p", f"p{seed}", seed, 0, 0, steps, ACTIONS, first_age),
         frames=random.integers(1, 256, shapes["frames"], dtype=np.uint8),
         q_values=random.normal(size=shapes["q_values"]).astype(np.float32),
         taken=random.integers(ACTIONS, size=steps).astype(np.uint8),
@@ -57,7 +57,7 @@ def test_samples_are_the_newest_transitions_bit_for_bit(sizes: list[tuple[int, i
     assert np.array_equal(batch.q_values.numpy(), labels[rows])
     owner = np.repeat(np.arange(len(kept)), [chunk.header.steps for chunk, _ in kept])
     for number in batch.numbers[:5].tolist():
-        assert replay.chunk_of(number) == f"life{owner[number]}/{owner[number]}"
+        assert replay.chunk_of(number) == f"p{owner[number]}/{owner[number]}"
     if first:
         assert replay.chunk_of(first - 1) == "gone"
 

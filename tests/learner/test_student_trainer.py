@@ -212,7 +212,9 @@ def test_stored_labels_of_older_teachers_are_dropped(services: RedisServices, tm
     until_taught(trainer, {game: promote(services, game, 1)[0] for game in ACTIONS})
     assert [len(trainer.replays[game]) for game in ACTIONS] == [0, 0], "they were labelled by version 0"
     stale = [learnable_chunk("pong", 6, sequence) for sequence in range(20, 23)]
-    current = [replace(c, header=replace(c.header, teacher_version=1, life="b" * 8, sequence=0)) for c in stale[:1]]
+    current = [
+        replace(c, header=replace(c.header, teacher_version=1, producer_id="b" * 8, sequence=0)) for c in stale[:1]
+    ]
     push(services, "pong", [*stale, *current])
     while trainer.feed.poll():
         pass

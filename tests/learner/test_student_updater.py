@@ -85,7 +85,7 @@ def test_ten_updates_in_a_row_that_are_not_finite_stop_the_run_and_name_the_chun
     for skipped in range(1, 10):
         assert not updater.update(0.0).finite
         assert updater.nonfinite_updates == skipped
-    with pytest.raises(RunError, match=r"10 updates in a row .*life-of-\w+/\d+"):
+    with pytest.raises(RunError, match=r"10 updates in a row .*producer-of-\w+/\d+"):
         updater.update(0.0)
     assert all(torch.equal(value, before[name]) for name, value in updater.network.state_dict().items())
 

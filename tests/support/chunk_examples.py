@@ -19,9 +19,10 @@ def example_chunk(
     truncated = ended & (random.random(steps) < 0.5)
     return Chunk(
         ChunkHeader(
+            run_id="f0" * 8,
             game="pong",
             producer="teacher-0",
-            life="0f" * 8,
+            producer_id="0f" * 8,
             sequence=seed,
             teacher_version=0,
             driver_version=2,

@@ -7,17 +7,19 @@ from pathlib import Path
 import numpy as np
 
 from cluster.buffer.reader import RedisChunkReader
-from distill.chunks import Chunk, ChunkHeader, column_shapes
+from distill.chunks import NO_RUN, Chunk, ChunkHeader, column_shapes
 from distill.protocols import StoredChunk
 
 
-def make_chunk(sequence: int, *, life: str = "life-a", steps: int = 4, game: str = "pong", seed: int = 0) -> Chunk:
+def make_chunk(
+    sequence: int, *, producer_id: str = "producer-a", steps: int = 4, game: str = "pong", seed: int = 0
+) -> Chunk:
     """Make a valid chunk whose frames differ from those of other sequence numbers and do not compress."""
     rng = np.random.default_rng([seed, sequence])
     shapes = column_shapes(steps, 6)
     flags = {name: np.zeros(steps, bool) for name in ("terminated", "truncated", "life_lost")}
     return Chunk(
-        header=ChunkHeader(game, "producer", life, sequence, 0, 0, steps, 6, 3),
+        header=ChunkHeader(NO_RUN, game, "producer", producer_id, sequence, 0, 0, steps, 6, 3),
         frames=rng.integers(0, 256, shapes["frames"], np.uint8),
         q_values=rng.normal(size=shapes["q_values"]).astype(np.float32),
         taken=rng.integers(0, 6, steps, np.uint8),
@@ -36,7 +38,7 @@ def read_all(reader: RedisChunkReader, game: str = "pong", at_once: int = 7) -> 
 
 def ids(chunks: Iterable[StoredChunk]) -> list[tuple[str, int]]:
     """Return what the consumer knows chunks by."""
-    return [(chunk.life, chunk.sequence) for chunk in chunks]
+    return [(chunk.producer_id, chunk.sequence) for chunk in chunks]
 
 
 def until(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> None:

@@ -13,7 +13,7 @@ from cluster.buffer.push import Limits
 from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices
 from distill.architectures import ARCHITECTURES
-from distill.chunks import Chunk, ChunkHeader, column_shapes
+from distill.chunks import NO_RUN, Chunk, ChunkHeader, column_shapes
 from distill.config import RunConfig, parse_settings
 from distill.networks import QNetwork
 from learner.label_replay import LabelReplay
@@ -23,7 +23,7 @@ STEPS = 16
 
 
 def learnable_chunk(
-    game: str, actions: int, sequence: int, life: str | None = None, *, q_values: np.ndarray | None = None
+    game: str, actions: int, sequence: int, producer_id: str | None = None, *, q_values: np.ndarray | None = None
 ) -> Chunk:
     """Return a chunk whose best action can be read off the newest frame."""
     random = np.random.default_rng([sequence, len(game)])
@@ -35,7 +35,7 @@ def learnable_chunk(
     flags = {name: np.zeros(STEPS, bool) for name in ("terminated", "truncated", "life_lost")}
     labels = np.eye(actions, dtype=np.float32)[best[3:]] * 0.1
     return Chunk(
-        ChunkHeader(game, "tester", life or f"life-of-{game}", sequence, 0, 0, STEPS, actions, 3),
+        ChunkHeader(NO_RUN, game, "tester", producer_id or f"producer-of-{game}", sequence, 0, 0, STEPS, actions, 3),
         frames=np.ascontiguousarray(frames),
         q_values=labels if q_values is None else q_values,
         taken=best[3:].astype(np.uint8),

@@ -96,7 +96,7 @@ class Exporter(Collector):
             name: of a counter.
             value: the total.
             source: who reports.
-            resumed: whether the total includes that of earlier lives; see `CounterSeries.report`. To count a run's
+            resumed: whether the total includes that of earlier processes; see `CounterSeries.report`. To count a run's
                 first report in full, report 0 before it.
             labels: of the series.
         """
@@ -114,7 +114,7 @@ class Exporter(Collector):
             self._series(self._histograms, name, labels).report(totals, source)
 
     def forget(self, source: str) -> None:
-        """Drop the gauges of a source that has ended, and take its next totals for those of a new life."""
+        """Drop the gauges of a source that has ended, and take its next totals for those of a new process."""
         with self._lock:
             for table in (self._counters, self._gauges, self._histograms):
                 for series in table.values():

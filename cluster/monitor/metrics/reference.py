@@ -15,7 +15,7 @@ A run serves all of these at one address. [monitoring.md](monitoring.md) tells h
 """
 
 _COUNTERS = """\
-All series begin at 0. They survive the restart of the process that is counted: what its next life reports is added.
+All series begin at 0. They survive the restart of the process that is counted: what the next process reports is added.
 """
 
 _GAUGES = """\

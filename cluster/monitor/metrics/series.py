@@ -12,7 +12,7 @@ _COMBINE: dict[str, Callable[[list[float]], float]] = {"sum": sum, "max": max, "
 
 @dataclass
 class CounterSeries:
-    """A counter that adds up the running totals of several sources, and of all their lives.
+    """A counter that adds up the running totals of several sources, and of all their processes.
 
     Attributes:
         value: counted so far; it never drops.
@@ -27,7 +27,7 @@ class CounterSeries:
         Args:
             total: what it has counted since it began.
             source: who reports.
-            resumed: whether the total goes on from an earlier life, as a learner's does that resumes from a checkpoint.
+            resumed: whether the total goes on from an earlier process, as that of a learner with a checkpoint does.
                 Then the first total, and one that is lower than the last, only tell where to count from.
         """
         last = self._last.get(source)
@@ -38,7 +38,7 @@ class CounterSeries:
         self._last[source] = total
 
     def forget(self, source: str) -> None:
-        """Take the next total of `source` for that of a new life."""
+        """Take the next total of `source` for that of a new process."""
         self._last.pop(source, None)
 
 
@@ -72,7 +72,7 @@ class GaugeSeries:
 
 @dataclass
 class HistogramSeries:
-    """A histogram that adds up the running totals of several sources, and of all their lives.
+    """A histogram that adds up the running totals of several sources, and of all their processes.
 
     Attributes:
         counts: observations per bucket, not accumulated.
@@ -95,5 +95,5 @@ class HistogramSeries:
         self._last[source] = totals
 
     def forget(self, source: str) -> None:
-        """Take the next totals of `source` for those of a new life."""
+        """Take the next totals of `source` for those of a new process."""
         self._last.pop(source, None)

@@ -48,7 +48,7 @@ def append_only_file(directory: Path) -> Path:
 
 
 class Consumer:
-    """Takes each (life, sequence) once, as the learner's feed does."""
+    """Takes each (producer_id, sequence) once, as the learner's feed does."""
 
     def __init__(self) -> None:
         self.last: dict[str, int] = {}
@@ -56,9 +56,9 @@ class Consumer:
 
     def take(self, chunks: Iterable[StoredChunk]) -> None:
         for chunk in chunks:
-            if chunk.sequence > self.last.get(chunk.life, -1):
-                self.last[chunk.life] = chunk.sequence
-                self.taken.append((chunk.life, chunk.sequence))
+            if chunk.sequence > self.last.get(chunk.producer_id, -1):
+                self.last[chunk.producer_id] = chunk.sequence
+                self.taken.append((chunk.producer_id, chunk.sequence))
 
 
 @pytest.mark.parametrize("loss", ["tail", "everything", "truncated"])
@@ -68,11 +68,11 @@ def test_what_a_killed_server_lost_is_pushed_again(own_redis: PrivateRedis, tmp_
     writer, other, reader, consumer = address.writer("pong"), address.writer("pong"), address.reader(), Consumer()
     for sequence in range(5):
         writer.write(make_chunk(sequence))
-        other.write(make_chunk(sequence, life="life-b"))
+        other.write(make_chunk(sequence, producer_id="producer-b"))
     save_data(directory, tmp_path / "saved")
     for sequence in range(5, 10):
         writer.write(make_chunk(sequence))
-        other.write(make_chunk(sequence, life="life-b"))
+        other.write(make_chunk(sequence, producer_id="producer-b"))
     consumer.take(read_all(reader))
     reader.commit()
     kill(own_redis)
@@ -84,7 +84,7 @@ def test_what_a_killed_server_lost_is_pushed_again(own_redis: PrivateRedis, tmp_
     own_redis.start()
 
     # The offsets that were read now stand for other chunks, which this commit must not pass off as read.
-    other.write(make_chunk(10, life="life-b"))
+    other.write(make_chunk(10, producer_id="producer-b"))
     reader.commit()
     assert game_stats(connect(own_redis.url), "run", "pong").unread > 0
     # One writer notices when it writes again, the other, which has nothing new, when it flushes.
@@ -93,10 +93,10 @@ def test_what_a_killed_server_lost_is_pushed_again(own_redis: PrivateRedis, tmp_
     consumer.take(read_all(reader))
     reader.commit()
     stored = read_all(address.reader())
-    for life in ("life-a", "life-b"):
-        expected = [(life, sequence) for sequence in range(11)]
-        assert [found for found in ids(stored) if found[0] == life] == expected
-        assert [found for found in consumer.taken if found[0] == life] == expected
+    for producer_id in ("producer-a", "producer-b"):
+        expected = [(producer_id, sequence) for sequence in range(11)]
+        assert [found for found in ids(stored) if found[0] == producer_id] == expected
+        assert [found for found in consumer.taken if found[0] == producer_id] == expected
     assert writer.counters.chunks == other.counters.chunks == 11
     assert writer.counters.lost == other.counters.lost == 0
     assert writer.counters.repushed > 0
@@ -122,7 +122,7 @@ def test_a_torn_end_does_not_swallow_later_writes(own_redis: PrivateRedis, tmp_p
     kill(own_redis)
     own_redis.start()
     stored = read_all(make_address(own_redis).reader())
-    assert ids(stored) == [("life-a", sequence) for sequence in range(15)]
+    assert ids(stored) == [("producer-a", sequence) for sequence in range(15)]
     assert [chunk.end for chunk in stored] == [4 * (sequence + 1) for sequence in range(15)]
     assert b"nested" not in (tmp_path / "redis" / "redis.log").read_bytes()
 
@@ -136,7 +136,7 @@ def test_a_writer_without_news_repairs_a_loss_when_it_flushes(own_redis: Private
     restore_data(tmp_path / "redis", None)
     own_redis.start()
     assert writer.flush(10.0) == 0
-    assert ids(read_all(address.reader())) == [("life-a", sequence) for sequence in range(4)]
+    assert ids(read_all(address.reader())) == [("producer-a", sequence) for sequence in range(4)]
     assert writer.counters.repushed == 4
 
 
@@ -154,7 +154,7 @@ def test_what_the_writer_does_not_hold_any_more_is_counted_as_lost(
     writer.write(make_chunk(6, steps=2))
     assert writer.flush(10.0) == 0
     kept = ids(read_all(address.reader()))
-    assert kept == [("life-a", sequence) for sequence in range(7 - len(kept), 7)]
+    assert kept == [("producer-a", sequence) for sequence in range(7 - len(kept), 7)]
     assert 2 <= len(kept) <= 5
     assert writer.counters.lost == 7 - len(kept)
 
@@ -176,7 +176,7 @@ def test_while_the_server_is_away_the_writer_holds_on(own_redis: PrivateRedis) -
     own_redis.start()
     assert writer.wait(10.0)
     assert writer.flush(10.0) == 0
-    assert ids(read_all(reader)) == [("life-a", sequence) for sequence in range(65)]
+    assert ids(read_all(reader)) == [("producer-a", sequence) for sequence in range(65)]
     assert writer.counters.chunks == 65
 
 
@@ -201,5 +201,5 @@ def test_a_frozen_server_delays_a_write_by_no_more_than_the_timeout(own_redis: P
         os.kill(pid, signal.SIGCONT)
     assert is_running(pid)
     assert writer.flush(10.0) == 0
-    assert ids(read_all(address.reader())) == [("life-a", sequence) for sequence in range(20)]
+    assert ids(read_all(address.reader())) == [("producer-a", sequence) for sequence in range(20)]
     assert (writer.counters.chunks, writer.counters.repushed, writer.counters.lost) == (20, 0, 0)

@@ -14,7 +14,7 @@ from cluster.redis.connection import connect
 from cluster.redis.private_server import PrivateRedis
 
 CAPACITY, BACKLOG = 60, 50
-LIVES = st.sampled_from(["a", "b"])
+PRODUCERS = st.sampled_from(["a", "b"])
 STEPS = st.integers(1, 30)
 RANKS = st.integers(0, 1)
 
@@ -27,15 +27,15 @@ class ModelReader:
 
 @dataclass
 class ModelStream:
-    """What a stream should be: the kept chunks as (end, steps, life, sequence)."""
+    """What a stream should be: the kept chunks as (end, steps, producer_id, sequence)."""
 
     kept: list[tuple[int, int, str, int]] = field(default_factory=list)
     total: int = 0
     last: dict[str, int] = field(default_factory=dict)
     cursors: list[int] = field(default_factory=lambda: [0, 0])
 
-    def push(self, life: str, sequence: int, steps: int) -> str:
-        last = self.last.get(life, -1)
+    def push(self, producer_id: str, sequence: int, steps: int) -> str:
+        last = self.last.get(producer_id, -1)
         if sequence <= last:
             return "duplicate"
         if sequence > last + 1:
@@ -44,8 +44,8 @@ class ModelStream:
         if unread and unread + steps > BACKLOG:
             return "full"
         self.total += steps
-        self.last[life] = sequence
-        self.kept.append((self.total, steps, life, sequence))
+        self.last[producer_id] = sequence
+        self.kept.append((self.total, steps, producer_id, sequence))
         behind = min(self.total - CAPACITY, *self.cursors)
         self.kept = [chunk for chunk in self.kept if chunk[0] > behind]
         return "ok"
@@ -67,11 +67,11 @@ def test_the_stream_is_a_plain_list(one_redis_server: PrivateRedis) -> None:
         def teardown(self) -> None:
             delete_run(client, self.run)
 
-        @rule(life=LIVES, steps=STEPS, ahead=st.sampled_from([-1, 0, 0, 0, 0, 1]))
-        def push(self, life: str, steps: int, ahead: int) -> None:
-            sequence = max(0, self.model.last.get(life, -1) + 1 + ahead)
-            (answer,) = self.pusher.push([EncodedChunk(life, sequence, steps, b"%d" % sequence)], {})
-            assert answer.status == self.model.push(life, sequence, steps)
+        @rule(producer_id=PRODUCERS, steps=STEPS, ahead=st.sampled_from([-1, 0, 0, 0, 0, 1]))
+        def push(self, producer_id: str, steps: int, ahead: int) -> None:
+            sequence = max(0, self.model.last.get(producer_id, -1) + 1 + ahead)
+            (answer,) = self.pusher.push([EncodedChunk(producer_id, sequence, steps, b"%d" % sequence)], {})
+            assert answer.status == self.model.push(producer_id, sequence, steps)
 
         @rule(steps=st.lists(STEPS, min_size=2, max_size=5))
         def push_several(self, steps: list[int]) -> None:
@@ -88,7 +88,7 @@ def test_the_stream_is_a_plain_list(one_redis_server: PrivateRedis) -> None:
             reader.epoch = self.epoch
             expected = [chunk for chunk in self.model.kept if chunk[0] > reader.position][:count]
             found = self.readers[rank].read("pong", count)
-            assert [(chunk.end, chunk.steps, chunk.life, chunk.sequence) for chunk in found] == expected
+            assert [(chunk.end, chunk.steps, chunk.producer_id, chunk.sequence) for chunk in found] == expected
             if expected:
                 reader.position = expected[-1][0]
 

@@ -30,8 +30,8 @@ def client(redis_server: PrivateRedis) -> Iterator[redis.Redis]:
         yield connection
 
 
-def piece(sequence: int, steps: int = 10, life: str = "a") -> EncodedChunk:
-    return EncodedChunk(life, sequence, steps, b"%d" % sequence)
+def piece(sequence: int, steps: int = 10, producer_id: str = "a") -> EncodedChunk:
+    return EncodedChunk(producer_id, sequence, steps, b"%d" % sequence)
 
 
 def test_what_is_written_is_read(redis_server: PrivateRedis, run_name: str) -> None:
@@ -62,7 +62,7 @@ def test_a_chunk_written_twice_is_stored_and_counted_once(redis_server: PrivateR
     writer = address.writer("pong")
     for sequence in (0, 1, 1, 0, 2):
         writer.write(make_chunk(sequence))
-    assert ids(read_all(address.reader())) == [("life-a", 0), ("life-a", 1), ("life-a", 2)]
+    assert ids(read_all(address.reader())) == [("producer-a", 0), ("producer-a", 1), ("producer-a", 2)]
     assert writer.counters.chunks == 3
     assert writer.flush(1.0) == 0
 
@@ -135,7 +135,7 @@ def test_a_full_writer_holds_its_backlog_and_refuses_beyond_it(redis_server: Pri
         seen += ids(read_all(reader))
         reader.commit()
     seen += ids(read_all(reader))
-    assert seen == [("life-a", sequence) for sequence in range(84)]
+    assert seen == [("producer-a", sequence) for sequence in range(84)]
     assert writer.counters.chunks == 84
 
 
@@ -144,11 +144,11 @@ def test_shards_are_read_in_turn(redis_server: PrivateRedis, run_name: str) -> N
     writers = [address.writer("pong", index) for index in range(6)]
     expected: dict[str, list[int]] = {}
     for sequence in range(6):
-        for life, writer in zip("abcdef", writers, strict=True):
-            writer.write(make_chunk(sequence, life=life, steps=1))
-            expected.setdefault(life, []).append(sequence)
+        for producer_id, writer in zip("abcdef", writers, strict=True):
+            writer.write(make_chunk(sequence, producer_id=producer_id, steps=1))
+            expected.setdefault(producer_id, []).append(sequence)
     reader = address.reader()
-    shards = {"abcdef".index(reader.read("pong", 1)[0].life) % 3 for _ in range(3)}
+    shards = {"abcdef".index(reader.read("pong", 1)[0].producer_id) % 3 for _ in range(3)}
     assert shards == {0, 1, 2}, "one shard after the other"
     reader.rewind()
     seen: dict[str, list[int]] = {}
@@ -156,7 +156,7 @@ def test_shards_are_read_in_turn(redis_server: PrivateRedis, run_name: str) -> N
         found = reader.read("pong", 2)
         assert len(found) <= 2
         for chunk in found:
-            seen.setdefault(chunk.life, []).append(chunk.sequence)
+            seen.setdefault(chunk.producer_id, []).append(chunk.sequence)
     assert seen == expected
     stats = game_stats(connect(redis_server.url), run_name, "pong", shards=range(3))
     assert (stats.transitions, stats.chunks, stats.unread) == (36, 36, 36)
@@ -195,8 +195,8 @@ def test_foreign_entries_come_with_empty_data(redis_server: PrivateRedis, client
     address = make_address(redis_server, run_name)
     stream = stream_keys(run_name, "pong", 0).chunks
     client.xadd(stream, {"nonsense": "1"}, id="5-5")
-    client.xadd(stream, {"life": b"\xff", "sequence": "1", "data": "x"}, id="6-1")
-    client.xadd(stream, {"life": "a", "sequence": "one", "data": "x"}, id="8-2")
+    client.xadd(stream, {"producer_id": b"\xff", "sequence": "1", "data": "x"}, id="6-1")
+    client.xadd(stream, {"producer_id": "a", "sequence": "one", "data": "x"}, id="8-2")
     chunks = address.reader().read("pong", 10)
     assert [(chunk.end, chunk.data) for chunk in chunks] == [(5, b""), (6, b""), (8, b"")]
     assert len(set(ids(chunks))) == 3
@@ -236,13 +236,13 @@ def test_at_maxmemory_unread_chunks_stay_and_read_ones_make_room(redis_binary: s
         assert sequence > 20
         accepted = writer.counters.chunks
         assert writer.flush(0.2) == sequence - accepted > 0
-        assert ids(read_all(reader)) == [("life-a", number) for number in range(accepted)]
+        assert ids(read_all(reader)) == [("producer-a", number) for number in range(accepted)]
         reader.commit()
         assert writer.flush(5.0) == 0
         for number in range(sequence, sequence + 100):
             writer.write(make_chunk(number, steps=8))
             assert writer.flush(5.0) == 0
-            assert ids(read_all(reader))[-1] == ("life-a", number)
+            assert ids(read_all(reader))[-1] == ("producer-a", number)
             reader.commit()
         stats = game_stats(connect(server.url), run_name, "pong")
         assert stats.pushed_chunks == sequence + 100

@@ -48,21 +48,21 @@ def test_games_of_one_shard_are_each_on_a_server_of_their_own(servers: list[Priv
         with connect(server.url) as client:
             assert [(usage.run, usage.chunks) for usage in list_runs(client)] == [("run", 1)]
     reader = address.reader()
-    assert [ids(read_all(reader, game)) for game in GAMES] == [[("life-a", 0)]] * 3
+    assert [ids(read_all(reader, game)) for game in GAMES] == [[("producer-a", 0)]] * 3
 
 
 def test_producers_take_a_games_shards_in_turn(servers: list[PrivateRedis]) -> None:
     address = address_of(servers, ("pong",), shards=6)
     assert address.shards_by_server("pong") == {0: [0, 3], 1: [1, 4], 2: [2, 5]}
-    writers = {f"life-{index}": address.writer("pong", index) for index in range(12)}
+    writers = {f"producer-{index}": address.writer("pong", index) for index in range(12)}
     for sequence in range(4):
-        for life, writer in writers.items():
-            writer.write(make_chunk(sequence, life=life))
+        for producer_id, writer in writers.items():
+            writer.write(make_chunk(sequence, producer_id=producer_id))
     reader = address.reader()
     found = ids(read_all(reader))
-    assert sorted(found) == sorted((life, sequence) for life in writers for sequence in range(4))
-    for life in writers:
-        assert [sequence for owner, sequence in found if owner == life] == [0, 1, 2, 3]
+    assert sorted(found) == sorted((producer_id, sequence) for producer_id in writers for sequence in range(4))
+    for producer_id in writers:
+        assert [sequence for owner, sequence in found if owner == producer_id] == [0, 1, 2, 3]
     reader.commit()
     for number, shards in address.shards_by_server("pong").items():
         with connect(servers[number].url) as client:
@@ -74,13 +74,13 @@ def test_a_dead_server_holds_up_neither_reader_nor_writers_of_the_others(servers
     address = address_of(servers[:2], ("pong",), shards=2)
     writers, reader = [address.writer("pong", index) for index in range(2)], address.reader()
     for index, writer in enumerate(writers):
-        writer.write(make_chunk(0, life=f"life-{index}"))
+        writer.write(make_chunk(0, producer_id=f"producer-{index}"))
     assert len(read_all(reader)) == 2
     reader.commit()
     kill(servers[1])
     for index, writer in enumerate(writers):
-        writer.write(make_chunk(1, life=f"life-{index}"))
-    assert ids(reader.read("pong", 8)) == [("life-0", 1)]
+        writer.write(make_chunk(1, producer_id=f"producer-{index}"))
+    assert ids(reader.read("pong", 8)) == [("producer-0", 1)]
     with pytest.raises(BufferUnavailable, match="cannot read chunks"):
         reader.read("pong", 8)
     with pytest.raises(BufferUnavailable, match="cannot store how far"):
@@ -91,7 +91,7 @@ def test_a_dead_server_holds_up_neither_reader_nor_writers_of_the_others(servers
     servers[1].start()
     assert writers[1].flush(10.0) == 0
     # The server is another one, so its stream is read again from its beginning.
-    assert ("life-1", 1) in ids(read_all(reader))
+    assert ("producer-1", 1) in ids(read_all(reader))
     assert [(writer.counters.chunks, writer.counters.lost) for writer in writers] == [(2, 0), (2, 0)]
 
 

@@ -40,7 +40,7 @@ def test_runs_do_not_see_each_other_and_are_deleted_one_by_one(own_redis: Privat
     assert delete_run(client, "a") > 0
     assert [run.run for run in list_runs(client)] == ["a-b", "a.b", "ab"]
     assert delete_run(client, "a") == 0
-    assert ids(read_all(addresses["a.b"].reader())) == [("life-a", 0), ("life-a", 1)]
+    assert ids(read_all(addresses["a.b"].reader())) == [("producer-a", 0), ("producer-a", 1)]
     assert client.get("a key of somebody else") == b"1"
 
 

@@ -15,7 +15,8 @@ from cluster.models.registry import RedisModelRegistry
 from cluster.redis.acl import main as print_acl
 from cluster.redis.acl import roles, user_line
 from cluster.redis.connection import connect, require_server
-from cluster.redis.keys import StreamKeys, model_keys, stream_keys
+from cluster.redis.holder import Holder, read_claim
+from cluster.redis.keys import StreamKeys, claim_key, model_keys, stream_keys
 from cluster.redis.rights import require_rights
 from cluster.redis.scripts import NAMES, load_scripts, script_sha
 from distill.errors import BufferUnavailable, ConfigError, RunError
@@ -37,7 +38,7 @@ def script(name: str, keys: tuple[str, ...], *arguments: object) -> Command:
 
 def push(stream: StreamKeys) -> Command:
     keys = (stream.chunks, stream.meta, stream.producers, stream.cursors)
-    return script("push", keys, "life", 0, 4, b"chunk", 100, 100, 1, "", "epoch")
+    return script("push", keys, "producer_id", 0, 4, b"chunk", 100, 100, 1, "", "epoch")
 
 
 PLAYING, LEARNING, TENDING, NOBODY = (ACTOR, LEARNER), (LEARNER,), (OPERATOR,), ()
@@ -48,14 +49,14 @@ MATRIX: list[tuple[Command, tuple[str, ...]]] = [
     (("XADD", STREAM.chunks, "*", "data", "x"), PLAYING),
     (("XTRIM", STREAM.chunks, "MAXLEN", "1000"), PLAYING),
     (("XRANGE", STREAM.chunks, "-", "+"), PLAYING),
-    (("HGET", STREAM.producers, "life"), PLAYING),
+    (("HGET", STREAM.producers, "producer_id"), PLAYING),
     (("HGET", STREAM.cursors, "0"), PLAYING),
     (("HSET", STREAM.meta, "field", "x"), PLAYING),
-    (("HSET", STREAM.producers, "life", "1"), PLAYING),
+    (("HSET", STREAM.producers, "producer_id", "1"), PLAYING),
     (("XLEN", STREAM.chunks), (LEARNER, OPERATOR)),
     (("MEMORY", "USAGE", STREAM.chunks), (LEARNER, OPERATOR)),
-    (script("read", (STREAM.chunks, STREAM.meta), 0, 1), LEARNING),
-    (script("commit", (STREAM.meta, STREAM.cursors), 0, 0, "run", "epoch"), LEARNING),
+    (script("read", (STREAM.chunks, STREAM.meta), "id", "role", 0, 0, 1), LEARNING),
+    (script("commit", (STREAM.meta, STREAM.cursors), "id", "role", 0, 0, 0, "server", "epoch"), LEARNING),
     (script("stats", (STREAM.chunks, STREAM.meta, STREAM.cursors), 1), LEARNING),
     (("HSET", STREAM.cursors, "0", "4"), LEARNING),
     (("HDEL", STREAM.cursors, "0"), LEARNING),
@@ -64,6 +65,14 @@ MATRIX: list[tuple[Command, tuple[str, ...]]] = [
     (("EXPIRE", STREAM.chunks, "1"), NOBODY),
     (("RENAME", STREAM.chunks, STREAM.chunks), NOBODY),
     (("DUMP", STREAM.chunks), NOBODY),
+    # Whose the run is.
+    (script("claim", (claim_key(RUN),), "id", "role", 0, "", "", ""), LEARNING),
+    (script("claim", (STREAM.meta,), "id", "role", 0, "", "", ""), LEARNING),
+    (script("claim", (claim_key(OTHER_RUN),), "id", "role", 0, "", "", ""), (STRANGER,)),
+    (("HMGET", claim_key(RUN), "run_id"), (LEARNER, OPERATOR)),
+    (("HSET", claim_key(RUN), "run", "1"), LEARNING),
+    (("WATCH", claim_key(RUN)), LEARNING),
+    (("UNLINK", claim_key(RUN)), (LEARNER, OPERATOR)),
     # Models.
     (("GET", MODELS.model + "1"), PLAYING),
     (("HGET", MODELS.metadata, "1"), PLAYING),
@@ -83,12 +92,13 @@ MATRIX: list[tuple[Command, tuple[str, ...]]] = [
     # The other run is out of reach, also through a script.
     (push(stream_keys(OTHER_RUN, "pong", 0)), (STRANGER,)),
     (("XRANGE", stream_keys(OTHER_RUN, "pong", 0).chunks, "-", "+"), (STRANGER,)),
-    (script("read", (stream_keys(OTHER_RUN, "pong", 0).chunks, stream_keys(OTHER_RUN, "pong", 0).meta), 0, 1),
-     (STRANGER,)),
+    (script("read", (stream_keys(OTHER_RUN, "pong", 0).chunks, stream_keys(OTHER_RUN, "pong", 0).meta), "id",
+            "role", 0, 0, 1), (STRANGER,)),
     (("GET", model_keys(OTHER_RUN, "student").model + "1"), (STRANGER,)),
     (("SET", model_keys(OTHER_RUN, "student").model + "1", "x"), (STRANGER,)),
     # All runs, and nothing that is not ours.
-    (("UNLINK", STREAM.chunks), TENDING),
+    (("UNLINK", STREAM.chunks), (LEARNER, OPERATOR)),
+    (("UNLINK", stream_keys(OTHER_RUN, "pong", 0).chunks), (OPERATOR, STRANGER)),
     (("SCAN", "0"), TENDING),
     (("GET", FOREIGN), NOBODY),
     (("UNLINK", FOREIGN), NOBODY),
@@ -177,8 +187,9 @@ def test_our_classes_work_under_their_roles(
     require_rights(connect(server.url), RUN, "breakout")
     with pytest.raises(ConfigError, match=f"rights of {OTHER_RUN}-learner"):
         require_rights(connect(server.url), OTHER_RUN, "breakout")
-    reader = address.reader()
-    published = RedisModelRegistry(connect(server.url), RUN, "student", tmp_path)
+    holder = Holder(RUN, "id of the run", "host", "/runs/demo", "learner of student", 1)
+    reader = address.reader(holder=holder)
+    published = RedisModelRegistry(connect(server.url), RUN, "student", tmp_path, holder=holder)
     server.become(ACTOR, monkeypatch)
     writer = address.writer("breakout")
     registry = RedisModelRegistry(connect(server.url), RUN, "student")
@@ -206,6 +217,7 @@ def test_our_classes_work_under_their_roles(
 
     server.become(OPERATOR, monkeypatch)
     operator = connect(server.url)
+    assert (claim := read_claim(operator, RUN)) is not None and claim.folder == "/runs/demo"
     (usage,) = [usage for usage in list_runs(operator) if usage.run == RUN]
     assert usage.chunks >= 4 and usage.models >= 8 and usage.bytes > 0
     assert delete_run(operator, RUN) > 10

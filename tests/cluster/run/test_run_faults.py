@@ -37,7 +37,7 @@ def kill(pids: dict[int, str]) -> int:
 
 
 def newest_state(folder: Path) -> tuple[int, dict[str, int], int]:
-    """Return updates, consumed sequence numbers by life, and inserted transitions of the newest checkpoint."""
+    """Return updates, consumed sequence numbers by producer id, and inserted transitions of the newest checkpoint."""
     file = folder / "checkpoints" / "student" / f"checkpoint-{checkpointed(folder):010d}.safetensors"
     with safe_open(file, framework="pt") as checkpoint:
         state = json.loads(checkpoint.metadata()["state"])
@@ -45,15 +45,15 @@ def newest_state(folder: Path) -> tuple[int, dict[str, int], int]:
 
 
 def stored_chunks(folder: Path) -> dict[str, list[StoredChunk]]:
-    """Return by life what the run's own Redis has kept."""
-    lives: dict[str, list[StoredChunk]] = defaultdict(list)
+    """Return by producer id what the run's own Redis has kept."""
+    by_producer: dict[str, list[StoredChunk]] = defaultdict(list)
     with PrivateRedis(folder / "redis") as server:
         reader = RedisChunkReader([connect(server.url)], "run", [GAME])
         while chunks := reader.read(GAME, 64):
             for chunk in chunks:
-                lives[chunk.life].append(chunk)
+                by_producer[chunk.producer_id].append(chunk)
         reader.close()
-    return lives
+    return by_producer
 
 
 def test_a_run_bears_the_death_of_each_of_its_processes(sandbox: Sandbox):
@@ -96,11 +96,14 @@ def test_a_run_bears_the_death_of_each_of_its_processes(sandbox: Sandbox):
 
     updates, consumed, inserted = newest_state(folder)
     assert updates == saved + 300
-    lives = stored_chunks(folder)
-    assert len(lives) == 3, "of the first collector, its replacement, and the resumed run's"
-    for life, chunks in lives.items():
+    by_producer = stored_chunks(folder)
+    assert len(by_producer) == 3, "of the first collector, its replacement, and the resumed run's"
+    for producer_id, chunks in by_producer.items():
         assert [chunk.sequence for chunk in chunks] == list(range(len(chunks))), "none is missing, none there twice"
-        assert consumed[life] < len(chunks)
+        assert consumed[producer_id] < len(chunks)
     assert inserted == sum(
-        chunk.steps for life, chunks in lives.items() for chunk in chunks if chunk.sequence <= consumed[life]
+        chunk.steps
+        for producer_id, chunks in by_producer.items()
+        for chunk in chunks
+        if chunk.sequence <= consumed[producer_id]
     )

@@ -161,21 +161,21 @@ def test_an_actor_that_comes_back_begins_another_life(own_ray: None, tmp_path: P
 
     placement = place(3, 1, TrainingConfig(), RayCluster(2))
     players = actor_pool.ActorPool(supervisor, "player", session, counts, placement, make)
-    lives: dict[str, int] = {}
+    incarnations: dict[str, int] = {}
 
     def turn() -> dict[str, tuple[int, int]]:
         players.adjust()
-        lives.update((worker.name, answer) for worker, answer in supervisor.poll(0.1))
+        incarnations.update((worker.name, answer) for worker, answer in supervisor.poll(0.1))
         return players.counts()
 
     players.start()
-    until(lambda: turn() and lives == {"pong-0": 0, "pong-1": 0}, "both play")
+    until(lambda: turn() and incarnations == {"pong-0": 0, "pong-1": 0}, "both play")
     counts.ask({"pong": 1})
     until(lambda: turn() == {"player": (1, 1)} and "retired" in session.messages[-1], "one is retired")
     assert session.messages[-1] == "pong-1 is retired; 2 of its chunks were not pushed: the buffer was full or away"
     assert session.take_replaced() == ["pong-1"], "its gauges go"
     counts.ask({"pong": 2})
-    until(lambda: turn() and lives == {"pong-0": 0, "pong-1": 1}, "it is back in another life")
+    until(lambda: turn() and incarnations == {"pong-0": 0, "pong-1": 1}, "it is back as another incarnation")
     for handle in supervisor.handles("player"):
         kill(handle)
 
