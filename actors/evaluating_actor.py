@@ -2,6 +2,7 @@
 
 from actors.evaluation import Evaluation, EvaluationTask
 from actors.evaluator import Evaluator
+from distill.errors import BufferUnavailable
 from distill.inference import make_q_function
 from distill.models import load_model
 from distill.protocols import ModelRegistry, Services
@@ -19,11 +20,17 @@ class EvaluatingActor:
         self._registries: dict[str, ModelRegistry] = {}
         self._evaluator: Evaluator | None = None
 
-    def begin(self, task: EvaluationTask, model: bytes | None = None) -> None:
-        """Load a model, the task's own if none is given, and reset the emulators; an unfinished task is dropped."""
+    def begin(self, task: EvaluationTask, model: bytes | None = None) -> str:
+        """Load a model, the task's own if none is given, and reset the emulators; an unfinished task is dropped.
+
+        Return why the registry does not give the version now, after which the task can be begun again; empty if it did.
+        """
         data = model or task.model
         if data is None:
-            data = self._registry(task.lineage).fetch(task.version)
+            try:
+                data = self._registry(task.lineage).fetch(task.version)
+            except BufferUnavailable as error:
+                return str(error)
         network, _ = load_model(data)
         q_function = make_q_function(network)
         self._evaluator = Evaluator(
@@ -36,6 +43,7 @@ class EvaluatingActor:
             epsilon=task.epsilon,
             seed=task.seed,
         )
+        return ""
 
     def _registry(self, lineage: str) -> ModelRegistry:
         assert self._services is not None, "a task without a model needs services"

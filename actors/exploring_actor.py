@@ -49,7 +49,7 @@ class ExploringActor:
         services: where chunks go and networks come from.
 
     Raises:
-        RunError: if the registry has no network to begin with.
+        BufferUnavailable: if the registry has no network to begin with.
     """
 
     def __init__(self, spec: ExplorerSpec, services: Services) -> None:

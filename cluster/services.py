@@ -57,9 +57,16 @@ class RedisServices:
         client, run = connect(self.address.registry), self.address.run
         if lineage.endswith(EXPLORERS_SUFFIX):
             # New every few seconds and worth nothing after the next one.
-            return RedisModelRegistry(client, run, lineage, keep=2, history=False, holder=self.holder)
-        return RedisModelRegistry(client, run, lineage, self.mirror, holder=self.holder)
+            registry = RedisModelRegistry(client, run, lineage, keep=2, history=False, holder=self.holder)
+        elif self.mirror is None:
+            registry = RedisModelRegistry(client, run, lineage, holder=self.holder)
+        else:
+            registry = self.ledger(lineage)
+        # Before anything is read: what a predecessor writes from now on would not be seen.
+        registry.claim()
+        return registry
 
     def ledger(self, lineage: str) -> Ledger:
-        """Connect to the model registry of one lineage and what was decided about its versions."""
+        """Return the registry of one lineage with what was decided about its versions; it connects when it is used."""
+        assert self.mirror is not None, "what is decided is kept in the run's folder"
         return Ledger(connect(self.address.registry), self.address.run, lineage, self.mirror, holder=self.holder)

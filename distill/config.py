@@ -270,7 +270,7 @@ class MonitoringConfig(Section):
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 0
     """Port that serves the run's metrics to Prometheus; 0 takes a free one and prints it."""
     metrics_host: str = "127.0.0.1"
-    """Address to listen on; everybody who reaches it can read the metrics."""
+    """Address or name to listen on, and be asked by; everybody who reaches it can read the metrics."""
     metrics_targets: Path | None = None
     """Folder that Prometheus watches, such as docker/prometheus/targets, to write the address into."""
     dashboard: bool = False

@@ -79,14 +79,16 @@ class ModelFollower(Generic[Model]):
         """Return the first model.
 
         Raises:
-            RunError: if none has arrived within `timeout` seconds.
+            BufferUnavailable: if none has arrived within `timeout` seconds.
             ModelFileError: if it is not a usable model.
         """
         deadline = time.monotonic() + timeout
         while (arrived := self.poll()) is None:
             with self._changed:
                 if not self._changed.wait_for(lambda: self._arrived or self._failure, deadline - time.monotonic()):
-                    raise RunError(f"model {self._name!r}: the registry had none for {timeout:g} s; see the learner")
+                    raise BufferUnavailable(
+                        f"model {self._name!r}: the registry had none for {timeout:g} s; see the learner"
+                    )
         return arrived
 
     def close(self) -> None:

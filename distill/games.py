@@ -5,15 +5,17 @@ import enum
 import functools
 from dataclasses import dataclass
 from importlib import resources
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
-import ale_py
 import numpy as np
-from ale_py import roms
-from ale_py.vector_env import AtariVectorEnv
 
 from distill.errors import ConfigError
 from distill.words import nearest, shown
+
+# With ale-py comes Gymnasium: who only reads what a run has left does not wait for them.
+if TYPE_CHECKING:
+    import ale_py
+    from ale_py.vector_env import AtariVectorEnv
 
 FRAME_SHAPE = (84, 84)
 FRAME_BYTES = 84 * 84
@@ -53,7 +55,7 @@ class _LoggerModes(Protocol):
     """The class `ale_py.LoggerMode`, whose members ale-py gives no types."""
 
     @property
-    def Error(self) -> ale_py.LoggerMode: ...  # noqa: N802 - ale-py's name
+    def Error(self) -> "ale_py.LoggerMode": ...  # noqa: N802 - ale-py's name
 
 
 class Emulator(Protocol):
@@ -63,7 +65,7 @@ class Emulator(Protocol):
         """Load a game from the file of its ROM."""
         ...
 
-    def getMinimalActionSet(self) -> list[ale_py.Action]:  # noqa: N802 - ale-py's name
+    def getMinimalActionSet(self) -> "list[ale_py.Action]":  # noqa: N802 - ale-py's name
         """Return the actions that do something in the game."""
         ...
 
@@ -75,6 +77,8 @@ class Emulator(Protocol):
 @functools.cache
 def known_games() -> tuple[str, ...]:
     """Return the ROM names that ale-py bundles and plays, sorted."""
+    from ale_py import roms  # noqa: PLC0415 - see above
+
     return tuple(sorted(set(roms.get_all_rom_ids()) - _TWO_PLAYER_GAMES))
 
 
@@ -100,6 +104,8 @@ def require_known(game: str, *, like: str | None = None) -> str:
 @functools.cache
 def action_meanings(game: str) -> tuple[str, ...]:
     """Return the game's minimal action set by name, in the order of a network's outputs."""
+    import ale_py  # noqa: PLC0415 - see above
+
     require_known(game)
     ale_py.ALEInterface.setLoggerMode(cast(_LoggerModes, ale_py.LoggerMode).Error)
     return tuple(action.name for action in load_rom(game).getMinimalActionSet())
@@ -107,6 +113,9 @@ def action_meanings(game: str) -> tuple[str, ...]:
 
 def load_rom(game: str) -> Emulator:
     """Return an emulator with a game loaded."""
+    import ale_py  # noqa: PLC0415 - see above
+    from ale_py import roms  # noqa: PLC0415 - the same
+
     emulator = cast(Emulator, ale_py.ALEInterface())
     emulator.loadROM(str(roms.get_rom_path(game)))
     return emulator
@@ -131,7 +140,7 @@ def reference_score(game: str) -> ReferenceScore | None:
 
 def make_environment(
     game: str, lanes: int, *, threads: int = 1, max_episode_frames: int = MAX_EPISODE_FRAMES
-) -> AtariVectorEnv:
+) -> "AtariVectorEnv":
     """Make N emulators of one game with `PREPROCESSING`, raw rewards and no life-loss terminals.
 
     It resets in NEXT_STEP mode: the step after an end ignores its action and returns the reset observation.
@@ -142,6 +151,8 @@ def make_environment(
         threads: emulator threads of the C++ vector environment.
         max_episode_frames: emulator frames after which an episode is truncated.
     """
+    from ale_py.vector_env import AtariVectorEnv  # noqa: PLC0415 - see above
+
     require_known(game)
     return AtariVectorEnv(
         game,

@@ -120,7 +120,7 @@ class ModelRegistry(Protocol):
         ...
 
     def fetch(self, version: int) -> bytes:
-        """Return a version's bytes. Raises `RunError` if the registry does not hold it."""
+        """Return a version's bytes. Raises `BufferUnavailable` if they are not there, or not yet again."""
         ...
 
     def describe(self, version: int) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 
 from distill.errors import ConfigError, ModelFileError
 from distill.games import require_known
-from distill.model_card import ModelCard, read_card
+from distill.model_card import ModelCard, card_of, read_bounded, read_card, read_header
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,17 @@ class TeacherFile:
 
 
 @dataclass(frozen=True)
+class Teacher(TeacherFile):
+    """A teacher whose file was read, so that it is needed no more.
+
+    Attributes:
+        data: the file's bytes.
+    """
+
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
 class FoundTeachers:
     """What stands in the places where teachers were looked for.
 
@@ -58,7 +70,24 @@ def read_teacher(path: Path) -> TeacherFile:
     Raises:
         ModelFileError: if it is no native model file of exactly one game.
     """
-    card = read_card(path)
+    return _teacher_of(path, read_card(path))
+
+
+def load_teacher(file: TeacherFile) -> Teacher:
+    """Return a teacher with the bytes of its file, and the card that they hold.
+
+    Raises:
+        ModelFileError: if the file cannot be read, or is no teacher of its game any more.
+    """
+    data = read_bounded(file.path)
+    header, _ = read_header(str(file.path), BytesIO(data), len(data))
+    found = _teacher_of(file.path, card_of(str(file.path), header))
+    if found.game != file.game:
+        raise ModelFileError(f"{file.path}: expected a teacher of {file.game}, found one of {found.game}")
+    return Teacher(found.game, found.path, found.card, data)
+
+
+def _teacher_of(path: Path, card: ModelCard) -> TeacherFile:
     if card.kind != "teacher" or len(card.actions) != 1:
         raise ModelFileError(
             f"{path}: expected a teacher of one game, found a {card.kind} of {', '.join(card.actions)}"

@@ -77,6 +77,7 @@ class TrainerState:
         train_seconds: seconds spent training.
         version: newest published version.
         version_updates: updates that this version had made.
+        versions_due: versions that the training was worth when it was published; more by now are owed.
         feed: how far the feed has come.
     """
 
@@ -85,6 +86,7 @@ class TrainerState:
     train_seconds: float = 0.0
     version: int = 0
     version_updates: int = 0
+    versions_due: int = 0
     feed: FeedState = field(default_factory=FeedState)
 
     @classmethod

@@ -96,8 +96,8 @@ class Trainer(ABC):
         self._checkpointed_at = time.monotonic()
         self._refusals = Refusals()
         self._publish_at = math.inf
-        # One that has never published owes what is due.
-        self._versions_planned = self._versions_due() if self._version else 0
+        # What was due when it ended, and was not published for an outage, is owed still.
+        self._versions_planned = self._version_due = state.versions_due
         if threaded:
             self.feed.start()
 
@@ -229,14 +229,22 @@ class Trainer(ABC):
         """Publish the network as a new version, with a checkpoint of the same weights; return the version."""
         card = self._card()
         self._version = self._registry.publish(model_bytes(self.updater.judged, card, self.stored_as), card.training)
-        self._version_updates = self.updater.updates
+        self._version_updates, self._version_due = self.updater.updates, self._versions_due()
         self.checkpoint(self._version)
         return self._version
 
     def publish_final(self) -> int:
-        """Publish the network as it stands unless its newest version already is that; return the version."""
-        current = self._version > 0 and self._version_updates == self.updater.updates
-        return self._version if current else self.publish()
+        """Publish the network as it stands unless its newest version already is that; return the version.
+
+        It is 0 if the registry is out of reach: then it has to be tried again.
+        """
+        if self._version > 0 and self._version_updates == self.updater.updates:
+            return self._version
+        try:
+            return self.publish()
+        except BufferUnavailable as error:
+            log.warning("the last version of %s is not published yet: %s", self._lineage, error)
+            return 0
 
     def checkpoint(self, version: int | None = None) -> None:
         """Write a checkpoint; one that the disk refuses is counted and tried again at the next interval.
@@ -254,6 +262,7 @@ class Trainer(ABC):
             self._train_seconds,
             self._version,
             self._version_updates,
+            self._version_due,
             self.feed.get_state(),
         )
         self._checkpointed_at = time.monotonic()

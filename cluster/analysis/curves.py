@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from actors.evaluation import Purpose
-from cluster.models.promotions import Promotion
+from cluster.models.decisions import Promotion
 from distill.protocols import STUDENT
 from distill.scores import score_ratio
 

@@ -11,8 +11,9 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from cluster.analysis.curves import Timeline, drawn
+from cluster.models.decisions import Promotion
 from cluster.models.mirror import ModelMirror, mirrored_lineages
-from cluster.models.promotions import Promotion, read_promotions
+from cluster.models.promotions import read_promotions
 from cluster.state.folder import (
     CONFIG,
     ENVIRONMENT,
@@ -248,7 +249,7 @@ def _decisions(path: Path, notes: list[str]) -> tuple[dict[str, list[Promotion]]
         try:
             promotions[lineage] = read_promotions(path, lineage)
             counts = verdicts.setdefault(lineage, {})
-            for given in ModelMirror(path, lineage).ledger().get("verdicts", {}).values():
+            for given in ModelMirror(path, lineage).decisions().verdicts.values():
                 counts[given["verdict"]] = counts.get(given["verdict"], 0) + 1
         except (OSError, AttributeError, KeyError, TypeError, DistillError) as error:
             notes.append(f"The decisions about {lineage} are left out: {error}.")

@@ -13,6 +13,7 @@ from cluster.monitor.metrics.of_session import RunMetrics, serve_metrics
 from cluster.run.drive import Run, prepare
 from cluster.run.surroundings import opened
 from cluster.state.folder import new_run
+from cluster.state.given import GivenModels
 from cluster.state.kinds import with_teachers
 from cluster.state.session import Session
 from distill.config import RunConfig
@@ -56,9 +57,10 @@ def monitored_run(config: RunConfig, rounds: int, seconds: float) -> Iterator[di
         DistillError: if the run cannot be made or fails.
     """
     named, teachers = with_teachers(config)
-    folder = new_run(named, list(teachers))
+    given = GivenModels.read(teachers, None)
+    folder = new_run(named, list(teachers), given.record())
     with opened(folder, named) as surroundings:
-        session, workers = prepare(Run(folder, named, teachers), surroundings)
+        session, workers = prepare(Run(folder, named, given), surroundings)
         with serve_metrics(config.monitoring, session) as metrics:
             steps = surroundings.over(workers.train(), session)
             try:

@@ -55,7 +55,7 @@ class RedisChunkReader:
         rank: of this reader; each rank reads everything and has a cursor of its own.
         holder: the process that reads; None where nobody can replace it.
 
-    Reading and committing raise ReplacedError once a later incarnation of the holder reads.
+    Making one, reading and committing raise ReplacedError once there is a reader of a later incarnation.
     """
 
     def __init__(
@@ -78,6 +78,21 @@ class RedisChunkReader:
             ]
             for place, game in enumerate(games)
         }
+        if holder is not None:
+            self._fence(holder)
+
+    def _fence(self, holder: Holder) -> None:
+        """Keep this reader's predecessor from moving the cursors on, before anything else of its work is taken over."""
+        away: set[redis.Redis] = set()
+        for stream in self._all():
+            if stream.client in away:
+                continue
+            try:
+                holder.claim(stream.client, stream.keys.meta)
+            except BufferUnavailable as error:
+                # The first read from there does it.
+                away.add(stream.client)
+                log.warning("%s", error)
 
     def read(self, game: str, max_chunks: int) -> list[StoredChunk]:
         """Return the next chunks of a game, at most `max_chunks`, in turn from its shards.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import redis
 
 from cluster.buffer.push import Answer, EncodedChunk, Limits, Pusher
-from cluster.redis.connection import describe
+from cluster.redis.connection import describe, reason
 from distill.chunks import Chunk, ChunkEncoder
 from distill.errors import BufferUnavailable, ChunkError
 from distill.protocols import WriterCounters
@@ -163,7 +163,7 @@ class RedisChunkWriter:
 
     def _note_outage(self, error: Exception) -> None:
         self._counters.outages += 1
-        self._back_off("outage", str(error))
+        self._back_off("outage", reason(error))
 
     def _back_off(self, kind: str, trouble: str) -> None:
         self.trouble = trouble

@@ -14,10 +14,10 @@ from rich.table import Table
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
 from cluster.commands.options import parse_options
-from cluster.models.blocks import parse_scores_key
+from cluster.models.decisions import Promotion
 from cluster.models.ledger import Ledger
 from cluster.models.mirror import ModelMirror, mirrored_lineages
-from cluster.models.promotions import Promotion, read_promotions
+from cluster.models.promotions import read_promotions
 from cluster.redis.connection import connect, describe
 from cluster.redis.holder import Holder, read_claim
 from cluster.redis.ownership import running_server
@@ -116,7 +116,7 @@ def _versions(mirror: ModelMirror, lineage: str) -> Table:
     for version in mirror.versions():
         decided = _decided(mirror, version)
         means = "; ".join(f"{game} {sum(s) / len(s):.1f} of {len(s)}" for game, s in decided["scores"].items())
-        held = "kept" if mirror.data(version) is not None else ""
+        held = "kept" if mirror.has(version) else ""
         mine = ", ".join(sorted(name for name, at in names.items() if at == version))
         updates = f"{mirror.metadata(version).get('updates', 0):,}"
         table.add_row(str(version), mine, held, updates, means, " ".join(decided["verdict"].values()))
@@ -125,13 +125,12 @@ def _versions(mirror: ModelMirror, lineage: str) -> Table:
 
 def _decided(mirror: ModelMirror, version: int) -> dict[str, Any]:
     """Return all scores of a version by game, and its verdict."""
-    ledger = mirror.ledger()
-    scores: dict[str, list[float]] = {}
-    for key, block in ledger.get("scores", {}).items():
-        of, game, _, _ = parse_scores_key(key)
-        if of == version:
-            scores.setdefault(game, []).extend(block)
-    return {"scores": scores, "verdict": ledger.get("verdicts", {}).get(str(version), {})}
+    decisions = mirror.decisions()
+    scores = {
+        game: [score for blocks in by_purpose.values() for block in blocks.values() for score in block]
+        for game, by_purpose in decisions.blocks().get(version, {}).items()
+    }
+    return {"scores": scores, "verdict": dict(decisions.verdicts.get(version, {}))}
 
 
 def _version(mirror: ModelMirror, lineage: str, name: str) -> int:
@@ -148,18 +147,19 @@ def _export(mirror: ModelMirror, lineage: str, version: int, out: Path) -> None:
     require_writable("export", out, ours=is_model_file, kind="a model file")
     data = mirror.data(version)
     if data is None:
-        kept = ", ".join(str(other) for other in mirror.versions() if mirror.data(other) is not None)
+        kept = ", ".join(str(other) for other in mirror.versions() if mirror.has(other))
         raise ConfigError(f"version {version} of {lineage}: its weights were dropped; those of {kept} are kept")
     write_model_file(out, data)
 
 
 def _roll_back(ledger: Ledger, lineage: str, version: int | None) -> str:
     names = ("production",) if lineage == STUDENT else ("best",)
-    present = ledger.resolve(names[0])
+    known = ledger.synchronise()
+    present = known.names.get(names[0])
     if present is None:
         raise ConfigError(f"{lineage}: nothing was promoted yet, so there is nothing to roll back")
     if version is None:
-        version = next((p.parent for p in reversed(ledger.promotions()) if p.version == present), None)
+        version = next((p.parent for p in reversed(known.decisions.promotions) if p.version == present), None)
         if version is None:
             raise ConfigError(f"{lineage} {present}: there was none before it; name one with --version")
     ledger.roll_back(Promotion(version, present, names, {}, time.time(), "rolled back by a user", "roll-back"))

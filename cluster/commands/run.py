@@ -5,8 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from cluster.commands.run_options import run_or_resume
-from cluster.run.start import resume_run, start_run
+from cluster.commands.run_options import start_or_resume
 from distill.config import RunConfig
 
 
@@ -23,8 +22,4 @@ class RunOptions(RunConfig):
 
 def command(arguments: Sequence[str], console: Console) -> None:
     """Start or resume a run."""
-    config, resume, accept_loss = run_or_resume(RunConfig, RunOptions, arguments)
-    if resume is not None:
-        resume_run(resume, config, console, accept_loss=accept_loss)
-    else:
-        start_run(config, console)
+    start_or_resume(RunConfig, RunOptions, arguments, console)

@@ -5,32 +5,47 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from rich.console import Console
+
 from cluster.commands.options import parse_options
 from cluster.state.folder import open_run
 from cluster.state.yaml_file import read_yaml
-from distill.config import Config, Section, Settings, parse_settings
+from distill.config import Config, RunConfig, Section, Settings, parse_settings
 from distill.errors import ConfigError
 from distill.setting_values import meant_path
-from distill.teach_config import PRESETS
+from distill.teach_config import PRESETS, TeachConfig
 from distill.words import shown
 
 Options = TypeVar("Options", bound=Settings)
 
 
-def run_or_resume(
-    kind: type[Config], options: type[Options], arguments: Sequence[str]
-) -> tuple[Config, Path | None, bool]:
-    """Return the settings of a run, its folder if it is to be resumed, and whether the loss of checkpoints is accepted.
+def start_or_resume(
+    kind: type[RunConfig | TeachConfig], options: type[Options], arguments: Sequence[str], console: Console
+) -> None:
+    """Start a run, or go on with one.
 
     Args:
         kind: the subcommand's settings.
         options: these, with `config`, `resume` and `accept_loss` beside them; its docstring is the help's first line.
         arguments: what follows the subcommand.
+        console: to tell on.
 
     Raises:
-        ConfigError: if a file cannot be read, or a setting is unknown or out of range.
+        DistillError: if a setting is wrong, or the run cannot start or go on.
         SystemExit: after --help, or with 2 for an unknown option.
     """
+    config, resume, accept_loss = _settings(kind, options, arguments)
+    # It takes seconds, which help and wrong options need not wait for.
+    from cluster.run.start import resume_run, start_run  # noqa: PLC0415
+
+    if resume is not None:
+        resume_run(resume, config, console, accept_loss=accept_loss)
+    else:
+        start_run(config, console)
+
+
+def _settings(kind: type[Config], options: type[Options], arguments: Sequence[str]) -> tuple[Config, Path | None, bool]:
+    """Return the settings of a run, its folder if it is to be resumed, and whether lost checkpoints are accepted."""
     prog = f"distill {kind.command}"
     first = argparse.ArgumentParser(prog=prog, usage=argparse.SUPPRESS, add_help=False, allow_abbrev=False)
     first.add_argument("--config")

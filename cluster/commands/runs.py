@@ -3,19 +3,16 @@
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
-from cluster.buffer.stats import RunUsage, delete_run, list_runs
 from cluster.commands.options import parse_options
 from cluster.models.promotions import latest_promotions
 from cluster.output.shell import command_line
-from cluster.redis.connection import connect, describe, require_primary
-from cluster.redis.holder import read_claim
 from cluster.state.folder import CONFIG, DELETED, EVALUATIONS, METRICS, RunFolder, open_any_run
 from cluster.state.json_lines import read_lines
 from cluster.state.removal import Removal, is_run
@@ -23,6 +20,10 @@ from distill.buffer_urls import BufferUrls, split_urls
 from distill.config import Section, is_run_name
 from distill.errors import BufferUnavailable, ConfigError, DistillError
 from distill.protocols import STUDENT
+
+# The client of Redis takes as long to import as all the rest, and most runs are in no Redis.
+if TYPE_CHECKING:
+    from cluster.buffer.stats import RunUsage
 
 
 class RunsOptions(Section):
@@ -49,7 +50,11 @@ def command(arguments: Sequence[str], console: Console) -> None:
 
 
 def _list(options: RunsOptions, console: Console) -> None:
-    in_redis = _usage(options.buffer)
+    in_redis: dict[str, RunUsage] = {}
+    if options.buffer is not None:
+        from cluster.commands import runs_in_redis  # noqa: PLC0415 - see above
+
+        in_redis = runs_in_redis.usage(split_urls(options.buffer))
     paths = sorted(options.root.iterdir()) if options.root.is_dir() else []
     # Hidden is what is being made.
     found = [(path, columns) for path in paths if path.name[0] != "." and (columns := _describe(path)) is not None]
@@ -61,15 +66,6 @@ def _list(options: RunsOptions, console: Console) -> None:
     for name, usage in in_redis.items():
         table.add_row(name, "in Redis only", "", "", "", *_redis_columns(usage))
     console.print(table)
-
-
-def _usage(urls: str | None) -> dict[str, RunUsage]:
-    found: dict[str, RunUsage] = {}
-    for url in split_urls(urls) if urls else ():
-        with connect(url) as client:
-            for usage in list_runs(client):
-                found[usage.run] = found[usage.run] + usage if usage.run in found else usage
-    return found
 
 
 def _describe(path: Path) -> tuple[str, str, str, str] | None:
@@ -128,7 +124,7 @@ def _sizes(path: Path) -> Iterator[int]:
                 yield (Path(folder) / name).stat().st_size
 
 
-def _redis_columns(usage: RunUsage | None) -> tuple[str, str]:
+def _redis_columns(usage: "RunUsage | None") -> tuple[str, str]:
     return ("", "") if usage is None else (f"{usage.bytes / 1e6:.1f}", f"{usage.chunks:,}")
 
 
@@ -199,30 +195,12 @@ def _delete_run(folder: RunFolder, urls: str | None, console: Console) -> None:
 
 
 def _delete_keys(urls: str | None, name: str, run_id: str | None) -> tuple[int, list[str]]:
-    """Delete what a run keeps in these servers.
+    """Delete what a run keeps in these servers, as `runs_in_redis.delete` does."""
+    if not urls:
+        return 0, []
+    from cluster.commands import runs_in_redis  # noqa: PLC0415 - see above
 
-    Args:
-        urls: of the servers.
-        name: of the run.
-        run_id: its id, so that another run of that name keeps its keys; None to delete whoever's they are.
-
-    Returns:
-        How many keys there were, and a sentence on each server where the name is another run's.
-    """
-    others: list[str] = []
-    keys = 0
-    with ExitStack() as stack:
-        clients = [stack.enter_context(connect(url)) for url in (split_urls(urls) if urls else ())]
-        try:
-            # One that is away is found out before anything is deleted at another.
-            for client in clients:
-                require_primary(client)
-            for client in clients:
-                claim = read_claim(client, name)
-                if claim is not None and run_id not in (None, claim.run_id):
-                    others.append(f"{name} at {describe(client)} is the run in {claim.folder} on {claim.host}")
-                else:
-                    keys += delete_run(client, name)
-        except BufferUnavailable as error:
-            raise ConfigError(f"run {name}: nothing is deleted, because its Redis does not answer: {error}") from error
-    return keys, others
+    try:
+        return runs_in_redis.delete(split_urls(urls), name, run_id)
+    except BufferUnavailable as error:
+        raise ConfigError(f"run {name}: nothing is deleted, because its Redis does not answer: {error}") from error

@@ -12,15 +12,18 @@ from typing import Any, Protocol
 
 from actors.evaluation import Evaluation, EvaluationTask, Purpose
 from cluster.models.blocks import block_seed
-from cluster.models.ledger import Blocks, Ledger
+from cluster.models.decisions import Blocks, Promotion
+from cluster.models.ledger import Ledger
 from cluster.models.lineage import Lineage
-from cluster.models.promotions import Promotion
-from distill.errors import RunError
+from cluster.models.record import LineageRecord
+from distill.errors import BufferUnavailable
 from distill.promotion import Rule, decide, mean_ratio
 from distill.scores import GameScore
 
 CANDIDATE = "candidate"
 """Name of the version that is being played."""
+TOLD = 8
+"""Newest candidates of a lineage whose scores a coordinator tells when it begins."""
 
 
 class Ledgers(Protocol):
@@ -78,7 +81,7 @@ class Orders:
         tasks: what to play next, the most urgent first.
         lineages: state of every lineage.
         news: what was decided since the last call, a sentence each.
-        judged: candidates that were decided on after play, since the last call.
+        judged: candidates that were decided on after play, each once, and again after a coordinator was replaced.
     """
 
     tasks: tuple[EvaluationTask, ...]
@@ -111,12 +114,14 @@ class Coordinator:
         self._seed = seed
         self._clock = clock
         self._news: list[str] = []
-        self._judged: list[Judged] = []
+        self._told: set[tuple[str, int]] = set()
 
     def advance(
         self, results: Sequence[tuple[EvaluationTask, Evaluation]], playing: EvaluationTask | None = None
     ) -> Orders:
         """Take results, decide what they allow, and say what to play next.
+
+        The registry then holds all that is to be played: what it has lost comes back from the run's folder first.
 
         Args:
             results: giving the same one twice changes nothing.
@@ -133,31 +138,41 @@ class Coordinator:
             self._lineages.sort(key=lambda pair, played=task.lineage: pair[0].name == played)
         urgent: list[EvaluationTask] = []
         rest: list[EvaluationTask] = []
-        states: list[LineageState] = []
+        records: list[tuple[Lineage, int | None, LineageRecord]] = []
         for lineage, ledger in self._lineages:
-            scores = ledger.scores()
-            current = self._decide(lineage, ledger, scores, playing)
-            best = ledger.resolve("best")
-            if best is not None and self._rule.best_episodes:
-                fresh = self._tasks(lineage, best, scores.get(best, {}), "fresh", self._rule.best_episodes)
+            current = self._decide(lineage, ledger, playing)
+            record = ledger.synchronise()
+            records.append((lineage, current, record))
+            best, blocks = record.names.get("best"), record.decisions.blocks()
+            # One whose bytes are nowhere, because somebody has removed them, would be waited for without end.
+            if best is not None and self._rule.best_episodes and ledger.has(best):
+                fresh = self._tasks(lineage, best, blocks.get(best, {}), "fresh", self._rule.best_episodes)
                 # Until the best model has its first fresh episodes, candidates are compared with those that flatter
                 # it. More of them make later decisions better; a candidate's make one now.
                 urgent += [task for task in fresh if task.block == 0]
                 rest += [task for task in fresh if task.block != 0]
             if current is not None:
-                urgent += self._tasks(lineage, current, scores.get(current, {}), "look", self._rule.most_episodes)
-            states.append(_state(lineage, ledger, current, best, scores))
+                urgent += self._tasks(lineage, current, blocks.get(current, {}), "look", self._rule.most_episodes)
+        # From here on nothing can fail, so what is said once does arrive.
+        judged = [judged for lineage, _, record in records for judged in self._untold(lineage, record)]
         news, self._news = tuple(self._news), []
-        judged, self._judged = tuple(self._judged), []
-        return Orders((*urgent, *rest), tuple(states), news, judged)
+        return Orders((*urgent, *rest), tuple(_state(*known) for known in records), news, tuple(judged))
 
-    def _decide(
-        self, lineage: Lineage, ledger: Ledger, scores: dict[int, dict[str, Blocks]], playing: EvaluationTask | None
-    ) -> int | None:
+    def ask(
+        self, results: Sequence[tuple[EvaluationTask, Evaluation]], playing: EvaluationTask | None = None
+    ) -> Orders | str:
+        """Do what `advance` does, or return why the registry cannot be reached now: then ask again."""
+        try:
+            return self.advance(results, playing)
+        except BufferUnavailable as error:
+            return str(error)
+
+    def _decide(self, lineage: Lineage, ledger: Ledger, playing: EvaluationTask | None) -> int | None:
         """Give verdicts until one candidate, or none, is left to play; return it."""
         while True:
-            verdicts = ledger.verdicts()
-            waiting = [v for v in range(1, (ledger.resolve("latest") or 0) + 1) if v not in verdicts]
+            record = ledger.synchronise()
+            scores = record.decisions.blocks()
+            waiting = [v for v in range(1, record.newest + 1) if v not in record.decisions.verdicts]
             if not waiting:
                 return None
             if self._rule.curve_episodes:
@@ -173,19 +188,25 @@ class Coordinator:
                 # The queue stays bounded: whatever was not begun gives way to the newest.
                 if version != current and ledger.turn_down(version, "superseded", "a newer one was there"):
                     self._tell(f"{lineage.name} {version} is not evaluated: a newer one was waiting")
-            if _pin(ledger, current) and not self._judge(lineage, ledger, current, scores):
+            if not ledger.has(current):
+                ledger.turn_down(current, "superseded", "its weights were removed from the run's folder")
+                self._tell(f"{lineage.name} {current} is given up: its weights are neither in Redis nor in the folder")
+                continue
+            if record.names.get(CANDIDATE) != current:
+                # A learner can publish faster than evaluators play: what is being played is kept by its name.
+                ledger.assign(CANDIDATE, current)
+            if not self._judge(lineage, ledger, current, record):
                 return current
 
-    def _judge(self, lineage: Lineage, ledger: Ledger, version: int, scores: dict[int, dict[str, Blocks]]) -> bool:
+    def _judge(self, lineage: Lineage, ledger: Ledger, version: int, record: LineageRecord) -> bool:
         """Decide on a candidate; return whether that is done."""
-        played = _played(lineage, scores.get(version, {}), "look")
-        best = ledger.resolve("best")
+        blocks, best = record.decisions.blocks(), record.names.get("best")
+        played = _played(lineage, blocks.get(version, {}), "look")
         decision = decide(
-            played, None if best is None else self._scores_of_best(lineage, scores.get(best, {})), self._rule
+            played, None if best is None else self._scores_of_best(lineage, blocks.get(best, {})), self._rule
         )
         if decision.verdict == "continue":
             return False
-        self._judged.append(Judged(lineage.name, version, mean_ratio(played, self._rule.teachers)))
         means = ", ".join(
             f"{game} {GameScore.of(game, lineage.who, version, s).mean:.1f}" for game, s in played.items()
         )
@@ -198,6 +219,21 @@ class Coordinator:
             if ledger.promote(promotion):
                 self._tell(f"{lineage.name} {version} is promoted: {means}; {decision.why}")
         return True
+
+    def _untold(self, lineage: Lineage, record: LineageRecord) -> list[Judged]:
+        """Return the scores of the newest candidates that were decided on after play, of those not told yet.
+
+        A coordinator that was killed may have told nobody what it had decided; the next one tells it again.
+        """
+        decisions, blocks = record.decisions, record.decisions.blocks()
+        decided = sorted(version for version, given in decisions.verdicts.items() if given["verdict"] != "superseded")
+        found: list[Judged] = []
+        for version in decided[-TOLD:]:
+            played = _played(lineage, blocks.get(version, {}), "look")
+            if (lineage.name, version) not in self._told and all(played.values()):
+                self._told.add((lineage.name, version))
+                found.append(Judged(lineage.name, version, mean_ratio(played, self._rule.teachers)))
+        return found
 
     def _scores_of_best(self, lineage: Lineage, blocks: dict[str, Blocks]) -> dict[str, list[float]]:
         fresh = _played(lineage, blocks, "fresh", "curve")
@@ -230,21 +266,6 @@ class Coordinator:
         self._news.append(news)
 
 
-def _pin(ledger: Ledger, version: int) -> bool:
-    """Keep the weights of a version that is to be played; return False, and give it up, if they are gone already.
-
-    The registry drops all but the newest versions, and a learner can publish faster than evaluators play.
-    """
-    if ledger.resolve(CANDIDATE) == version:
-        return True
-    try:
-        ledger.assign(CANDIDATE, version)
-    except RunError:
-        ledger.turn_down(version, "superseded", "its weights were dropped before it could be played")
-        return False
-    return True
-
-
 def _played(lineage: Lineage, blocks: dict[str, Blocks], *purposes: Purpose) -> dict[str, list[float]]:
     """Return a version's scores by game, of the blocks for these purposes."""
     return {
@@ -262,22 +283,15 @@ def _summary(score: GameScore) -> dict[str, Any]:
     return {"mean": score.mean, "interval": score.interval, "episodes": score.episodes}
 
 
-def _state(
-    lineage: Lineage, ledger: Ledger, current: int | None, best: int | None, scores: dict[int, dict[str, Blocks]]
-) -> LineageState:
+def _state(lineage: Lineage, current: int | None, record: LineageRecord) -> LineageState:
+    best, decisions = record.names.get("best"), record.decisions
     means: dict[str, float] = {}
     if best is not None:
-        blocks = scores.get(best, {})
+        blocks = decisions.blocks().get(best, {})
         chosen_by, fresh = _played(lineage, blocks, "look"), _played(lineage, blocks, "fresh", "curve")
         known = {game: fresh[game] or chosen_by[game] for game in lineage.games}
         means = {game: sum(both) / len(both) for game, both in known.items() if both}
-    verdicts = list(ledger.verdicts().values())
+    verdicts = [given["verdict"] for given in decisions.verdicts.values()]
     return LineageState(
-        lineage.name,
-        ledger.resolve("latest") or 0,
-        best,
-        means,
-        current,
-        len(ledger.promotions()),
-        verdicts.count("superseded"),
+        lineage.name, record.newest, best, means, current, len(decisions.promotions), verdicts.count("superseded")
     )

@@ -1,45 +1,48 @@
-"""What was decided about the versions of one lineage: scores of their episodes, verdicts, promotions and roll-backs.
+"""The model registry of one lineage with what was decided about its versions, in Redis and in the run's folder.
 
-Every change is one atomic write to Redis; the copy in the run's folder follows it. A process that is killed between the
-two, or before either, leaves nothing half-written: the next one begins with what Redis says.
+Redis is what all processes of a run read, also those on other machines. The folder is what lasts: whatever is played,
+judged, promoted or wanted for the result is there too. Before every change, and whenever `synchronise` is called, each
+of the two gets what it lacks of the other. So Redis may come back empty or with older data at any moment, and a process
+may be killed between any two writes.
 """
 
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar
 
 import redis
-from redis.client import Pipeline
 
-from actors.evaluation import EvaluationTask, Purpose
-from cluster.models.blocks import parse_scores_key, scores_key
+from actors.evaluation import EvaluationTask
+from cluster.models.blocks import scores_key
+from cluster.models.decisions import Blocks, Decisions, Promotion
 from cluster.models.mirror import ModelMirror
-from cluster.models.promotions import Promotion, in_last_half, promotion_of
-from cluster.models.registry import LATEST, RedisModelRegistry
-from cluster.redis.connection import reaching
+from cluster.models.promotions import in_last_half
+from cluster.models.record import LATEST, Command, LineageRecord
+from cluster.models.registry import CONFLICTS, KEEP, RedisModelRegistry, wanted
 from cluster.redis.holder import Holder
-from cluster.redis.keys import model_keys
-from cluster.redis.typed_redis import typed
-from distill.errors import RunError
+from distill.errors import BufferUnavailable, RunError
 
-Verdict = Literal["promoted", "rejected", "superseded"]
-Blocks = dict[Purpose, dict[int, list[float]]]
-"""Raw scores of a version at a game, by purpose and number of the block of episodes."""
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Ledger(RedisModelRegistry):
-    """The model registry of one lineage, with what was decided about its versions.
+    """The model registry of one lineage, with what was decided about its versions; it connects when it is first used.
 
-    Every method raises BufferUnavailable if Redis cannot be reached or refuses a write for want of memory.
+    Every method that does not only read the folder raises BufferUnavailable if Redis cannot be reached, and RunError if
+    the folder is damaged or cannot be written.
 
     Args:
         client: the connection; the caller closes it.
         run: name of the run.
         lineage: the lineage of models.
-        directory: the run's folder, see `RedisModelRegistry`.
-        holder: the process that writes, see there.
+        directory: the run's folder; the copy is in `<directory>/models/<lineage>`.
+        keep: see `RedisModelRegistry`.
+        holder: see there.
     """
 
     def __init__(
@@ -47,172 +50,222 @@ class Ledger(RedisModelRegistry):
         client: redis.Redis,
         run: str,
         lineage: str,
-        directory: Path | None = None,
+        directory: Path,
         *,
+        keep: int = KEEP,
         holder: Holder | None = None,
     ) -> None:
-        super().__init__(client, run, lineage, directory, holder=holder)
-        keys = model_keys(run, lineage)
-        self._scores, self._verdicts = keys.scores, keys.verdicts
-        if self._mirror is not None:
-            with self._mirror.locked():
-                self._restore_ledger(self._mirror)
-                self._mirror_ledger(self._mirror)
+        super().__init__(client, run, lineage, keep=keep, holder=holder)
+        self._mirror = ModelMirror(directory, lineage)
+
+    def synchronise(self) -> LineageRecord:
+        """Give Redis and the run's folder what each lacks of the other, and return what both know then."""
+        with self._mirror.locked():
+            return self._synchronised()
+
+    def publish(self, data: bytes, metadata: Mapping[str, Any]) -> int:
+        """Store a model in Redis and in the folder, point `latest` at it, and return its version."""
+        text = json.dumps(dict(metadata), sort_keys=True)
+        return self._change(
+            lambda record: self._publication(record, data, text),
+            lambda version: self._mirror.store(version, data, text),
+        )
+
+    def fetch(self, version: int) -> bytes:
+        """Return a version's bytes, from the folder if they are there.
+
+        Raises:
+            BufferUnavailable: if they are neither there nor in Redis.
+        """
+        data = self._mirror.data(version)
+        return super().fetch(version) if data is None else data
+
+    def has(self, version: int) -> bool:
+        """Return whether a version's bytes are in the folder, which is so after `synchronise` if they are anywhere."""
+        return self._mirror.has(version)
 
     def add_scores(self, task: EvaluationTask, scores: Sequence[float]) -> None:
-        """Note the raw scores of a block of episodes; noting the same block again changes nothing."""
-        key = scores_key(task.version, task.game, task.purpose, task.block)
+        """Note the raw scores of a block of episodes; noting the same block again changes nothing.
 
-        def queue(pipeline: Pipeline) -> None:
-            pipeline.multi()
-            pipeline.hset(self._scores, key, json.dumps(list(scores)))
+        Where Redis is out of reach, they are in the folder all the same, and Redis gets them when it is back.
+        """
+        noted = Decisions(scores={scores_key(task.version, task.game, task.purpose, task.block): list(scores)})
 
-        with reaching(self._client, f"note scores of version {task.version}"):
-            self._transact(queue)
-        self._mirror_now()
+        def decide(record: LineageRecord) -> tuple[None, list[Command]]:
+            return None, self._store.deciding(record.decisions, record.decisions.merged(noted))
 
-    def scores(self) -> dict[int, dict[str, Blocks]]:
-        """Return all raw scores by version and game."""
-        with reaching(self._client, "read scores"):
-            rows = self._client.hgetall(self._scores)
-        found: dict[int, dict[str, Blocks]] = {}
-        for key, text in cast(dict[bytes, bytes], rows).items():
-            version, game, purpose, block = parse_scores_key(key.decode())
-            found.setdefault(version, {}).setdefault(game, {}).setdefault(purpose, {})[block] = json.loads(text)
-        return found
-
-    def verdicts(self) -> dict[int, Verdict]:
-        """Return what became of every version that was decided on."""
-        with reaching(self._client, "read verdicts"):
-            rows = self._client.hgetall(self._verdicts)
-        return {int(version): json.loads(text)["verdict"] for version, text in rows.items()}
-
-    def promotions(self) -> list[Promotion]:
-        """Return promotions and roll-backs, oldest first."""
-        with reaching(self._client, "read promotions"):
-            return [promotion_of(json.loads(row)) for row in self._client.lrange(self._promotions, 0, -1)]
+        try:
+            self._change(decide)
+        except BufferUnavailable:
+            with self._mirror.locked():
+                self._mirror.store_decisions(self._mirror.decisions().merged(noted))
+            raise
 
     def turn_down(self, version: int, verdict: Literal["rejected", "superseded"], why: str) -> bool:
         """Decide against a version; return False if it has a verdict already."""
 
-        def queue(pipeline: Pipeline) -> bool:
-            known = self._has_verdict(pipeline, version)
-            pipeline.multi()
-            if not known:
-                pipeline.hset(self._verdicts, str(version), json.dumps({"verdict": verdict, "why": why}))
-            return not known
+        def decide(record: LineageRecord) -> tuple[bool, list[Command]]:
+            known = record.decisions
+            if version in known.verdicts:
+                return False, []
+            given = replace(known, verdicts={**known.verdicts, version: {"verdict": verdict, "why": why}})
+            return True, self._store.deciding(known, given)
 
-        with reaching(self._client, f"decide on version {version}"):
-            decided = self._transact(queue)
-        self._mirror_now()
-        return decided
+        return self._change(decide)
 
     def set_aside(self, version: int) -> None:
         """Keep a copy of a version's weights in the run's folder, until the lineage has trained twice as long.
 
-        Weights that were dropped already, or a registry without a folder, leave nothing to keep.
-
-        Raises:
-            RunError: if there is no such version.
+        Weights that are nowhere leave nothing to keep.
         """
-        if self._mirror is None or version in self._mirror.aside():
-            return
-        newest = self.describe(self.resolve(LATEST) or version)
-        if not in_last_half(self.describe(version), newest):
-            return
-        with self._mirror.locked():
-            self._mirror.set_aside(version)
-            for other in self._mirror.aside():
-                if not in_last_half(self.describe(other), newest):
-                    self._mirror.drop_aside(other)
+        mirror = self._mirror
+        with mirror.locked():
+            aside = mirror.aside()
+            newest = mirror.metadata(mirror.versions()[-1])
+            if version in aside or not in_last_half(mirror.metadata(version), newest):
+                return
+            mirror.set_aside(version)
+            for other in aside:
+                if not in_last_half(mirror.metadata(other), newest):
+                    mirror.drop_aside(other)
 
     def promote(self, promotion: Promotion) -> bool:
         """Point the names at a version and note why, all at once; return False if it has a verdict already.
 
         Raises:
-            RunError: if the registry does not hold the version, or not any more.
+            RunError: if its bytes are nowhere, or not any more.
         """
 
-        def queue(pipeline: Pipeline) -> bool | None:
-            if self._has_verdict(pipeline, promotion.version):
-                pipeline.multi()
-                return False
-            if not self._point(pipeline, promotion):
-                return None
-            verdict = json.dumps({"verdict": "promoted", "why": promotion.why})
-            pipeline.hset(self._verdicts, str(promotion.version), verdict)
-            return True
+        def decide(record: LineageRecord) -> tuple[bool, list[Command]]:
+            if promotion.version in record.decisions.verdicts:
+                return False, []
+            verdict = {"verdict": "promoted", "why": promotion.why}
+            return True, self._pointing(record, promotion, {promotion.version: verdict})
 
-        return self._apply(promotion, queue)
+        return self._change(decide)
 
     def roll_back(self, promotion: Promotion) -> None:
         """Point the names at a version that was decided on before.
 
         Raises:
-            RunError: if the registry does not hold the version, or not any more.
+            RunError: if its bytes are nowhere, or not any more.
         """
+        self._change(lambda record: (None, self._pointing(record, promotion, {})))
 
-        def queue(pipeline: Pipeline) -> bool | None:
-            return True if self._point(pipeline, promotion) else None
+    def promotions(self) -> list[Promotion]:
+        """Return promotions and roll-backs, oldest first."""
+        return list(self._store.read().decisions.promotions)
 
-        self._apply(promotion, queue)
+    def verdicts(self) -> dict[int, str]:
+        """Return what became of every version that was decided on."""
+        return {version: given["verdict"] for version, given in self._store.read().decisions.verdicts.items()}
 
-    def _apply(self, promotion: Promotion, queue: Callable[[Pipeline], bool | None]) -> bool:
-        with reaching(self._client, f"promote version {promotion.version}"):
-            done = self._transact(queue)
-        if done is None:
-            raise self._missing(promotion.version)
-        self._mirror_now()
-        return done
+    def scores(self) -> dict[int, dict[str, Blocks]]:
+        """Return all raw scores by version and game."""
+        return self._store.read().decisions.blocks()
 
-    def _point(self, pipeline: Pipeline, promotion: Promotion) -> bool:
-        held = promotion.version in self._held_in(pipeline)
-        pipeline.multi()
-        if held:
-            for name in promotion.names:
-                pipeline.hset(self._names, name, promotion.version)
-            pipeline.rpush(self._promotions, json.dumps(asdict(promotion)))
-        return held
+    def _pointing(
+        self, record: LineageRecord, promotion: Promotion, verdicts: Mapping[int, Mapping[str, Any]]
+    ) -> list[Command]:
+        known = record.decisions
+        after = Decisions((*known.promotions, promotion), {**known.verdicts, **verdicts}, known.scores)
+        names = dict.fromkeys(promotion.names, promotion.version)
+        return [
+            *self._secured(record, promotion.version),
+            *self._store.deciding(known, after),
+            *self._store.naming(names),
+        ]
 
-    def _has_verdict(self, pipeline: Pipeline, version: int) -> bool:
-        """Return whether a version was decided on; it stays so until the pipeline is executed."""
-        pipeline.watch(self._verdicts)
-        return bool(pipeline.hexists(self._verdicts, str(version)))
+    def _change(
+        self, decide: Callable[[LineageRecord], tuple[T, list[Command]]], done: Callable[[T], None] | None = None
+    ) -> T:
+        """Change what both know; `done` is called with the result once Redis has taken it."""
+        with self._mirror.locked():
+            for _ in range(CONFLICTS):
+                record = self._synchronised()
+                result, commands = decide(record)
+                if not commands:
+                    return result
+                if self._store.change(record.revision, commands):
+                    if done is not None:
+                        done(result)
+                    self._copy_soon()
+                    return result
+        raise self._contended()
 
-    def _mirror_now(self) -> None:
-        if self._mirror is not None:
-            with self._mirror.locked():
-                self._mirror_ledger(self._mirror)
-
-    def _mirror_ledger(self, mirror: ModelMirror) -> None:
-        with reaching(self._client, "copy its decisions"):
-            verdicts = cast(dict[bytes, bytes], self._client.hgetall(self._verdicts))
-            scores = cast(dict[bytes, bytes], self._client.hgetall(self._scores))
-        mirror.store_ledger({
-            "promotions": [asdict(promotion) for promotion in self.promotions()],
-            "verdicts": {key.decode(): json.loads(text) for key, text in verdicts.items()},
-            "scores": {key.decode(): json.loads(text) for key, text in scores.items()},
-        })  # fmt: skip
-        self._mirror_names(mirror)
-
-    def _restore_ledger(self, mirror: ModelMirror) -> None:
-        """Give Redis what it lacks, because it is empty or was killed before it had written it."""
-        known = mirror.ledger()
-        if not known:
-            return
+    def _copy_soon(self) -> None:
         try:
-            lost = [promotion_of(row) for row in known["promotions"]][len(self.promotions()) :]
-            with reaching(self._client, "restore decisions"):
-                pipeline = typed(self._client).pipeline(transaction=True)
-                for key, kind in ((self._verdicts, "verdicts"), (self._scores, "scores")):
-                    for field, value in cast(Mapping[str, Any], known[kind]).items():
-                        pipeline.hsetnx(key, field, json.dumps(value))
-                for promotion in lost:
-                    pipeline.rpush(self._promotions, json.dumps(asdict(promotion)))
-                    for name in promotion.names:
-                        pipeline.hset(self._names, name, promotion.version)
-                pipeline.execute()
-        except (KeyError, TypeError, AttributeError) as error:
-            raise RunError(
-                f"ledger of {self._lineage}: expected promotions, verdicts and scores, found {error}"
-            ) from error
+            self._synchronised()
+        except BufferUnavailable as error:
+            log.warning("%s: the run's folder gets what is new when Redis is back: %s", self._lineage, error)
+
+    def _synchronised(self) -> LineageRecord:
+        """Do what `synchronise` does; the mirror is locked."""
+        mirror, metadata = self._mirror, dict[int, str]()
+        kept = mirror.decisions()
+        for _ in range(CONFLICTS):
+            record = self._store.read()
+            lacking = self._lacking(record, kept, metadata)
+            if not lacking:
+                self._copy(record, kept)
+                return record
+            if self._store.change(record.revision, lacking) and any(command[0] == "SET" for command in lacking):
+                log.info("%s: Redis gets back versions that it has lost", self._lineage)
+        raise self._contended()
+
+    def _lacking(self, record: LineageRecord, kept: Decisions, metadata: dict[int, str]) -> list[Command]:
+        """Return what Redis lacks of the folder: of bytes one version at a time, and at last what makes it visible."""
+        mirror, store = self._mirror, self._store
+        lost = [version for version in mirror.versions() if version > record.newest]
+        for version in lost:
+            if version not in metadata:
+                metadata[version] = json.dumps(mirror.metadata(version), sort_keys=True)
+        decisions = kept.merged(record.decisions)
+        names = self._names(record, decisions, lost)
+        held = record.held.union(mirror.held())
+        for version in sorted(wanted(held, names, decisions.promotions, self._keep) - record.held):
+            data = mirror.data(version)
+            if data is not None:
+                return store.storing_data(version, data)
+        return [
+            *(command for version in lost for command in store.storing_version(version, metadata[version])),
+            *store.deciding(record.decisions, decisions),
+            *store.naming(dict(names.items() - record.names.items())),
+        ]
+
+    def _names(self, record: LineageRecord, decisions: Decisions, lost: Sequence[int]) -> dict[str, int]:
+        """Return what names point at: as Redis says, unless it has lost something."""
+        kept = self._mirror.names()
+        behind = lost or record.decisions.promotions != decisions.promotions
+        names = record.names | kept if behind else kept | record.names
+        newest = max((record.newest, *lost))
+        # What a promotion or a roll-back has named is known best from these themselves.
+        return names | decisions.names | ({LATEST: newest} if newest else {})
+
+    def _copy(self, record: LineageRecord, kept: Decisions) -> None:
+        """Copy what is new in Redis to the folder, which drops the bytes that nobody will want."""
+        mirror, store, decisions = self._mirror, self._store, record.decisions
+        known, held = set(mirror.versions()), set(mirror.held())
+        undecided = {version for version in record.held | held if version not in decisions.verdicts}
+        # A version that nobody has decided on may yet be played, or be set aside for the curves.
+        needed = undecided | wanted(record.held | held, record.names, decisions.promotions, self._keep)
+        for version in sorted(record.held & needed - held):
+            if (data := store.data(version)) is not None:
+                mirror.store_data(version, data)
+        for version in range(1, record.newest + 1):
+            if version not in known and (metadata := store.metadata(version)) is not None:
+                mirror.store_metadata(version, json.dumps(metadata, sort_keys=True))
+        if decisions != kept:
+            mirror.store_decisions(decisions)
+        if record.names != mirror.names():
+            mirror.store_names(record.names)
+        mirror.keep_only(needed)
+
+    def _secured(self, record: LineageRecord, version: int) -> list[Command]:
+        data = None if version in record.held else self._mirror.data(version)
+        if data is not None:
+            return self._store.storing_data(version, data)
+        try:
+            return super()._secured(record, version)
+        except RunError as error:
+            raise RunError(f"{error}; nor are its bytes in the run's folder") from None

@@ -1,18 +1,23 @@
-"""The copy of a run's models in its directory: readable without a Redis, and what an empty Redis is restored from."""
+"""The copy of a run's models in its folder: readable without a Redis, and what an empty Redis is restored from.
+
+It never forgets on Redis' word alone: Redis may be empty, or have come back with older data.
+"""
 
 import fcntl
 import json
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from cluster.models.decisions import Decisions
 from distill.errors import RunError
 from distill.files import write_atomically
 
 _LEDGER = "ledger.json"
 _METADATA = re.compile(r"^(\d+)\.json$")
+_WEIGHTS = re.compile(r"^(\d+)\.safetensors$")
 _ASIDE = re.compile(r"^(\d+)\.aside\.safetensors$")
 
 
@@ -36,6 +41,7 @@ class ModelMirror:
             self._directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"{self._directory}: cannot be made: {error.strerror}") from error
+        self._decisions, self._file = Decisions(), (0, 0, 0)
 
     @contextmanager
     def locked(self) -> Generator[None]:
@@ -50,8 +56,7 @@ class ModelMirror:
 
     def versions(self) -> list[int]:
         """Return all versions, oldest first, also those whose bytes were dropped."""
-        matches = (_METADATA.match(path.name) for path in self._directory.iterdir())
-        return sorted(int(match[1]) for match in matches if match)
+        return self._numbers(_METADATA)
 
     def metadata(self, version: int) -> dict[str, Any]:
         """Return a version's metadata. Raises RunError if it is damaged."""
@@ -65,9 +70,24 @@ class ModelMirror:
                 return path.read_bytes()
         return None
 
-    def holds(self, version: int) -> bool:
-        """Return whether a version's bytes are there as the registry's, and not only set aside."""
-        return self._weights(version).exists()
+    def require_data(self, version: int) -> bytes:
+        """Return a version's bytes. Raises RunError if they were dropped or removed."""
+        data = self.data(version)
+        if data is None:
+            kept = ", ".join(str(other) for other in self.versions() if self.has(other)) or "none"
+            raise RunError(
+                f"{self._weights(version)}: expected the weights of version {version}, found none; put a copy there, or"
+                f" roll back to another version with `distill models`; there are those of {kept}"
+            )
+        return data
+
+    def has(self, version: int) -> bool:
+        """Return whether a version's bytes are there, set aside or not."""
+        return self._weights(version).exists() or self._aside(version).exists()
+
+    def held(self) -> list[int]:
+        """Return the versions whose bytes are there and not only set aside, oldest first."""
+        return self._numbers(_WEIGHTS)
 
     def names(self) -> dict[str, int]:
         """Return which version each name points at. Raises RunError if the file is damaged."""
@@ -75,7 +95,15 @@ class ModelMirror:
 
     def store(self, version: int, data: bytes, metadata: str) -> None:
         """Write a version, its metadata as JSON last."""
+        self.store_data(version, data)
+        self.store_metadata(version, metadata)
+
+    def store_data(self, version: int, data: bytes) -> None:
+        """Write a version's bytes."""
         self._write(self._weights(version).name, data)
+
+    def store_metadata(self, version: int, metadata: str) -> None:
+        """Write a version's metadata, as JSON."""
         self._write(f"{version}.json", metadata.encode())
 
     def set_aside(self, version: int) -> None:
@@ -86,8 +114,7 @@ class ModelMirror:
 
     def aside(self) -> list[int]:
         """Return the versions that were set aside, oldest first."""
-        matches = (_ASIDE.match(path.name) for path in self._directory.iterdir())
-        return sorted(int(match[1]) for match in matches if match)
+        return self._numbers(_ASIDE)
 
     def drop_aside(self, version: int) -> None:
         """Drop what `set_aside` copied."""
@@ -97,19 +124,38 @@ class ModelMirror:
         """Write which version each name points at."""
         self._write("names.json", json.dumps(names, indent=1, sort_keys=True).encode())
 
-    def ledger(self) -> dict[str, Any]:
-        """Return what `store_ledger` wrote, empty before. Raises RunError if it is damaged."""
-        return self._read_json(_LEDGER) if (self._directory / _LEDGER).exists() else {}
+    def decisions(self) -> Decisions:
+        """Return what `store_decisions` wrote, none before. Raises RunError if it is damaged."""
+        try:
+            status = (self._directory / _LEDGER).stat()
+        except FileNotFoundError:
+            return Decisions()
+        # It is asked for every second and changes with every episode block at most; a written file is a new one.
+        if (file := (status.st_ino, status.st_mtime_ns, status.st_size)) != self._file:
+            self._decisions, self._file = self._read_decisions(), file
+        return self._decisions
 
-    def store_ledger(self, ledger: Mapping[str, Any]) -> None:
+    def _read_decisions(self) -> Decisions:
+        try:
+            return Decisions.from_json(self._read_json(_LEDGER))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise RunError(
+                f"{self._directory / _LEDGER}: expected promotions, verdicts and scores, found {error!r}; mend it"
+            ) from error
+
+    def store_decisions(self, decisions: Decisions) -> None:
         """Write scores, verdicts and promotions."""
-        self._write(_LEDGER, json.dumps(ledger, indent=1, sort_keys=True).encode())
+        self._write(_LEDGER, json.dumps(decisions.to_json(), indent=1, sort_keys=True).encode())
 
-    def keep_only(self, versions: set[int]) -> None:
-        """Drop the bytes of all other versions; their metadata stays."""
-        for path in self._directory.glob("*.safetensors"):
-            if path.stem.isdigit() and int(path.stem) not in versions:
-                path.unlink()
+    def keep_only(self, versions: Collection[int]) -> None:
+        """Drop the bytes of all other versions, unless they were set aside; their metadata stays."""
+        for version in self.held():
+            if version not in versions:
+                self._weights(version).unlink(missing_ok=True)
+
+    def _numbers(self, pattern: re.Pattern[str]) -> list[int]:
+        matches = (pattern.match(path.name) for path in self._directory.iterdir())
+        return sorted(int(match[1]) for match in matches if match)
 
     def _weights(self, version: int) -> Path:
         return self._directory / f"{version}.safetensors"

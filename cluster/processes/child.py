@@ -30,8 +30,7 @@ class Child:
         self, command: Sequence[str], *, folder: Path | None = None, held: bool = False, **options: Any
     ) -> None:
         if sys.platform == "linux" and not held:
-            launcher = str(Path(die_with_parent.__file__))
-            command = [sys.executable, "-I", "-S", launcher, str(os.getpid()), *command]
+            command = [sys.executable, "-I", "-S", die_with_parent.__file__, str(os.getpid()), *command]
         self._complaints: IO[bytes] | None = None
         if "stderr" not in options:
             self._complaints = options["stderr"] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - `end` closes it

@@ -80,18 +80,18 @@ def learner(run: str) -> Role:
     """Return the rights of a run's driver and learner."""
     keys, playing, claim = stream_patterns(run), actor(run), claim_key(run)
     return Role(
-        (*playing.commands, "info", "script|load", "multi", "exec", "unwatch"),
+        (*playing.commands, "info", "script|load", "multi", "exec"),
         (
             *playing.grants,
             Grant(("xlen", "memory|usage"), (keys.chunks,)),
             Grant(("hset", "hdel"), (keys.meta, keys.cursors), write=True),
             Grant(("hmget",), (keys.meta, claim)),
             Grant(("hget",), (claim,)),
-            Grant(("evalsha", "hset", "hdel"), (claim,), write=True),
+            Grant(("hset", "hdel"), (claim,), write=True),
             # A command that names several keys needs one grant for all of them.
-            Grant(("watch",), (claim, *_registry(run))),
-            Grant(("lrange", "hexists"), _registry(run)),
-            Grant(("set", "hset", "hsetnx", "hdel", "rpush", "sadd", "srem"), _registry(run), write=True),
+            Grant(("evalsha",), (claim, model_keys(run, "*").revision), write=True),
+            Grant(("lrange",), _registry(run)),
+            Grant(("set", "hset", "hdel", "rpush", "sadd", "srem"), _registry(run), write=True),
             Grant(("unlink",), (claim, *asdict(keys).values(), *_registry(run)), write=True),
         ),
     )

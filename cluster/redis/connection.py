@@ -96,8 +96,13 @@ def reaching(client: redis.Redis, action: str) -> Generator[None]:
         yield
     except (redis.RedisError, OSError) as error:
         raise BufferUnavailable(
-            f"buffer service at {describe(client)}: cannot {action}: {error}; {_advice(error)}"
+            f"buffer service at {describe(client)}: cannot {action}: {reason(error)}; {_advice(error)}"
         ) from error
+
+
+def reason(error: Exception) -> str:
+    """Return what an error says, without the words of the command that redis-py may put before it: a model's bytes."""
+    return str(error).rpartition(" of pipeline caused error: ")[2]
 
 
 def _advice(error: Exception) -> str:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 import redis
-from redis.client import Pipeline
 
 from cluster.redis.connection import describe, reaching
 from cluster.redis.keys import claim_key
@@ -105,23 +104,6 @@ class Holder:
         with reaching(client, f"claim run {self.run}"):
             answer = call_script(client, "claim", [key], [*self.words, "new" if new else "", *home])
         self.require(client, answer)
-
-    def is_noted(self, pipeline: Pipeline) -> bool:
-        """Return whether a server knows this holder; to be asked while the pipeline watches the run's claim.
-
-        Raises:
-            ReplacedError: if another run or a later incarnation is noted there.
-            redis.RedisError: if the server cannot be reached.
-        """
-        run_id, run, mine = cast(list[bytes | None], pipeline.hmget(claim_key(self.run), ["run_id", RUN, self.role]))
-        if run_id is None:
-            return False
-        if run_id.decode(errors="replace") != self.run_id:
-            raise self._refused(pipeline, [b"other", run_id])
-        newest = max(int(run or 0), int(mine or 0))
-        if newest > self.incarnation:
-            raise self._refused(pipeline, [b"replaced", b"%d" % newest])
-        return mine is not None and int(mine) == self.incarnation
 
     def require(self, client: redis.Redis, answer: Sequence[bytes]) -> None:
         """Raise ReplacedError if that is what a script of ours has answered."""

@@ -61,6 +61,7 @@ class ModelKeys:
         scores: hash of the scores of a candidate's episodes by version.
         verdicts: hash of what became of a candidate by version.
         promotions: list of promotions and roll-backs, oldest first.
+        revision: counter of changes.
     """
 
     model: str
@@ -71,6 +72,7 @@ class ModelKeys:
     scores: str
     verdicts: str
     promotions: str
+    revision: str
 
 
 def claim_key(run: str) -> str:
@@ -81,7 +83,7 @@ def claim_key(run: str) -> str:
 def model_keys(run: str, lineage: str) -> ModelKeys:
     """Return the keys of one lineage of a run's models."""
     tag = f"{PREFIX}{{{run}}}"
-    kinds = ("newest", "metadata", "names", "held", "scores", "verdicts", "promotions")
+    kinds = ("newest", "metadata", "names", "held", "scores", "verdicts", "promotions", "revision")
     return ModelKeys(f"{tag}:model:{lineage}:", *(f"{tag}:{kind}:{lineage}" for kind in kinds))
 
 

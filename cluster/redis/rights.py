@@ -21,9 +21,9 @@ _NO_SHARD = 4096
 """More than a game can have, so that the keys are nobody's."""
 BEFORE_KEY: dict[str, tuple[str, ...]] = {"evalsha": (script_sha("read"), "1")}
 AFTER_KEY: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("evalsha", "get", "hgetall", "memory|usage", "smembers", "unlink", "watch", "xlen"), ()),
-    **dict.fromkeys(("hdel", "hexists", "hget", "hmget", "rpush", "sadd", "set", "srem"), ("x",)),
-    **dict.fromkeys(("hset", "hsetnx"), ("x", "x")),
+    **dict.fromkeys(("evalsha", "get", "hgetall", "memory|usage", "smembers", "unlink", "xlen"), ()),
+    **dict.fromkeys(("hdel", "hget", "hmget", "rpush", "sadd", "set", "srem"), ("x",)),
+    "hset": ("x", "x"),
     "hincrby": ("x", "1"),
     "lrange": ("0", "-1"),
     "xadd": ("*", "x", "x"),
@@ -92,12 +92,11 @@ def _refused(client: redis.Redis, commands: Sequence[Command]) -> list[Command]:
     pool = cast(_Pool, client.connection_pool)
     connection = pool.get_connection()
     try:
-        at_once = [command for command in commands if command[0] == "watch"]
-        refused = _send(connection, [*at_once, ("unwatch",), ("multi",), ("exec",)])
+        refused = _send(connection, [("multi",), ("exec",)])
         # Without a transaction the rest would be executed.
         if not any(command[0] in ("multi", "exec") for command in refused):
             _send(connection, [("multi",)])
-            refused += _send(connection, [command for command in commands if command not in at_once])
+            refused += _send(connection, commands)
         return refused
     finally:
         connection.disconnect()

@@ -1,4 +1,4 @@
-"""The Lua scripts of the buffer service. Each runs atomically on the keys of one game and shard.
+"""The Lua scripts of the buffer service. Each runs atomically, on the keys of one game and shard or of one lineage.
 
 A server forgets its scripts when it restarts. Whoever may load scripts (the run's driver and its learner) loads all of
 them, at the start and whenever one is missing. A producer may not (`acl.py` says why): to it a missing script is an
@@ -14,9 +14,9 @@ from typing import Any
 import redis
 from redis.exceptions import NoScriptError
 
-FENCED = ("claim", "commit", "read")
+FENCED = ("claim", "change", "commit", "read")
 """Scripts that only the present holder of a role may run: `fence.lua` comes before them."""
-NAMES = ("push", "claim", "commit", "stats", "read")
+NAMES = ("push", "claim", "change", "commit", "stats", "read")
 """In the order of loading. What the learner calls all the time comes last: if loading breaks off, it starts again."""
 
 
@@ -37,11 +37,12 @@ def call_script(client: redis.Redis, name: str, keys: Sequence[str], args: Seque
 
 @functools.cache
 def script_sha(name: str) -> str:
-    """Return the name under which a server knows a script of this folder, such as `push`."""
+    """Return the name under which a server knows a script, such as `push`."""
     return hashlib.sha1(_text(name).encode()).hexdigest()
 
 
 def _text(name: str) -> str:
     parts = ("fence", name) if name in FENCED else (name,)
-    folder = resources.files("cluster.buffer")
-    return "".join(folder.joinpath(f"{part}.lua").read_text(encoding="utf-8") for part in parts)
+    folders = {"change": "cluster.models"}
+    files = (resources.files(folders.get(part, "cluster.buffer")).joinpath(f"{part}.lua") for part in parts)
+    return "".join(file.read_text(encoding="utf-8") for file in files)

@@ -4,6 +4,7 @@ What is played during the training decides on promotions: few episodes, more for
 for those that gave way to a newer one. It says little of how steady a lineage is.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
@@ -17,8 +18,10 @@ from cluster.run.surroundings import Surroundings
 from cluster.state.folder import EVALUATIONS, LOG
 from cluster.state.rows import evaluation_rows, looks
 from cluster.state.session import Session
-from distill.errors import RunError
+from distill.errors import BufferUnavailable, RunError
 from distill.games import SeedStream, reset_seed
+
+log = logging.getLogger(__name__)
 
 AT_ONCE = 16
 """Versions whose weights are in memory together."""
@@ -57,9 +60,7 @@ def last_half_tasks(session: Session, lineage: Lineage) -> Iterator[EvaluationTa
     for version, game in left:
         model = mirror.data(version)
         if model is None:
-            session.note(
-                f"{lineage.name} {version} cannot be played: its weights were dropped before they were set aside"
-            )
+            session.note(f"{lineage.name} {version} cannot be played: its weights are not in the run's folder any more")
             continue
         yield EvaluationTask(
             who=lineage.who,
@@ -103,10 +104,17 @@ def _play(
         if evaluation is not None:
             task = by_version[evaluation.version, evaluation.game]
             # The curves are drawn of the session's rows, so what they lack is played again.
-            ledger.add_scores(task, evaluation.scores)
+            _note_scores(ledger, task, evaluation)
             session.write_evaluation(task, evaluation)
             score = evaluation.score()
             session.note(f"{task.lineage} {task.version} at {task.game}: mean {score.mean:.2f} of {score.episodes}")
+
+
+def _note_scores(ledger: Ledger, task: EvaluationTask, evaluation: Evaluation) -> None:
+    try:
+        ledger.add_scores(task, evaluation.scores)
+    except BufferUnavailable as error:
+        log.warning("the run's folder has scores that Redis gets when the ledger is next used: %s", error)
 
 
 def evaluate_best(session: Session, evaluate: Evaluate, surroundings: Surroundings) -> list[Evaluation]:
@@ -118,7 +126,7 @@ def evaluate_best(session: Session, evaluate: Evaluate, surroundings: Surroundin
         surroundings: of the run.
 
     Raises:
-        RunError: if a lineage has no best version.
+        RunError: if a lineage has no best version, or its weights are gone.
     """
     tasks = _final_tasks(session)
     evaluations: list[Evaluation] = []
@@ -134,23 +142,27 @@ def evaluate_best(session: Session, evaluate: Evaluate, surroundings: Surroundin
 
 def _final_tasks(session: Session) -> list[EvaluationTask]:
     final, seed = session.kind.final, reset_seed(session.config.general.seed, SeedStream.FINAL)
-    players: list[tuple[str, str, int, bytes, str]] = []
-    for lineage in session.kind.lineages:
-        registry = session.services.registry(lineage.name)
-        version = registry.resolve("best")
-        if version is None:
-            raise RunError(
-                f"run {session.folder.name}: no version of {lineage.name} was ever evaluated, see"
-                f" {session.folder.path / LOG}; train for longer"
-            )
-        model = registry.fetch(version)
-        players += [(lineage.player, game, version, model, lineage.name) for game in lineage.games]
-    players += [
-        ("teacher", game, 0, teacher.path.read_bytes(), "teacher") for game, teacher in session.teachers.items()
-    ]
+    # The folder has all that was promoted, whatever has become of Redis.
+    mirrors = [(lineage, ModelMirror(session.folder.path, lineage.name)) for lineage in session.kind.lineages]
+    best = [(lineage, mirror, _best(session, lineage, mirror)) for lineage, mirror in mirrors]
     if not final.episodes:
         return []
+    players: list[tuple[str, str, int, bytes, str]] = []
+    for lineage, mirror, version in best:
+        model = mirror.require_data(version)
+        players += [(lineage.player, game, version, model, lineage.name) for game in lineage.games]
+    players += [("teacher", game, 0, teacher.data, "teacher") for game, teacher in session.teachers.items()]
     return [
         EvaluationTask(who, game, version, model, final.episodes, final.lanes, final.epsilon, seed, lineage)
         for who, game, version, model, lineage in sorted(players, key=lambda player: player[1])
     ]
+
+
+def _best(session: Session, lineage: Lineage, mirror: ModelMirror) -> int:
+    version = mirror.names().get("best")
+    if version is None:
+        raise RunError(
+            f"run {session.folder.name}: no version of {lineage.name} was ever evaluated, see"
+            f" {session.folder.path / LOG}; train for longer"
+        )
+    return version

@@ -1,7 +1,5 @@
 """What is checked before a run makes anything: that all is there which it needs."""
 
-import socket
-
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
 from cluster.monitor.metrics.target import require_target
@@ -10,7 +8,7 @@ from cluster.ray.cluster import require_listener
 from cluster.redis.connection import connect, require_server
 from cluster.redis.rights import require_rights
 from cluster.state.kinds import AnyConfig
-from distill.errors import RunError
+from cluster.web.server import listen
 from learner.trainer import choose_device
 
 LOOPBACK = "127.0.0.1"
@@ -38,28 +36,9 @@ def require_surroundings(config: AnyConfig) -> None:
                 require_rights(client, name, general.games[0])
     if monitoring.tensorboard:
         require_tensorboard()
-    require_free_port("metrics", monitoring.metrics_host, monitoring.metrics_port)
+    # Somebody else may take a port a moment later; then its server says the same.
+    listen("metrics", monitoring.metrics_host, monitoring.metrics_port).close()
     if monitoring.dashboard:
-        require_free_port("dashboard", LOOPBACK, monitoring.dashboard_port)
+        listen("dashboard", LOOPBACK, monitoring.dashboard_port).close()
     if monitoring.metrics_targets is not None:
         require_target(monitoring.metrics_targets, general.name)
-
-
-def require_free_port(what: str, host: str, port: int) -> None:
-    """Check that this machine can listen on an address, which somebody else may take a moment later.
-
-    Raises:
-        RunError: if it cannot.
-    """
-    try:
-        family, kind, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        with socket.socket(family, kind) as listener:
-            # As the servers do it: connections that have just ended do not count.
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-            listener.listen(1)
-    except OSError as error:
-        raise RunError(
-            f"{what}: expected to listen on {host}, port {port}, found: {error.strerror or error};"
-            " choose another port, or 0 for a free one"
-        ) from error

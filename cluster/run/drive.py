@@ -1,6 +1,6 @@
 """The whole way of a run on one page: open what it needs, train, evaluate the best models, leave the results."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,14 +15,14 @@ from cluster.run.after_training import evaluate_best, play_last_half
 from cluster.run.results import leave_results
 from cluster.run.surroundings import Surroundings, opened
 from cluster.state.folder import RunFolder
-from cluster.state.kinds import AnyConfig
+from cluster.state.given import GivenModels
+from cluster.state.kinds import AnyConfig, plans_of
 from cluster.state.session import Session
 from cluster.workers.in_process import InProcess
 from cluster.workers.on_ray import OnRay
 from cluster.workers.placement import place
 from cluster.workers.wanted_actors import WantedActors
 from distill.errors import RunError
-from distill.teachers import TeacherFile
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class Run:
     Attributes:
         folder: the run's.
         config: its configuration, with its games named.
-        teachers: the fixed teacher of every game; none where Q-learners teach.
+        given: the model files that it was given.
     """
 
     folder: RunFolder
     config: AnyConfig
-    teachers: Mapping[str, TeacherFile]
+    given: GivenModels
 
 
 class Workers(Protocol):
@@ -81,15 +81,15 @@ def drive(run: Run, console: Console) -> None:
 def prepare(run: Run, surroundings: Surroundings) -> tuple[Session, Workers]:
     """Return what is known of a run, and those who will do its work."""
     config = run.config
-    session = Session(run.folder, config, surroundings.services, run.teachers, surroundings.number)
+    session = Session(run.folder, config, surroundings.services, run.given.teachers, surroundings.number)
     wanted = WantedActors.of(run.folder, config)
-    commit = run.folder.commit()
+    plans = plans_of(config, session.kind, run.folder.commit(), run.given.initial)
     # Every game's players and the evaluator beside the learners; the coordinator takes no place.
     others, learners = sum(wanted.wanted().values()) + 1, len(session.kind.lineages)
     placement = place(others, learners, config.training, surroundings.cluster)
     if config.general.serial:
-        return session, InProcess(session, placement.learner_threads, commit)
-    return session, OnRay(session, placement, wanted, commit)
+        return session, InProcess(session, placement.learner_threads, plans)
+    return session, OnRay(session, placement, wanted, plans)
 
 
 def train(

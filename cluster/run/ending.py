@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cluster.output.shell import command_line
 from cluster.state.folder import RunFolder, new_run
+from cluster.state.given import GivenModels
 from cluster.state.removal import Removal
 from distill.config import Settings
 from distill.errors import DistillError, ReplacedError, RunError
@@ -16,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def begun(config: Settings, games: Sequence[str]) -> Generator[RunFolder]:
+def begun(config: Settings, games: Sequence[str], given: GivenModels) -> Generator[RunFolder]:
     """Make the folder of a new run, and remove it again if the run ends before its training has begun.
 
     Raises:
@@ -24,7 +25,7 @@ def begun(config: Settings, games: Sequence[str]) -> Generator[RunFolder]:
     """
     root = config.general.root.absolute()
     made = [folder for folder in (root, *root.parents) if not folder.exists()]
-    folder = new_run(config, list(games))
+    folder = new_run(config, list(games), given.record())
     try:
         yield folder
     finally:

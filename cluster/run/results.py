@@ -14,6 +14,7 @@ from cluster.analysis.curves import GameCurves, LastHalf, score_curve
 from cluster.analysis.picture import draw_run
 from cluster.analysis.table import result_table
 from cluster.models.lineage import Lineage
+from cluster.models.mirror import ModelMirror
 from cluster.models.promotions import read_promotions
 from cluster.state.folder import EVALUATIONS, METRICS
 from cluster.state.rows import evaluation_rows, looks, metrics_point, upgraded_metrics
@@ -56,10 +57,9 @@ def leave_results(session: Session, evaluations: Sequence[Evaluation], console: 
 
 def _save(session: Session, lineage: Lineage, played: Played, rows: Sequence[Mapping[str, Any]]) -> Path:
     """Write a lineage's best version as a model file with its scores, and films of it; return the file."""
-    registry, folder = session.services.registry(lineage.name), session.folder
-    version = registry.resolve("best")
-    assert version is not None, "a run that has ended has evaluated its last version"
-    network, card = load_model(registry.fetch(version))
+    folder = session.folder
+    mirror = ModelMirror(folder.path, lineage.name)
+    network, card = load_model(mirror.require_data(mirror.names()["best"]))
     scores = {
         game: played[lineage.player, game].card_entry() for game in lineage.games if (lineage.player, game) in played
     }

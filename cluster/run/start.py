@@ -9,6 +9,7 @@ from cluster.run.drive import Run, drive
 from cluster.run.ending import begun
 from cluster.run.resumable import require_checkpoints
 from cluster.state.folder import FORMAT, RunFolder, open_run
+from cluster.state.given import GivenModels
 from cluster.state.kinds import AnyConfig, initial_model, kind_of, plans_of, with_teachers
 from distill.config import flatten
 from distill.errors import ConfigError
@@ -24,10 +25,11 @@ def start_run(config: AnyConfig, console: Console) -> RunFolder:
         DistillError: with what is wrong and what to do.
     """
     config, teachers = with_teachers(config)
-    _require_initial(config)
+    given = GivenModels.read(teachers, initial_model(config))
+    _require_initial(config, given)
     require_surroundings(config)
-    with begun(config, config.general.games) as folder:
-        drive(Run(folder, config, teachers), console)
+    with begun(config, config.general.games, given) as folder:
+        drive(Run(folder, config, given), console)
     return folder
 
 
@@ -46,21 +48,22 @@ def resume_run(path: Path, config: AnyConfig, console: Console, *, accept_loss: 
     folder, before = open_run(type(config), path, oldest=FORMAT)
     _require_same(folder, before, config)
     config, teachers = with_teachers(config)
+    given = GivenModels.read(teachers, initial_model(config))
     require_surroundings(config)
     with folder.claim():
+        given.require_recorded(folder)
         require_checkpoints(folder, kind_of(config).lineages, accept_loss=accept_loss)
         folder.write_config(config, folder.run_id(), folder.name, list(config.general.games), folder.path.parent)
-    drive(Run(folder, config, teachers), console)
+    drive(Run(folder, config, given), console)
     return folder
 
 
-def _require_initial(config: AnyConfig) -> None:
+def _require_initial(config: AnyConfig, given: GivenModels) -> None:
     """Check that the Q-learners can begin with the model that is named, if one is. Raises DistillError."""
-    file = initial_model(config)
-    if file is None:
+    if given.initial_file is None:
         return
-    card = read_card(file)
-    for plan, actions in plans_of(config, commit="").values():
+    card = read_card(given.initial_file)
+    for plan, actions in plans_of(config, kind_of(config), "", given.initial).values():
         if isinstance(plan, QPlan):
             require_initial(card, plan.learner, actions)
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -203,6 +203,17 @@ class RunFolder:
         except (LookupError, OSError, RecursionError, TypeError, ValueError):
             return "unknown"
 
+    def given(self) -> dict[str, Any] | None:
+        """Return path and SHA-256 of every model file that the run has begun with, by what it is for.
+
+        It is None where `environment.json` is damaged.
+        """
+        try:
+            found: Any = json.loads((self.path / ENVIRONMENT).read_bytes())["models"]
+        except (LookupError, OSError, RecursionError, TypeError, ValueError):
+            return None
+        return cast(dict[str, Any], found) if isinstance(found, dict) else None
+
     def has_begun(self) -> bool:
         """Return whether anything was trained: a learner has reported, or left a checkpoint."""
         try:
@@ -231,8 +242,13 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, (json.dumps(value, indent=2) + "\n").encode())
 
 
-def new_run(config: Settings, games: list[str]) -> RunFolder:
+def new_run(config: Settings, games: list[str], models: Mapping[str, Mapping[str, str]] | None = None) -> RunFolder:
     """Make the folder of a new run and write its resolved configuration and environment into it.
+
+    Args:
+        config: its configuration.
+        games: its games.
+        models: path and SHA-256 of every model file that it is given, by what it is for.
 
     Raises:
         RunError: if something of that name exists, or the folder cannot be made; then nothing is left of it.
@@ -241,7 +257,7 @@ def new_run(config: Settings, games: list[str]) -> RunFolder:
     name = general.name or f"{'-'.join(games)[:40]}-{time.strftime('%Y%m%d-%H%M%S')}"
     folder = RunFolder((general.root / name).resolve())
     _require_free(folder, config.command)
-    environment = _environment(general.seed)
+    environment = _environment(general.seed) | {"models": dict(models or {})}
     # Renamed when it is whole, so that a folder of that name always is a run.
     unfinished = RunFolder(folder.path.with_name(f".{name}-{secrets.token_hex(4)}"))
     try:

@@ -9,7 +9,6 @@ from cluster.models.lineage import Lineage
 from distill.config import CollectConfig, RunConfig, StudentConfig
 from distill.errors import ConfigError
 from distill.games import action_count
-from distill.model_card import read_bounded
 from distill.promotion import Rule, Scores
 from distill.protocols import STUDENT
 from distill.teach_config import ExploreConfig, OnlineConfig, TeachConfig
@@ -18,6 +17,9 @@ from learner.plans import Plan, QPlan, StudentPlan
 
 AnyConfig = RunConfig | TeachConfig
 """Of any kind of run; `OnlineConfig` is a `TeachConfig` with a student."""
+
+Plans = Mapping[str, tuple[Plan, Mapping[str, int]]]
+"""What each lineage's learner trains, and A of its games, by the lineage's name."""
 
 _FIXED = ("name", "root", "games")
 _FIXED_Q_LEARNER = ("network", "n_step", "discount", "clip_rewards", "life_loss_ends", "q_optimizer")
@@ -191,24 +193,22 @@ def student_plan(config: RunConfig) -> StudentPlan:
     )
 
 
-def plans_of(config: AnyConfig, commit: str) -> dict[str, tuple[Plan, Mapping[str, int]]]:
+def plans_of(config: AnyConfig, kind: Kind, commit: str, initial: bytes | None) -> Plans:
     """Return what each lineage's learner trains, and A of its games, by the lineage's name.
 
     Args:
         config: of the run.
+        kind: of the run.
         commit: commit of this program, for the models' cards.
-
-    Raises:
-        ModelFileError: if the initial model cannot be read.
+        initial: the model file that the Q-learners begin with, None without one.
     """
-    kind, training, seed = kind_of(config), config.training, config.general.seed
+    training, seed = config.training, config.general.seed
     steps = kind.playing.config.chunk_steps
     plans: dict[str, Plan] = {}
     if isinstance(config, RunConfig):
         plans[STUDENT] = student_plan(config)
     else:
-        general, file = config.general, initial_model(config)
-        initial = None if file is None else read_bounded(file)
+        general = config.general
         for number, lineage in enumerate(kind.leading):
             plans[lineage.name] = QPlan(
                 lineage.name,

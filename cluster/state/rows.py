@@ -122,6 +122,7 @@ def metrics_row(
     states: "Mapping[str, LineageState]",
     players: "Mapping[str, CollectorStatus]",
     restarts: Mapping[str, int],
+    outages: int,
 ) -> dict[str, Any]:
     """Return a row of metrics as it is written.
 
@@ -130,6 +131,7 @@ def metrics_row(
         states: of every lineage.
         players: status of every collecting actor, by its name.
         restarts: by role, since the sitting began.
+        outages: failed tries of evaluator and coordinator to reach the registry, since the sitting began.
     """
     return {
         "time": time.time(),
@@ -170,6 +172,7 @@ def metrics_row(
             for name, player in players.items()
         },
         "restarts": dict(restarts),
+        "registry_outages": outages,
     }
 
 

@@ -4,6 +4,7 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from actors.collecting_actor import CollectorStatus
 from actors.evaluation import Evaluation, EvaluationTask
 from cluster.models.coordinator import LineageState, Orders
+from cluster.models.mirror import ModelMirror
 from cluster.redis.holder import incarnation_of
 from cluster.services import RedisServices
 from cluster.state.folder import EVALUATIONS, METRICS, RunFolder
@@ -19,10 +21,10 @@ from cluster.state.owed_rows import OwedRows
 from cluster.state.progress import Progress
 from cluster.state.rows import evaluation_row, metrics_row
 from cluster.state.unwritten import Unwritten
-from distill.errors import DistillError
+from distill.errors import BufferUnavailable, DistillError
 from distill.protocols import STUDENT
 from distill.scores import score_ratio
-from distill.teachers import TeacherFile
+from distill.teachers import Teacher
 from learner.status import LearnerStatus
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,7 @@ class Session:
         restarts: actors started again, by role.
         actors: by role, how many actors work and how many should.
         evaluated: evaluations that this sitting has had, by game.
+        outages: tries of evaluator and coordinator to reach the registry, or a version in it, that failed.
         messages: newest events worth a line.
         on_metrics: called with every row of metrics.
         unwritten: what the disk has refused.
@@ -57,7 +60,7 @@ class Session:
     folder: RunFolder
     config: AnyConfig
     services: RedisServices
-    teachers: Mapping[str, TeacherFile] = field(default_factory=dict[str, TeacherFile])
+    teachers: Mapping[str, Teacher] = field(default_factory=dict[str, Teacher])
     sitting: int = 0
     learners: dict[str, LearnerStatus] = field(default_factory=dict[str, LearnerStatus])
     states: dict[str, LineageState] = field(default_factory=dict[str, LineageState])
@@ -66,9 +69,11 @@ class Session:
     restarts: Counter[str] = field(default_factory=Counter[str])
     actors: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
     evaluated: Counter[str] = field(default_factory=Counter[str])
+    outages: int = 0
     messages: deque[str] = field(default_factory=lambda: deque[str](maxlen=5))
     on_metrics: Callable[[Mapping[str, Any]], None] | None = None
     _metrics_at: float = 0.0
+    _outage: str = ""
     _replaced: list[str] = field(default_factory=list[str])
     kind: Kind = field(init=False)
     unwritten: Unwritten = field(init=False)
@@ -191,15 +196,23 @@ class Session:
         self.note(f"{name} is replaced: {(reason.strip() or 'it died').splitlines()[-1]}")
         log.debug("%s: %s", name, reason)
 
+    def on_outage(self, who: str, reason: str) -> None:
+        """Count that somebody waits for the registry, and tell the first time what for."""
+        self.outages += 1
+        if reason != self._outage:
+            self._outage = reason
+            self.note(f"{who} waits: {reason}")
+
     def on_retired(self, name: str) -> None:
         """Forget an actor that the run needs no more."""
         self.players.pop(name, None)
         self._replaced.append(name)
 
     def on_redis_restart(self) -> None:
-        """Give a restarted Redis what it may have forgotten: connecting restores the models of the mirror."""
-        for lineage in self.kind.lineages:
-            self.services.registry(lineage.name)
+        """Give a restarted Redis the models that it may have forgotten; if it is away again, the coordinator will."""
+        with suppress(BufferUnavailable):
+            for lineage in self.kind.lineages:
+                self.services.ledger(lineage.name).synchronise()
 
     def take_replaced(self) -> list[str]:
         """Return the names of the actors that were replaced or retired since the last call."""
@@ -214,7 +227,7 @@ class Session:
     def write_metrics(self) -> None:
         """Write a row of metrics."""
         self._metrics_at = time.monotonic() + METRICS_SECONDS
-        row = metrics_row(self.learners, self.states, self.players, self.restarts)
+        row = metrics_row(self.learners, self.states, self.players, self.restarts, self.outages)
         with self.unwritten.outlived("metrics"):
             self.folder.append(METRICS, row)
         if self.on_metrics is not None:
@@ -225,8 +238,8 @@ class Session:
     def write_evaluation(self, task: EvaluationTask, evaluation: Evaluation) -> None:
         """Write down a block of episodes, later if the disk refuses it now."""
         try:
-            published = self.services.registry(task.lineage).describe(task.version)
+            published = ModelMirror(self.folder.path, task.lineage).metadata(task.version)
         except DistillError as error:
-            self.note(f"{task.lineage} {task.version}: its registry does not say how it was trained: {error}")
+            self.note(f"{task.lineage} {task.version}: the run's folder does not say how it was trained: {error}")
             published = {}
         self.evaluations.append(evaluation_row(task, evaluation, published))

@@ -1,30 +1,16 @@
-"""Who may read the page, anybody on this machine or whoever has the token, and what browsers may do with it."""
+"""Who may read the page: anybody on this machine, or whoever has the token."""
 
 import hmac
-import ipaddress
 from collections.abc import Mapping
 from typing import cast
 
 from aiohttp import BasicAuth, web
-from aiohttp.typedefs import Handler
 
+from cluster.web.guard import Guard, is_loopback
 from distill.errors import ConfigError
 
 LEAST_TOKEN = 16
 """Characters; shorter ones can be guessed."""
-SECURITY = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self';"
-        " base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cache-Control": "no-store",
-    "Server": "distill",
-}
-"""In the head of every answer; the last one keeps versions to ourselves."""
 
 
 class Access:
@@ -39,18 +25,14 @@ class Access:
     """
 
     def __init__(self, host: str, token: str | None) -> None:
-        self._loopback = is_loopback(host)
+        loopback = is_loopback(host)
         self._token = None if token is None else token.encode()
-        if token is None and not self._loopback:
+        # Elsewhere there is a token, which no other site knows.
+        self._guard = Guard("watch", host, any_name=not loopback)
+        if token is None and not loopback:
             raise ConfigError(f"host: {host} can be reached from other machines, so a token is required; give one")
         if token is not None and len(token) < LEAST_TOKEN:
             raise ConfigError(f"token: expected at least {LEAST_TOKEN} characters, found {len(token)}")
-
-    @web.middleware
-    async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Pass on requests that are welcome; whether a path exists is not told to others."""
-        self.check(request.headers)
-        return await handler(request)
 
     def check(self, headers: Mapping[str, str]) -> None:
         """Find out whether a request is welcome.
@@ -58,33 +40,12 @@ class Access:
         Raises:
             HTTPException: the answer, if it is not.
         """
-        # A name that an attacker points at 127.0.0.1 arrives as the Host of a request from the victim's own browser.
-        if self._loopback and not is_loopback(_host_name(headers.get("Host", ""))):
-            raise web.HTTPMisdirectedRequest(text="This server answers to localhost only.")
-        # Other sites may link here. They could not read what they ask for, but they could keep the games playing.
-        site, mode = headers.get("Sec-Fetch-Site", "none"), headers.get("Sec-Fetch-Mode")
-        if site not in ("same-origin", "none") and mode != "navigate":
-            raise web.HTTPForbidden(text="Another site asked for this.")
+        self._guard.check(headers)
         if self._token is not None and not hmac.compare_digest(_secret(headers.get("Authorization", "")), self._token):
             raise web.HTTPUnauthorized(
                 text="The token is missing or wrong: give it as the password, any user name.",
                 headers={"WWW-Authenticate": 'Basic realm="distill watch"'},
             )
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host name or address is this machine's own."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _host_name(header: str) -> str:
-    """Return the name in a Host header, without port and brackets; ports differ behind a tunnel."""
-    return header[1:].partition("]")[0] if header.startswith("[") else header.partition(":")[0]
 
 
 def _secret(authorization: str) -> bytes:

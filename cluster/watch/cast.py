@@ -57,6 +57,7 @@ class Cast:
     def __init__(self, folder: RunFolder, config: AnyConfig) -> None:
         self._folder = folder
         self._config = config
+        self._kind = kind_of(config)
         self._looked: dict[tuple[Who, str], tuple[float, Player | None]] = {}
         self._networks: dict[str | Path, tuple[Player, QNetwork]] = {}
         self._policies: dict[tuple[Who, str], tuple[Player, Policy]] = {}
@@ -89,10 +90,9 @@ class Cast:
         return self._policies[key][1]
 
     def _look(self, who: Who, game: str) -> Player | None:
-        kind = kind_of(self._config)
-        lineage, name = kind.teacher_of(game), "best"
+        lineage, name = self._kind.teacher_of(game), "best"
         if who == "student":
-            lineage, name = kind.lineages[-1], "latest"
+            lineage, name = self._kind.lineages[-1], "latest"
         if lineage is None:
             # A fixed teacher is a file.
             return Player(0, path=with_teachers(self._config)[1][game].path)

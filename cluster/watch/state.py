@@ -11,7 +11,7 @@ from cluster.models.mirror import ModelMirror, mirrored_lineages
 from cluster.models.promotions import read_promotions
 from cluster.state.folder import EVALUATIONS, LOG, METRICS, open_any_run
 from cluster.state.json_tail import JsonTail
-from cluster.state.kinds import AnyConfig, kind_of
+from cluster.state.kinds import kind_of
 from cluster.state.line_tail import LineTail
 from cluster.state.log_lines import LogLine, parse_log_line
 from cluster.state.rows import evaluation_rows, looks, metrics_point, upgraded_metrics
@@ -44,6 +44,7 @@ class StateReader:
 
     def __init__(self, path: Path) -> None:
         self.folder, self.config = open_any_run(path)
+        self._kind = kind_of(self.config)
         self.games = tuple(self.config.general.games)
         self._metrics = JsonTail(self.folder.path / METRICS, metrics_point)
         self._evaluations = JsonTail(self.folder.path / EVALUATIONS, looks)
@@ -76,13 +77,14 @@ class StateReader:
         try:
             # A run that is resumed may have another budget.
             self.config = open_any_run(self.folder.path)[1]
+            self._kind = kind_of(self.config)
         except DistillError as error:
             problems.append(str(error))
         games = self._games(problems)
         return {
             "now": time.time(),
             "run": self._run(),
-            "settings": _settings(self.config),
+            "settings": self._settings(),
             "titles": titles(self.config),
             "games": games,
             "ratio": mean_ratio(games),
@@ -115,6 +117,16 @@ class StateReader:
             "fraction": self._fraction(),
         }
 
+    def _settings(self) -> dict[str, Any]:
+        """Return what is worth a line of the page's head."""
+        found: dict[str, Any] = {
+            "minutes": self.config.training.minutes,
+            "preset": flatten(self.config).get("preset"),
+        }
+        if (student := self._kind.student) is not None:
+            found |= {"network": student.student, "loss": student.loss, "tau": student.tau}
+        return found
+
     def _fraction(self) -> float | None:
         """Return the share of the budget that is spent."""
         learners = self._history.learners()
@@ -122,7 +134,7 @@ class StateReader:
             return None
         main = next(iter(learners.values()))
         shares = [main["seconds"] / 60.0 / minutes] if (minutes := self.config.training.minutes) else []
-        if (updates := kind_of(self.config).updates) is not None:
+        if (updates := self._kind.updates) is not None:
             shares.append(main["updates"] / updates)
         return min(1.0, max(shares)) if shares else None
 
@@ -135,7 +147,7 @@ class StateReader:
         return [{"game": game, **self._game(game, cards.get(game), problems)} for game in self.games]
 
     def _game(self, game: str, card: float | None, problems: list[str]) -> dict[str, Any]:
-        lineage = kind_of(self.config).teacher_of(game)
+        lineage = self._kind.teacher_of(game)
         name = None if lineage is None else lineage.name
         promotions = [] if name is None else self._promotions(name, problems)
         metrics = self._history.thinned()
@@ -168,7 +180,7 @@ class StateReader:
             }  # fmt: skip
             document |= {
                 "lineage": lineage,
-                "target": kind_of(self.config).paces.get(lineage),
+                "target": self._kind.paces.get(lineage),
                 "curves": self._history.curves(lineage),
             }
             found.append(document)
@@ -223,12 +235,3 @@ class StateReader:
         except DistillError as error:
             problems.append(str(error))
             return []
-
-
-def _settings(config: AnyConfig) -> dict[str, Any]:
-    """Return what is worth a line of the page's head."""
-    student = kind_of(config).student
-    found: dict[str, Any] = {"minutes": config.training.minutes, "preset": flatten(config).get("preset")}
-    if student is not None:
-        found |= {"network": student.student, "loss": student.loss, "tau": student.tau}
-    return found

@@ -1,6 +1,7 @@
 """A run in one process without Ray, for debugging and exact tests: the same parts, taking turns."""
 
 import math
+import time
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -9,17 +10,18 @@ from actors.evaluating_actor import EvaluatingActor
 from actors.evaluation import Evaluation, EvaluationTask
 from cluster.models.coordinator import Coordinator
 from cluster.redis.holder import COORDINATOR, learner_of
-from cluster.state.kinds import plans_of
+from cluster.state.kinds import Plans
 from cluster.state.session import Session
 from cluster.workers.episodes import SLICE_SECONDS, evaluate_serially
 from cluster.workers.players import Players, Playing
-from distill.errors import DistillError
+from distill.errors import BufferUnavailable, DistillError
 from learner.trainer import Trainer
 from learner.trainers import make_trainer
 
 STEPS_PER_TURN = 32
 UPDATES_PER_SLICE = 50
 STOP_SECONDS = 5.0
+RETRY_SECONDS = 0.5
 
 
 class InProcess:
@@ -28,13 +30,13 @@ class InProcess:
     Args:
         session: what is run.
         threads: CPU threads of the learners.
-        commit: commit of this program, for the models' cards.
+        plans: what each lineage's learner trains, and A of its games, see `plans_of`.
     """
 
-    def __init__(self, session: Session, threads: int, commit: str) -> None:
+    def __init__(self, session: Session, threads: int, plans: Plans) -> None:
         self._session = session
         self._threads = threads
-        self._commit = commit
+        self._plans = plans
         self._players: list[tuple[str, Playing]] = []
         self._trainers: dict[str, Trainer] = {}
         self._published: dict[str, int] = {}
@@ -43,7 +45,7 @@ class InProcess:
         """Train until the budget is spent, decide on the last candidates; yield after every turn."""
         session = self._session
         torch.set_num_threads(self._threads)
-        for lineage, (plan, actions) in plans_of(session.config, self._commit).items():
+        for lineage, (plan, actions) in self._plans.items():
             trainer = make_trainer(plan, actions, session.services_of(learner_of(lineage)), session.folder.path)
             self._trainers[lineage] = trainer
         players = Players(session)
@@ -64,7 +66,9 @@ class InProcess:
                 yield None
             for lineage in self._trainers:
                 yield from self._learn(lineage, coordinator, evaluator)
-        self._publish_last()
+        for lineage, trainer in self._trainers.items():
+            while not trainer.publish_final():
+                yield from self._wait(f"the learner of {lineage}", "its last version is not published")
         yield from self._evaluate(coordinator, evaluator)
         session.write_metrics()
 
@@ -86,18 +90,31 @@ class InProcess:
         """Play all that the coordinator asks for."""
         results: list[tuple[EvaluationTask, Evaluation]] = []
         while True:
-            orders = coordinator.advance(results)
+            try:
+                orders = coordinator.advance(results)
+            except BufferUnavailable as error:
+                yield from self._wait("the coordinator", str(error))
+                continue
+            results = []
             self._session.on_orders(orders)
             for judged in orders.judged:
                 self._trainers[judged.lineage].record_score(judged.version, judged.score)
             if not orders.tasks:
                 return
             task = orders.tasks[0]
-            evaluator.begin(task)
+            if missing := evaluator.begin(task):
+                yield from self._wait("the evaluator", missing)
+                continue
             while (evaluation := evaluator.advance(SLICE_SECONDS)) is None:
                 yield None
             self._session.on_evaluation(task, evaluation)
             results = [(task, evaluation)]
+
+    def _wait(self, who: str, reason: str) -> Iterator[None]:
+        self._session.on_outage(who, reason)
+        time.sleep(RETRY_SECONDS)
+        # The run's own Redis is started again between two steps.
+        yield None
 
     def _publish_last(self) -> None:
         for trainer in self._trainers.values():

@@ -1,6 +1,7 @@
 """A run on Ray: players, learners, an evaluator and the coordinator as actors, watched by a supervisor."""
 
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from actors.evaluating_actor import EvaluatingActor
 from actors.evaluation import Evaluation, EvaluationTask
 from cluster.models.coordinator import Coordinator, Orders
 from cluster.redis.holder import COORDINATOR, learner_of
-from cluster.state.kinds import plans_of
+from cluster.state.kinds import Plans
 from cluster.state.session import Session
 from cluster.workers.actor_pool import ActorPool
 from cluster.workers.episodes import POLL_SECONDS, SLICE_SECONDS, evaluate_on_ray
@@ -37,13 +38,13 @@ class OnRay:
         session: what is run.
         placement: cores and threads.
         wanted: how many players each game is to have.
-        commit: commit of this program, for the models' cards.
+        plans: what each lineage's learner trains, and A of its games, see `plans_of`.
     """
 
-    def __init__(self, session: Session, placement: Placement, wanted: WantedActors, commit: str) -> None:
+    def __init__(self, session: Session, placement: Placement, wanted: WantedActors, plans: Plans) -> None:
         self._session = session
         self._placement = placement
-        self._plans = plans_of(session.config, commit)
+        self._plans = plans
         self._players = Players(session)
         self._role = session.kind.playing.role
         self._supervisor = Supervisor(self._on_restart)
@@ -52,9 +53,11 @@ class OnRay:
         self._playing: EvaluationTask | None = None
         self._untold: list[Played] = []
         self._told = 0
-        self._ask_at = 0.0
+        self._ask_at = self._retry_at = 0.0
         self._unsaved = ""
-        self._learning_ended = False
+        self._ended = set[str]()
+        self._judged = defaultdict[str, dict[int, float]](dict)
+        self._learning_ends = self._learning_ended = False
         self._asked_since_end = self._answered_since_end = False
 
     def train(self) -> Iterator[None]:
@@ -66,6 +69,10 @@ class OnRay:
         self._supervisor.add(self._evaluator())
         while not self._session.done:
             self._pool.adjust()
+            yield from self._turn()
+        self._stop_playing()
+        self._learning_ends = True
+        while len(self._ended) < len(self._plans):
             yield from self._turn()
         self._stop_learning()
         # The last versions are candidates too. What the coordinator was asked before does not know of them.
@@ -88,21 +95,28 @@ class OnRay:
         return evaluate_on_ray(tasks, self._placement.cluster.now(), self._on_restart)
 
     def _turn(self) -> Iterator[None]:
-        for _, answer in self._supervisor.poll(POLL_SECONDS):
+        for worker, answer in self._supervisor.poll(POLL_SECONDS):
             if isinstance(answer, LearnerStatus):
                 self._session.on_learner(answer)
             elif isinstance(answer, CollectorStatus):
                 self._session.on_player(answer)
             elif isinstance(answer, Evaluation):
                 self._on_evaluation(answer)
+            elif isinstance(answer, str) and answer:
+                self._on_outage(worker, answer)
+            elif isinstance(answer, int):
+                self._on_last_version(worker, answer)
             elif isinstance(answer, Orders):
                 self._on_orders(answer)
         self._session.actors = self._pool.counts()
         yield None
 
-    def _stop_learning(self) -> None:
+    def _stop_playing(self) -> None:
         self._pool.close()
         stop_collecting(self._supervisor, self._role, self._session, done=self._session.done)
+
+    def _stop_learning(self) -> None:
+        self._stop_playing()
         # What ended before does not end again.
         self._unsaved = self._unsaved or stop_learners(self._supervisor, self._session, done=self._session.done)
 
@@ -124,11 +138,19 @@ class OnRay:
 
         def make(starts: int) -> Any:
             services = session.services_of(role, starts)
-            return trainer.options(**self._placement.learner).remote(
+            learner: Any = trainer.options(**self._placement.learner).remote(
                 plan, actions, services, session.folder.path, threaded=True
             )
+            # What its predecessor was told may not be in the manifest that it reads.
+            for version, score in self._judged[lineage].items():
+                learner.record_score.remote(version, score)
+            return learner
 
         def submit(handle: Any) -> Any:
+            if self._learning_ends:
+                # A last version that the registry does not take now is tried again.
+                owed = role not in self._ended and time.monotonic() >= self._retry_at
+                return handle.publish_final.remote() if owed else None
             status = session.learners.get(lineage)
             return None if status is not None and status.done else handle.advance.remote(SLICE_SECONDS)
 
@@ -147,7 +169,8 @@ class OnRay:
             if self._playing is not None:
                 return handle.advance.remote(SLICE_SECONDS)
             known = [_key(task) for task, _ in self._untold]
-            self._playing = next((task for task in self._tasks if _key(task) not in known), None)
+            if time.monotonic() >= self._retry_at:
+                self._playing = next((task for task in self._tasks if _key(task) not in known), None)
             return None if self._playing is None else handle.begin.remote(self._playing)
 
         return Worker("evaluator", "evaluator", make, submit, depth=1)
@@ -165,11 +188,12 @@ class OnRay:
             )
 
         def submit(handle: Any) -> Any:
-            if not self._untold and time.monotonic() < self._ask_at:
+            now = time.monotonic()
+            if now < self._retry_at or (not self._untold and now < self._ask_at):
                 return None
             self._told = len(self._untold)
             self._asked_since_end = self._learning_ended
-            return handle.advance.remote(list(self._untold), self._playing)
+            return handle.ask.remote(list(self._untold), self._playing)
 
         return Worker(COORDINATOR, "coordinator", make, submit, depth=1)
 
@@ -179,6 +203,21 @@ class OnRay:
         self._untold.append((self._playing, evaluation))
         self._playing = None
 
+    def _on_last_version(self, worker: Worker, version: int) -> None:
+        if version:
+            self._ended.add(worker.name)
+        else:
+            self._retry_at = time.monotonic() + ASK_SECONDS
+
+    def _on_outage(self, worker: Worker, reason: str) -> None:
+        """Wait for the registry, or for a version that the coordinator brings back to it; then try again."""
+        if worker.role == "evaluator":
+            self._playing = None
+        else:
+            self._told = 0
+        self._retry_at = time.monotonic() + ASK_SECONDS
+        self._session.on_outage(worker.name, reason)
+
     def _on_orders(self, orders: Orders) -> None:
         del self._untold[: self._told]
         self._told = 0
@@ -187,6 +226,7 @@ class OnRay:
         self._answered_since_end = self._asked_since_end
         self._session.on_orders(orders)
         for judged in orders.judged:
+            self._judged[judged.lineage][judged.version] = judged.score
             for learner in self._supervisor.handles_of(learner_of(judged.lineage)):
                 learner.record_score.remote(judged.version, judged.score)
 

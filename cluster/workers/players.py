@@ -51,8 +51,7 @@ class Players:
         if isinstance(playing, Exploring):
             lineage = session.kind.leader_of(game).name
             return ExplorerSpec(game, lineage, playing.config, seed, name, index, incarnation, playing.labels)
-        teacher = session.teachers[game].path.read_bytes()
-        return CollectorSpec(game, teacher, playing.config, seed, name, index, incarnation)
+        return CollectorSpec(game, session.teachers[game].data, playing.config, seed, name, index, incarnation)
 
     def make(self, game: str, index: int) -> Playing:
         """Make the player of a game with that number in this process."""

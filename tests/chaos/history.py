@@ -102,7 +102,7 @@ class Checkpoint:
     """A checkpoint as it was handed to the disk, or as it came back.
 
     Attributes:
-        at: when.
+        at: when that had been done; when it was begun if it was not.
         token: digest of its state, which no other checkpoint shares.
         weights: digest of its tensors.
         updates: that were made.

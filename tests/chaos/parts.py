@@ -68,6 +68,8 @@ class Part:
         folder: the run's.
         journals: where its journal goes.
         mutation: which mend is to be taken out, None for none.
+        role: that it holds for the run, see `cluster.redis.holder`.
+        incarnation: its number among those who hold that role one after the other.
     """
 
     name: str
@@ -75,13 +77,16 @@ class Part:
     folder: Path
     journals: Path
     mutation: str | None = None
+    role: str = "run"
+    incarnation: int = 0
 
     def open(self) -> tuple[Journal, RedisServices]:
         """Open the journal, and connect."""
         if self.mutation is not None:
             apply_mutation(self.mutation)
         logging.basicConfig(filename=self.journals / f"{self.name}.log", level=logging.INFO)
-        return Journal(self.journals / f"{self.name}.jsonl"), wire.services(self.url, self.folder)
+        services = wire.services(self.url, self.folder, self.role, self.incarnation)
+        return Journal(self.journals / f"{self.name}.jsonl"), services
 
     def told_to_stop(self) -> bool:
         """Return whether this part's work is done, or nobody is left to do it for."""

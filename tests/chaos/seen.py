@@ -65,7 +65,8 @@ def _learner(events: list[Event]) -> LearnerHistory | None:
         elif event["event"] == "published":
             life.published.append((event["at"], event["version"], event["digest"]))
         elif event["event"] == "saving":
-            life.saved.append(_checkpoint(event, whole=event["token"] in saved))
+            whole = event["token"] in saved
+            life.saved.append(_checkpoint(event | {"at": saved.get(event["token"], event["at"])}, whole=whole))
     return life
 
 

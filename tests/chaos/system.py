@@ -20,8 +20,9 @@ from typing import Any, Self
 
 from cluster.buffer.stats import game_stats
 from cluster.redis.connection import connect
+from cluster.redis.holder import COORDINATOR, RUN, learner_of
 from cluster.redis.private_server import PrivateRedis
-from distill.errors import DistillError
+from distill.errors import BufferUnavailable, DistillError
 from distill.protocols import STUDENT
 from tests.chaos import parts, wire
 from tests.chaos.history import StoreLoss, Violation
@@ -34,6 +35,9 @@ POLL_SECONDS = 0.05
 DRAIN_SECONDS = 30.0
 STOP_SECONDS = 30.0
 ROLES = ("producer", "learner", "coordinator")
+
+_HELD = {"producer": RUN, "learner": learner_of(STUDENT), "coordinator": COORDINATOR}
+"""What they are called that may be replaced; a producer holds nothing."""
 
 _processes = multiprocessing.get_context("forkserver")
 # Forked from a process that has imported everything and started nothing, a part begins in milliseconds. The optimizer
@@ -153,7 +157,9 @@ class System:
     ) -> Running:
         name = f"{role}-{self._lives}"
         self._lives += 1
-        part = parts.Part(name, self.links[role].url, self.run_folder, self.journals, self.mutation)
+        part = parts.Part(
+            name, self.links[role].url, self.run_folder, self.journals, self.mutation, _HELD[role], self._lives
+        )
         process = _processes.Process(target=target, args=(part, *arguments(name)), name=name, daemon=True)
         process.start()
         running = Running(part, process, JournalReader(self.journals / f"{name}.jsonl"), sort, place)
@@ -186,8 +192,11 @@ class System:
         """Say if a part has ended of itself; a learner that was replaced ought to."""
         if running.killed is not None or running.left_alone:
             return
-        last = running.journal.events()[-1:]
-        why = last[0].get("why", last[0]["event"]) if last else "nothing"
+        last = next((event for event in running.journal.events() if event["event"] == "gave up"), {})
+        if last.get("kind") == BufferUnavailable.__name__:
+            # At its start it could not connect. The run starts it again, and counts that.
+            return
+        why = last.get("why", "none")
         self.violations.append(
             Violation("gave up", f"{running.part.name} ended with {running.process.exitcode}; its last word: {why}")
         )
@@ -253,8 +262,7 @@ class System:
 
     def models(self) -> dict[str, Any]:
         """Return what the registry says at the end."""
-        services = wire.services(self.redis.url, self.run_folder).for_actors()
-        ledger = services.ledger(STUDENT)
+        ledger = wire.services(self.redis.url, self.run_folder).ledger(STUDENT)
         best = ledger.resolve("best")
         digest = ""
         if best is not None:

@@ -22,7 +22,15 @@ def assert_sound(outcome: Outcome) -> None:
     assert outcome.books.acknowledged > 0
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.xfail(strict=True)) for name in KNOWN])
+UNMENDED = ("4", "5", "8", "9", "19")
+
+
+def _marked(name: str):
+    unmended = name.partition(" ")[0] in UNMENDED
+    return pytest.param(name, marks=pytest.mark.xfail(strict=True)) if unmended else name
+
+
+@pytest.mark.parametrize("name", list(map(_marked, KNOWN)))
 def test_a_known_fault_breaks_no_promise(name: str):
     assert_sound(run_schedule(1, [KNOWN[name]]))
 

@@ -11,6 +11,7 @@ import redis
 
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import EncodedChunk, Limits
+from cluster.redis.holder import Holder
 from cluster.redis.keys import stream_keys
 from cluster.services import RedisServices
 from distill.chunks import CHECKSUM_BYTES, Chunk, ChunkEncoder
@@ -19,21 +20,27 @@ from tests.chaos.history import ChunkId
 from tests.support.chunk_examples import example_chunk
 
 GAME, ACTIONS, STEPS = "pong", 6, 8
-RUN = "chaos"
+RUN, RUN_ID, OTHER_RUN_ID = "chaos", "0c" * 16, "0d" * 16
 LIMITS = Limits(capacity=2_000, backlog=320)
 """Small, so that seconds of play fill the backlog and trim what was read."""
 
 
-def services(url: str, folder: Path) -> RedisServices:
-    """Return what every process of the run connects with."""
-    return RedisServices(BufferAddress(url, RUN, (GAME,), LIMITS), folder)
+def services(url: str, folder: Path, role: str = "run", incarnation: int = 0) -> RedisServices:
+    """Return what the process that holds a role of the run connects with."""
+    address = BufferAddress(url, RUN, (GAME,), LIMITS, RUN_ID)
+    return RedisServices(address, folder, Holder(RUN, RUN_ID, "here", str(folder), role, incarnation))
 
 
 def make_chunk(producer: str, sequence: int, *, strange: bool = False) -> Chunk:
     """Return a chunk whose content tells producer and sequence number; a strange one is of another run of our name."""
     seed = int.from_bytes(hashlib.blake2b(f"{producer}/{sequence}".encode(), digest_size=4).digest())
     chunk = example_chunk(STEPS, ACTIONS, seed)
-    return replace(chunk, header=replace(chunk.header, game=GAME, life=producer, sequence=sequence))
+    return replace(
+        chunk,
+        header=replace(
+            chunk.header, run_id=OTHER_RUN_ID if strange else RUN_ID, game=GAME, producer_id=producer, sequence=sequence
+        ),
+    )
 
 
 def encode(chunk: Chunk, *, damaged: bool = False, schema: bool = False) -> EncodedChunk:
@@ -45,7 +52,7 @@ def encode(chunk: Chunk, *, damaged: bool = False, schema: bool = False) -> Enco
         data = bytearray(body + hashlib.blake2b(body, digest_size=CHECKSUM_BYTES).digest())
     if damaged:
         data[len(data) // 2] ^= 1
-    return EncodedChunk(chunk.header.life, chunk.header.sequence, chunk.header.steps, bytes(data))
+    return EncodedChunk(chunk.header.producer_id, chunk.header.sequence, chunk.header.steps, bytes(data))
 
 
 def bad_chunks(producer: str, what: str, game: str, count: int = 3) -> list[EncodedChunk]:
@@ -53,15 +60,14 @@ def bad_chunks(producer: str, what: str, game: str, count: int = 3) -> list[Enco
     found: list[EncodedChunk] = []
     for sequence in range(count):
         chunk = example_chunk(STEPS, action_count(game), sequence)
-        strange = {"run_id": "of another run"} if what == "other_run" else {}
-        header = replace(chunk.header, game=game, life=producer, sequence=sequence, **strange)
+        header = replace(chunk.header, run_id=OTHER_RUN_ID, game=game, producer_id=producer, sequence=sequence)
         found.append(encode(replace(chunk, header=header), damaged=what == "damaged", schema=what == "schema"))
     return found
 
 
 def id_of(chunk: Chunk) -> ChunkId:
     """Return what the books know a chunk by."""
-    return ChunkId(chunk.header.life, chunk.header.sequence)
+    return ChunkId(chunk.header.producer_id, chunk.header.sequence)
 
 
 def stored_ids(client: redis.Redis) -> list[ChunkId]:
@@ -73,13 +79,13 @@ def stored_ids(client: redis.Redis) -> list[ChunkId]:
 def id_of_entry(fields: Mapping[bytes, bytes]) -> ChunkId | None:
     """Return what the books know an entry of a stream by, None if no writer of ours has made it."""
     with suppress(KeyError, ValueError):
-        return ChunkId(fields[b"life"].decode(), int(fields[b"sequence"]))
+        return ChunkId(fields[b"producer_id"].decode(), int(fields[b"sequence"]))
     return None
 
 
 def id_of_encoded(chunk: EncodedChunk) -> ChunkId:
     """Return what the books know a pushed chunk by."""
-    return ChunkId(chunk.life, chunk.sequence)
+    return ChunkId(chunk.producer_id, chunk.sequence)
 
 
 def digest_of(chunk: Chunk) -> str:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from distill.architectures import ARCHITECTURES
-from distill.errors import BufferUnavailable, ModelFileError, RunError
+from distill.errors import BufferUnavailable, ModelFileError
 from distill.following import ModelFollower
 from distill.model_card import ModelCard
 from distill.models import model_bytes
@@ -88,7 +88,7 @@ def test_each_version_is_handed_out_once_and_never_waited_for():
 def test_a_registry_that_is_away_or_empty_is_asked_again():
     shelf = Shelf(away=True)
     follower = ModelFollower(shelf, "best", weight)
-    with pytest.raises(RunError, match="had none for"):
+    with pytest.raises(BufferUnavailable, match="had none for"):
         follower.wait(0.05)
     shelf.away = False
     shelf.publish(model(1), {})

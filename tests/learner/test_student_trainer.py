@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from cluster.redis.connection import connect
 from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices
 from cluster.state.kinds import student_plan
@@ -231,3 +232,27 @@ def test_devices() -> None:
         assert choose_device("auto").type == "cpu"
         with pytest.raises(RunError, match="no usable CUDA"):
             choose_device("cuda")
+
+
+def test_a_version_that_redis_refused_is_published_by_the_learner_that_resumes(
+    services: RedisServices, tmp_path: Path
+) -> None:
+    client = connect(services.address.registry)
+    trainer = trainer_of(services, tmp_path)
+    trainer.advance(60.0, updates=50)
+    registry = services.registry("student")
+    assert registry.resolve("latest") == 1
+    client.config_set("min-replicas-to-write", 1)
+    try:
+        assert trainer.advance(60.0, updates=60).version == 1, "what was due at update 100 is refused"
+        assert trainer.publish_final() == 0
+        trainer.checkpoint()
+    finally:
+        client.config_set("min-replicas-to-write", 0)
+    trainer.close()
+
+    resumed = trainer_of(services, tmp_path)
+    assert resumed.advance(60.0, updates=1).version == 2
+    assert registry.describe(2)["updates"] == 111
+    assert resumed.advance(60.0, updates=1).version == 2, "nothing is owed any more"
+    resumed.close()

@@ -7,6 +7,7 @@ import numpy as np
 
 from actors.collecting_actor import CollectorStatus
 from actors.evaluation import Evaluation, Purpose
+from cluster.models.decisions import Decisions
 from cluster.models.mirror import ModelMirror
 from cluster.state.folder import EVALUATIONS, METRICS, RunFolder, new_run
 from cluster.state.rows import metrics_row
@@ -50,7 +51,7 @@ def named(config: RunConfig, games: Sequence[str]) -> RunConfig:
 
 def append_metrics(session: Session, time: float) -> None:
     """Write a row of metrics as if it were that time."""
-    row = metrics_row(session.learners, session.states, session.players, session.restarts)
+    row = metrics_row(session.learners, session.states, session.players, session.restarts, session.outages)
     session.folder.append(METRICS, row | {"time": time})
 
 
@@ -114,7 +115,7 @@ def made_online_run(root: Path, name: str, game: str = "pong") -> RunFolder:
     }  # fmt: skip
     verdicts = {"1": {"verdict": "superseded", "why": ""}, "2": {"verdict": "promoted", "why": "better"}}
     mirror = ModelMirror(folder.path, game)
-    mirror.store_ledger({"promotions": [promotion], "verdicts": verdicts, "scores": {}})
+    mirror.store_decisions(Decisions.from_json({"promotions": [promotion], "verdicts": verdicts, "scores": {}}))
     return folder
 
 

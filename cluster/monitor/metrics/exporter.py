@@ -1,4 +1,4 @@
-"""Serves a run's metrics over HTTP: one endpoint for the whole job, to which all its processes report."""
+"""Keeps and serves a run's metrics: one endpoint for the whole job, to which all its processes report."""
 
 import threading
 import time
@@ -8,7 +8,7 @@ from itertools import product
 from types import TracebackType
 from typing import Self, TypeVar
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
@@ -22,12 +22,12 @@ from cluster.monitor.metrics.definitions import (
     WRITES,
     Metric,
 )
+from cluster.monitor.metrics.endpoint import metrics_server
 from cluster.monitor.metrics.series import CounterSeries, GaugeSeries, HistogramSeries
 from distill.chunks import REJECTION_REASONS
 from distill.errors import RunError
 from distill.histograms import HistogramTotals
 
-_STOP_SECONDS = 5.0
 _WRITE_FAILURES = "distill_write_failures_total"
 """Its reasons are not those for which chunks are refused."""
 
@@ -37,7 +37,7 @@ Series = TypeVar("Series", CounterSeries, GaugeSeries, HistogramSeries)
 
 
 class Exporter(Collector):
-    """Keeps all series of a run, and serves them at `/metrics` from a daemon thread until it is closed.
+    """Keeps all series of a run, and serves them at `/metrics` as long as its context lasts.
 
     A source is whoever reports running totals: the name of an actor, say. Its restart is seen when a total drops; who
     knows of it sooner calls `forget`, which also removes the gauges that the dead one had set. A gauge that has to
@@ -46,7 +46,7 @@ class Exporter(Collector):
     Args:
         games: by ROM name.
         roles: that this run has.
-        host: address to listen on.
+        host: address or name to listen on.
         port: to listen on; 0 takes a free one.
 
     Raises:
@@ -75,19 +75,12 @@ class Exporter(Collector):
         self.set("distill_build_info", 1.0, version=self._label_values["version"][0])
         registry = CollectorRegistry()
         registry.register(self)
-        try:
-            self._server, self._thread = start_http_server(port, host, registry)
-        except OSError as error:
-            raise RunError(
-                f"metrics: expected to listen on {host}, port {port}, found: {error.strerror or error};"
-                " choose another port, or 0 for a free one"
-            ) from error
+        self._server = metrics_server(registry, host, port)
 
     @property
     def address(self) -> str:
         """Where it listens, `host:port`."""
-        host, port = self._server.server_address[:2]
-        return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+        return self._server.address
 
     def set_total(self, name: str, value: float, source: str, *, resumed: bool = False, **labels: str) -> None:
         """Take a running total that `source` has counted since it began.
@@ -131,19 +124,14 @@ class Exporter(Collector):
             ]
         yield from families
 
-    def close(self) -> None:
-        """Stop serving."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(_STOP_SECONDS)
-
     def __enter__(self) -> Self:
+        self._server.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.close()
+        self._server.__exit__(kind, error, traceback)
 
     def _all(self, metric: Metric) -> Iterator[Labels]:
         return product(*(self._values(metric.name, label) for label in metric.labels))

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import socket
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from distill.errors import ConfigError, RunError
 from distill.files import require_writable, write_atomically
 
 _OPTION = "metrics_targets"
+_ALL_ADDRESSES = ("0.0.0.0", "[::]")
 
 
 @contextlib.contextmanager
@@ -21,12 +23,16 @@ def announced(folder: Path, run: str, address: str) -> Generator[Path]:
     Args:
         folder: that Prometheus watches, made if absent; docker/prometheus/prometheus.yml names it.
         run: the run's name, which becomes the label `run` of all that is scraped.
-        address: `host:port` as Prometheus reaches it.
+        address: `host:port` that is listened on. For all addresses this machine's host name is written, by which
+            Prometheus may reach it.
 
     Raises:
         DistillError: if it cannot be written, or would replace a file that is no run's.
     """
     path = folder / f"{run}.json"
+    host, _, port = address.rpartition(":")
+    if host in _ALL_ADDRESSES:
+        address = f"{socket.gethostname()}:{port}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _require_ours(path)

@@ -18,7 +18,7 @@ from cluster.analysis.curves import (
     standard_error,
     teacher_steps,
 )
-from cluster.models.promotions import Promotion
+from cluster.models.decisions import Promotion
 from tests.support.evaluations import row
 
 START = 1e9

@@ -8,10 +8,11 @@ import pytest
 import torch
 from rich.console import Console
 
+from actors.evaluation import EvaluationTask
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
 from cluster.commands.models import command
-from cluster.models.promotions import Promotion
+from cluster.models.decisions import Promotion
 from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices
 from cluster.state.folder import RunFolder, new_run
@@ -39,7 +40,8 @@ def folder(tmp_path: Path) -> RunFolder:
         names = ("best", "production")
         for version, parent in ((1, None), (2, 1), (3, None)):
             ledger.publish(model(version), {"updates": 10 * version})
-            ledger.add_scores(version, "pong", 0, [float(version), version + 1.0])
+            task = EvaluationTask("student", "pong", version, None, 2, 2, 0.05, 1)
+            ledger.add_scores(task, [float(version), version + 1.0])
             scores = {"pong": {"mean": version + 0.5, "interval": [version, version + 1], "episodes": 2}}
             if version < 3:
                 ledger.promote(Promotion(version, parent, names, scores, 1.7e9, "better"))

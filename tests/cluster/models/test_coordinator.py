@@ -17,9 +17,10 @@ from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
 from cluster.buffer.stats import delete_run
 from cluster.models.coordinator import Coordinator, Orders
+from cluster.models.decisions import Promotion
 from cluster.models.lineage import Lineage
 from cluster.models.mirror import ModelMirror
-from cluster.models.promotions import Promotion, read_promotions
+from cluster.models.promotions import read_promotions
 from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices
 from distill.errors import RunError
@@ -31,7 +32,7 @@ CONFIG = PromotionConfig(look_episodes=4, most_episodes=12, best_episodes=8).as_
 ASIDE = PromotionConfig(curve_episodes=4).as_rule
 MEANS = {1: 0.0, 2: 6.0, 3: 6.5, 4: 2.0, 5: 20.0}
 """How good each version is; one that is a little better than the best takes several looks."""
-WRITES = (b"HSET", b"HSETNX", b"RPUSH", b"EXEC")
+WRITES = (b"EVALSHA",)
 
 
 @pytest.fixture
@@ -163,15 +164,18 @@ def test_a_candidate_keeps_its_weights_while_it_is_played(services: RedisService
     assert services.ledger("pong").resolve("best") == 1
 
 
-def test_a_candidate_whose_weights_are_gone_is_given_up(services: RedisServices):
-    registry = services.registry("pong")
-    for _ in range(20):
-        registry.publish(b"weights", {})
+@pytest.mark.parametrize("removed", [False, True])
+def test_a_candidate_of_long_ago_is_played_on_unless_its_weights_were_removed(services: RedisServices, removed: bool):
     ledger = services.ledger("pong")
-    ledger.add_scores(EvaluationTask("candidate", "pong", 2, None, 4, 4, 0.05, 1, "pong"), [1.0] * 4)
-    (task,) = Coordinator([LINEAGE], services, CONFIG, 1).advance([]).tasks
-    assert ledger.verdicts()[2] == "superseded"
-    assert task.version == 20
+    for _ in range(20):
+        ledger.publish(b"weights", {})
+    ledger.add_scores(EvaluationTask("candidate", "pong", 2, None, 4, 4, 0.05, 1, "pong"), [1.0] * 3)
+    if removed:
+        ((services.mirror or Path()) / "models/pong/2.safetensors").unlink()
+    orders = Coordinator([LINEAGE], services, CONFIG, 1).advance([])
+    assert [task.version for task in orders.tasks] == [20 if removed else 2]
+    assert ledger.verdicts().get(2) == ("superseded" if removed else None)
+    assert removed or services.for_actors().registry("pong").fetch(2) == b"weights"
 
 
 @dataclass
@@ -279,7 +283,8 @@ def test_decisions_come_back_from_the_runs_folder(services: RedisServices, survi
         kept = [key for key in registry._client.scan_iter(f"*{run}*") if b"promotions" in key or b"verdicts" in key]
         assert len(kept) == 2
         registry._client.delete(*kept)
-        registry._client.hset(registry._names, "best", 1)
+        registry.assign("best", 1)
+    services.ledger("pong").synchronise()
     assert state_of(services) == expected
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cluster.buffer.stats import delete_run
+from cluster.models.ledger import Ledger
 from cluster.models.mirror import ModelMirror
 from cluster.models.registry import RedisModelRegistry
 from cluster.redis.connection import connect
@@ -34,16 +35,21 @@ def test_versions_and_names(redis_server: PrivateRedis, run_name: str) -> None:
 def test_an_unknown_version_is_refused(redis_server: PrivateRedis, run_name: str, version: int) -> None:
     registry = RedisModelRegistry(connect(redis_server.url), run_name, "student")
     registry.publish(b"one", {})
-    for action in (registry.fetch, registry.describe, lambda number: registry.assign("best", number)):
-        with pytest.raises(RunError, match=rf"version {version} of student in run {run_name}.*holds \[1\]"):
+    message = rf"version {version} of student in run {run_name}.*holds \[1\]"
+    for action in (registry.describe, lambda number: registry.assign("best", number)):
+        with pytest.raises(RunError, match=message):
             action(version)
+    with pytest.raises(BufferUnavailable, match=message):
+        registry.fetch(version)
     assert registry.resolve("best") is None
 
 
 def test_only_the_newest_and_the_named_are_kept(redis_server: PrivateRedis, run_name: str, tmp_path: Path) -> None:
-    registry = RedisModelRegistry(connect(redis_server.url), run_name, "student", tmp_path, keep=3)
+    ledger = Ledger(connect(redis_server.url), run_name, "student", tmp_path, keep=3)
+    registry = RedisModelRegistry(connect(redis_server.url), run_name, "student", keep=3)
     for version in range(1, 8):
-        assert registry.publish(b"%d" % version, {"version": version}) == version
+        assert ledger.publish(b"%d" % version, {"version": version}) == version
+        ledger.turn_down(version, "superseded", "")
         if version == 2:
             registry.assign("best", 2)
         if version == 5:
@@ -51,14 +57,14 @@ def test_only_the_newest_and_the_named_are_kept(redis_server: PrivateRedis, run_
     held = [2, 4, 5, 6, 7]
     assert [registry.fetch(version) for version in held] == [b"%d" % version for version in held]
     for dropped in (1, 3):
-        with pytest.raises(RunError, match=rf"version {dropped} .*holds \[2, 4, 5, 6, 7\].*newest 3"):
+        with pytest.raises(BufferUnavailable, match=rf"version {dropped} .*holds \[2, 4, 5, 6, 7\].*newest 3"):
             registry.fetch(dropped)
         assert registry.describe(dropped) == {"version": dropped}
-        with pytest.raises(RunError):
-            registry.assign("best", dropped)
+        with pytest.raises(RunError, match="nor are its bytes in the run's folder"):
+            ledger.assign("best", dropped)
     registry.assign("best", 7)
-    registry.publish(b"8", {})
-    with pytest.raises(RunError, match=r"holds \[4, 6, 7, 8\]"):
+    ledger.publish(b"8", {})
+    with pytest.raises(BufferUnavailable, match=r"holds \[4, 6, 7, 8\]"):
         registry.fetch(2)
     models = tmp_path / "models" / "student"
     assert {path.name for path in models.glob("*.safetensors")} == {f"{v}.safetensors" for v in (4, 6, 7, 8)}
@@ -69,30 +75,32 @@ def test_only_the_newest_and_the_named_are_kept(redis_server: PrivateRedis, run_
 
 def test_what_was_set_aside_stays_in_the_mirror_alone(own_redis: PrivateRedis, tmp_path: Path) -> None:
     client, mirror = connect(own_redis.url), ModelMirror(tmp_path, "student")
-    registry = RedisModelRegistry(client, "run", "student", tmp_path, keep=2)
+    ledger = Ledger(client, "run", "student", tmp_path, keep=2)
     for version in range(1, 6):
-        registry.publish(b"%d" % version, {})
+        ledger.publish(b"%d" % version, {})
         if version < 4:
             mirror.set_aside(version)
+        ledger.turn_down(version, "superseded", "")
     assert [mirror.data(version) for version in range(1, 6)] == [b"1", b"2", b"3", b"4", b"5"]
-    assert [mirror.holds(version) for version in range(1, 6)] == [False, False, False, True, True]
+    assert mirror.held() == [4, 5]
     assert mirror.versions() == [1, 2, 3, 4, 5]
     mirror.drop_aside(2)
     mirror.drop_aside(2)
     mirror.set_aside(2)
     assert mirror.aside() == [1, 3], "of what was dropped there is nothing left to set aside"
     delete_run(client, "run")
-    again = RedisModelRegistry(client, "run", "student", tmp_path, keep=2)
-    assert again.fetch(4) == b"4"
-    with pytest.raises(RunError, match=r"holds \[4, 5\]"):
-        again.fetch(3)
+    ledger.synchronise()
+    registry = RedisModelRegistry(client, "run", "student")
+    assert registry.fetch(4) == b"4"
+    with pytest.raises(BufferUnavailable, match=r"holds \[4, 5\]"):
+        registry.fetch(3)
 
 
 @pytest.mark.parametrize("lost", ["everything", "tail"])
 def test_what_redis_has_lost_comes_back_from_the_mirror(own_redis: PrivateRedis, tmp_path: Path, lost: str) -> None:
     client = connect(own_redis.url)
     directory = tmp_path / "run"
-    registry = RedisModelRegistry(client, "run", "student", directory, keep=2)
+    registry = Ledger(client, "run", "student", directory, keep=2)
     for version in range(1, 4):
         registry.publish(b"%d" % version, {"version": version})
     saved = {key: client.dump(key) for key in client.scan_iter()}
@@ -103,23 +111,25 @@ def test_what_redis_has_lost_comes_back_from_the_mirror(own_redis: PrivateRedis,
     if lost == "tail":
         for key, value in saved.items():
             client.restore(key, 0, value)
-    again = RedisModelRegistry(client, "run", "student", directory, keep=2)
+    registry.synchronise()
+    again = RedisModelRegistry(client, "run", "student")
     assert (again.resolve("latest"), again.resolve("best")) == (5, 4)
     assert (again.fetch(4), again.fetch(5)) == (b"4", b"5")
     assert [again.describe(version)["version"] for version in range(1, 6)] == [1, 2, 3, 4, 5]
-    assert again.publish(b"6", {}) == 6
+    assert registry.publish(b"6", {}) == 6
     delete_run(client, "run")
-    assert again.publish(b"7", {}) == 7, "a registry that lives through the loss restores it, too"
+    assert registry.publish(b"7", {}) == 7, "a publication restores what was lost, too"
     assert again.fetch(6) == b"6"
 
 
 def test_redis_is_the_truth_while_it_lives(redis_server: PrivateRedis, run_name: str, tmp_path: Path) -> None:
     client = connect(redis_server.url)
-    mirrored = RedisModelRegistry(client, run_name, "student", tmp_path)
+    mirrored = Ledger(client, run_name, "student", tmp_path)
     mirrored.publish(b"1", {})
     RedisModelRegistry(client, run_name, "student").publish(b"2", {})
     RedisModelRegistry(client, run_name, "student").assign("best", 1)
-    again = RedisModelRegistry(client, run_name, "student", tmp_path)
+    again = Ledger(client, run_name, "student", tmp_path)
+    again.synchronise()
     assert (again.resolve("latest"), again.resolve("best")) == (2, 1)
     assert again.names() == {"best": 1, "latest": 2}
     assert again.publish(b"3", {}) == 3
@@ -127,11 +137,12 @@ def test_redis_is_the_truth_while_it_lives(redis_server: PrivateRedis, run_name:
 
 def test_a_damaged_mirror_is_named(redis_server: PrivateRedis, run_name: str, tmp_path: Path) -> None:
     client = connect(redis_server.url)
-    RedisModelRegistry(client, run_name, "student", tmp_path).publish(b"1", {})
+    ledger = Ledger(client, run_name, "student", tmp_path)
+    ledger.publish(b"1", {})
     delete_run(client, run_name)
     (tmp_path / "models" / "student" / "1.json").write_text("{")
     with pytest.raises(RunError, match=r"1\.json: expected JSON"):
-        RedisModelRegistry(client, run_name, "student", tmp_path)
+        ledger.synchronise()
     assert RedisModelRegistry(client, run_name, "student").resolve("latest") is None, "nothing is restored by half"
 
 
@@ -142,7 +153,10 @@ def test_no_reader_sees_half_a_version(redis_server: PrivateRedis, run_name: str
     done = threading.Event()
 
     def publish(directory: Path | None) -> None:
-        registry = RedisModelRegistry(connect(redis_server.url), run_name, "student", directory, keep=publishers * each)
+        client, keep = connect(redis_server.url), publishers * each
+        registry = RedisModelRegistry(client, run_name, "student", keep=keep)
+        if directory is not None:
+            registry = Ledger(client, run_name, "student", directory, keep=keep)
         for _ in range(each):
             versions.append(registry.publish(b"model " * 1000, {"size": 6000}))
             registry.assign("best", versions[-1])

@@ -262,3 +262,9 @@ def test_a_run_announces_its_address_while_it_lives(tmp_path: Path):
         assert json.loads(path.read_text()) == [{"targets": ["127.0.0.1:9"], "labels": {"run": "demo"}}]
         assert [file.name for file in folder.iterdir()] == ["demo.json"]
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:9400", "[::]:9400"])
+def test_a_run_that_listens_on_all_addresses_announces_its_machine(tmp_path: Path, address: str):
+    with announced(tmp_path, "demo", address) as path:
+        assert json.loads(path.read_text())[0]["targets"] == [f"{socket.gethostname()}:9400"]

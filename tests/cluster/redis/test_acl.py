@@ -11,6 +11,7 @@ import redis
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
 from cluster.buffer.stats import delete_run, game_stats, list_runs
+from cluster.models.ledger import Ledger
 from cluster.models.registry import RedisModelRegistry
 from cluster.redis.acl import main as print_acl
 from cluster.redis.acl import roles, user_line
@@ -19,7 +20,7 @@ from cluster.redis.holder import Holder, read_claim
 from cluster.redis.keys import StreamKeys, claim_key, model_keys, stream_keys
 from cluster.redis.rights import require_rights
 from cluster.redis.scripts import NAMES, load_scripts, script_sha
-from distill.errors import BufferUnavailable, ConfigError, RunError
+from distill.errors import BufferUnavailable, ConfigError
 from tests.support import programs
 from tests.support.chunk_streams import make_chunk
 from tests.support.plain_redis import PlainRedis
@@ -71,7 +72,6 @@ MATRIX: list[tuple[Command, tuple[str, ...]]] = [
     (script("claim", (claim_key(OTHER_RUN),), "id", "role", 0, "", "", ""), (STRANGER,)),
     (("HMGET", claim_key(RUN), "run_id"), (LEARNER, OPERATOR)),
     (("HSET", claim_key(RUN), "run", "1"), LEARNING),
-    (("WATCH", claim_key(RUN)), LEARNING),
     (("UNLINK", claim_key(RUN)), (LEARNER, OPERATOR)),
     # Models.
     (("GET", MODELS.model + "1"), PLAYING),
@@ -84,7 +84,8 @@ MATRIX: list[tuple[Command, tuple[str, ...]]] = [
     (("HSET", MODELS.metadata, "1", "{}"), LEARNING),
     (("SADD", MODELS.held, "1"), LEARNING),
     (("SREM", MODELS.held, "7"), LEARNING),
-    (("HSETNX", model_keys(RUN, "pong").verdicts, "1", "{}"), LEARNING),
+    (("SET", MODELS.revision, "1"), LEARNING),
+    (("HSET", model_keys(RUN, "pong").verdicts, "1", "{}"), LEARNING),
     (("RPUSH", model_keys(RUN, "pong").promotions, "{}"), LEARNING),
     (("LRANGE", model_keys(RUN, "pong").promotions, "0", "-1"), LEARNING),
     (("UNLINK", MODELS.model + "7"), (LEARNER, OPERATOR)),
@@ -189,7 +190,7 @@ def test_our_classes_work_under_their_roles(
         require_rights(connect(server.url), OTHER_RUN, "breakout")
     holder = Holder(RUN, "id of the run", "host", "/runs/demo", "learner of student", 1)
     reader = address.reader(holder=holder)
-    published = RedisModelRegistry(connect(server.url), RUN, "student", tmp_path, holder=holder)
+    published = Ledger(connect(server.url), RUN, "student", tmp_path, holder=holder)
     server.become(ACTOR, monkeypatch)
     writer = address.writer("breakout")
     registry = RedisModelRegistry(connect(server.url), RUN, "student")
@@ -204,7 +205,7 @@ def test_our_classes_work_under_their_roles(
     versions += [published.publish(b"weights %d" % index, {"updates": index}) for index in range(1, 10)]
     assert registry.resolve("latest") == versions[-1] and registry.names()["best"] == versions[0]
     assert registry.fetch(versions[-1]) == b"weights 9" and registry.describe(versions[-1]) == {"updates": 9}
-    with pytest.raises(RunError, match=r"the registry at .* holds"):
+    with pytest.raises(BufferUnavailable, match=r"the registry at .* holds"):
         registry.fetch(versions[1])
 
     for refused in (lambda: registry.publish(b"x", {}), lambda: address.reader().read("breakout", 1)):
@@ -224,9 +225,9 @@ def test_our_classes_work_under_their_roles(
     assert RUN not in {usage.run for usage in list_runs(operator)}
 
     server.become(LEARNER, monkeypatch)
-    assert RedisModelRegistry(connect(server.url), RUN, "student", tmp_path).fetch(versions[-1]) == b"weights 9", (
-        "from the mirror"
-    )
+    Ledger(connect(server.url), RUN, "student", tmp_path).synchronise()
+    restored = RedisModelRegistry(connect(server.url), RUN, "student")
+    assert restored.fetch(versions[-1]) == b"weights 9", "from the run's folder"
 
 
 # Redis 6.2 writes scripts into the append-only file. Without that file it, too, forgets them when it is restarted.

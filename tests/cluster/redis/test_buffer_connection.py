@@ -7,7 +7,7 @@ import pytest
 
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
-from cluster.redis.connection import connect, describe, require_server
+from cluster.redis.connection import connect, describe, reaching, require_server
 from cluster.redis.private_server import PrivateRedis
 from distill.errors import BufferUnavailable, ConfigError
 
@@ -47,3 +47,13 @@ def test_a_wrong_password_is_reported(own_redis: PrivateRedis) -> None:
     with pytest.raises(BufferUnavailable, match="password"):
         require_server(connect(wrong))
     require_server(connect(own_redis.url.replace("unix://", "unix://:right@")))
+
+
+def test_an_error_tells_no_bytes_of_what_was_sent(own_redis: PrivateRedis) -> None:
+    client = connect(own_redis.url)
+    client.hset("hash", "field", "value")
+    pipeline = client.pipeline(transaction=True).append("hash", b"weights" * 1000)
+    refused = pytest.raises(BufferUnavailable, match="cannot store a model: WRONGTYPE")
+    with refused as caught, reaching(client, "store a model"):
+        pipeline.execute()
+    assert "weights" not in str(caught.value)

@@ -54,15 +54,15 @@ def unplayed(folder: Path, lineage: str) -> list[int]:
     The killed coordinator is away for seconds, and this learner publishes more than the registry holds meanwhile.
     """
     mirror = ModelMirror(folder, lineage)
-    verdicts = mirror.ledger()["verdicts"]
+    decisions = mirror.decisions()
     seconds = {version: mirror.metadata(version)["seconds"] for version in mirror.versions()}
     half = [version for version in seconds if seconds[version] >= max(seconds.values()) / 2]
     curve = [row for row in rows(folder, "evaluations.jsonl") if (row["lineage"], row["purpose"]) == (lineage, "curve")]
     played = {row["version"] for row in curve}
     assert len(curve) == len(played), "once each"
     assert all(len(row["scores"]) == 2 for row in curve)
-    assert any(verdicts[str(version)]["verdict"] == "superseded" for version in played), "and what had given way"
-    assert {f"{version}/{GAME}/curve/0" for version in played} <= mirror.ledger()["scores"].keys()
+    assert any(decisions.verdicts[version]["verdict"] == "superseded" for version in played), "and what had given way"
+    assert {f"{version}/{GAME}/curve/0" for version in played} <= decisions.scores.keys()
     return [version for version in half if version not in played and mirror.data(version) is not None]
 
 

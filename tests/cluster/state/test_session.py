@@ -12,6 +12,7 @@ from cluster.models.coordinator import LineageState, Orders
 from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices
 from cluster.state.folder import RunFolder
+from cluster.state.given import GivenModels
 from cluster.state.kinds import with_teachers
 from cluster.state.session import Session
 from distill.config import DistillConfig, RunConfig
@@ -32,7 +33,7 @@ def services(one_redis_server: PrivateRedis, run_name: str, tmp_path: Path) -> R
 def session(services: RedisServices, tmp_path: Path) -> Session:
     """Of a run with fixed teachers of both games."""
     config, teachers = with_teachers(RunConfig(general=DistillConfig(teachers=(TEACHERS,), games=GAMES)))
-    return Session(RunFolder(tmp_path), config, services, teachers)
+    return Session(RunFolder(tmp_path), config, services, GivenModels.read(teachers, None).teachers)
 
 
 @pytest.fixture

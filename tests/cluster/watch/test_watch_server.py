@@ -22,15 +22,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.state.folder import METRICS
-from cluster.watch import connections
-from cluster.watch import server as watch_server
-from cluster.watch.access import SECURITY, Access
-from cluster.watch.connections import HEAD_SECONDS, MOST_CONNECTIONS
+from cluster.watch.access import Access
 from cluster.watch.routes import PAGES
-from cluster.watch.server import STOP_SECONDS, WatchServer
+from cluster.watch.server import WatchServer
 from cluster.watch.streams import MOST_STREAMS
+from cluster.web import connections
+from cluster.web import server as web_server
+from cluster.web.connections import HEAD_SECONDS, MOST_CONNECTIONS, SEND_SECONDS
+from cluster.web.guard import SECURITY
+from cluster.web.server import STOP_SECONDS
 from distill.errors import ConfigError, RunError
-from tests.support.live_page import ask, connect, frames, send
+from tests.support.http_client import ask, connect, send
+from tests.support.live_page import frames
 from tests.support.sandbox import until
 
 TOKEN = "correct horse battery"
@@ -180,7 +183,7 @@ def test_wrong_places_say_what_is_wrong(small_run: Path, server: WatchServer):
     with pytest.raises(RunError, match="expected a run's folder"):
         WatchServer(small_run.parent)
     port = int(server.address.rstrip("/").rpartition(":")[2])
-    with pytest.raises(ConfigError, match="cannot listen there"):
+    with pytest.raises(RunError, match=f"watch: expected to listen on 127.0.0.1, port {port}, found: Address already"):
         WatchServer(small_run, port=port)
 
 
@@ -294,7 +297,7 @@ def test_a_body_is_not_waited_for(server: WatchServer):
 def test_a_client_that_takes_nothing_is_dropped(
     small_run: Path, requests: list[bytes], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    monkeypatch.setattr(watch_server, "SEND_BYTES", 4096)
+    monkeypatch.setattr(web_server, "SEND_BYTES", 4096)
     monkeypatch.setattr(connections, "SEND_SECONDS", 0.2)
     with caplog.at_level(logging.DEBUG), WatchServer(small_run) as server, contextlib.ExitStack() as stack:
         taking = stack.enter_context(frames(server))
@@ -310,15 +313,44 @@ def test_a_client_that_takes_nothing_is_dropped(
             assert next(stack.enter_context(frames(server)))["game"], "their places are free"
 
 
+def test_a_slow_client_loses_its_place_among_the_streams_to_a_new_one(small_run: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(web_server, "SEND_BYTES", 4096)
+    with WatchServer(small_run) as server, contextlib.ExitStack() as stack:
+        for _ in range(MOST_STREAMS):
+            client = stack.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(connect(server).getpeername())
+            client.sendall(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        until(lambda: server.playing, "they watch")
+        began = time.monotonic()
+
+        def another_watches() -> bool:
+            stream = frames(server)
+            try:
+                opened = stream.__enter__()
+            except AssertionError:
+                return False
+            stack.push(stream)
+            return bool(next(opened)["game"])
+
+        for _ in range(MOST_STREAMS):
+            until(another_watches, "a place is free")
+        assert time.monotonic() - began < SEND_SECONDS, "nobody waits until a slow one is hung up on"
+
+
 def test_data_that_takes_long_to_read_holds_up_nobody(small_run: Path, tmp_path: Path):
     ignored = shutil.ignore_patterns("redis", "videos", "checkpoints", METRICS)
     run = Path(shutil.copytree(small_run, tmp_path / "run", ignore=ignored))
     # Reading it waits for somebody who writes.
     os.mkfifo(run / METRICS)
-    with WatchServer(run) as server, ThreadPoolExecutor() as threads:
+    with WatchServer(run) as server, ThreadPoolExecutor() as threads, contextlib.ExitStack() as silent:
         waiting = threads.submit(ask, server, "/state")
         with frames(server) as stream:
             assert next(stream)["game"]
+            assert ask(server, "/watch.css").status == 200
+            # Nor does it lose its connection to those who say nothing.
+            for _ in range(MOST_CONNECTIONS + 3):
+                silent.enter_context(connect(server))
             assert ask(server, "/watch.css").status == 200
         still_waits = not waiting.done()
         with (run / METRICS).open("wb"):
@@ -374,7 +406,7 @@ def test_headers_of_any_bytes_are_refused_in_order(host: bytes, authorization: s
 
 
 def test_the_end_of_the_server_ends_its_streams_and_waits_for_nobody(small_run: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(watch_server, "SEND_BYTES", 4096)
+    monkeypatch.setattr(web_server, "SEND_BYTES", 4096)
     with contextlib.ExitStack() as stack:
         with WatchServer(small_run) as server:
             stream = stack.enter_context(frames(server))

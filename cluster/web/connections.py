@@ -1,13 +1,16 @@
-"""Bounds what clients can hold of the page's server: connections, time, and memory for what they do not take."""
+"""Bounds what clients can hold of a server: connections, time, and memory for what they do not take."""
 
 import asyncio
 import logging
+from collections.abc import Generator
+from contextlib import contextmanager
 from http import HTTPStatus
-from typing import cast
+from itertools import chain
+from typing import Self, cast
 
 from aiohttp import web
 
-from cluster.watch.access import SECURITY
+from cluster.web.guard import SECURITY
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +22,10 @@ SEND_SECONDS = 10.0
 
 
 class Connections:
-    """Makes a server's connections; the oldest one gives way to one that is too many, unless it carries a stream.
+    """Makes a server's connections; an old one gives way to one that is too many.
+
+    That is the oldest for which nothing is being done, so that whoever waits for an answer gets it, however many others
+    come and say nothing. A stream never gives way: `Streams` counts them.
 
     Args:
         server: that answers their requests.
@@ -38,7 +44,9 @@ class Connections:
         """Count a connection in, and make room for it."""
         self._open[connection] = None
         if len(self._open) > MOST_CONNECTIONS:
-            self.drop(next(one for one in self._open if not one.streaming), "it gives way to newer ones")
+            idle = (one for one in self._open if not one.busy)
+            others = (one for one in self._open if not one.streaming)
+            self.drop(next(chain(idle, others)), "it gives way to newer ones")
 
     def closed(self, connection: "Connection") -> None:
         """Forget a connection."""
@@ -61,7 +69,8 @@ class Connection(web.RequestHandler):
 
     Attributes:
         client: the way to it.
-        streaming: whether it carries a stream; those are counted elsewhere.
+        busy: whether a request of it is being answered.
+        streaming: whether that is a stream.
     """
 
     client: asyncio.Transport
@@ -75,9 +84,34 @@ class Connection(web.RequestHandler):
             lingering_time=0.0,
             access_log=None,  # pyright: ignore[reportArgumentType] - documented to mean that there is none
         )
+        self.busy = False
         self.streaming = False
         self._connections = connections
         self._slow: asyncio.TimerHandle | None = None
+
+    @classmethod
+    def of(cls, request: web.Request) -> Self:
+        """Return the connection by which a request came."""
+        assert isinstance(request.protocol, cls), "the server makes no others"
+        return request.protocol
+
+    @property
+    def slow_seconds(self) -> float:
+        """How long the client has not taken what is there for it; 0 if it has taken everything."""
+        return 0.0 if self._slow is None else SEND_SECONDS - (self._slow.when() - asyncio.get_running_loop().time())
+
+    def drop(self, why: str) -> None:
+        """End now, whatever is on its way."""
+        self._connections.drop(self, why)
+
+    @contextmanager
+    def answering(self) -> Generator[None]:
+        """Be busy meanwhile."""
+        self.busy = True
+        try:
+            yield
+        finally:
+            self.busy = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
@@ -97,7 +131,7 @@ class Connection(web.RequestHandler):
         """Wait for a slow client, but not for long."""
         super().pause_writing()
         why = f"it did not take its answer within {SEND_SECONDS:g} s"
-        self._slow = asyncio.get_running_loop().call_later(SEND_SECONDS, self._connections.drop, self, why)
+        self._slow = asyncio.get_running_loop().call_later(SEND_SECONDS, self.drop, why)
 
     def resume_writing(self) -> None:
         """Go on: the client has taken everything."""
@@ -114,7 +148,7 @@ class Connection(web.RequestHandler):
         """Answer a request that is no HTTP, or that failed here; nothing of it is repeated, as it may hold a token."""
         del message
         if status == HTTPStatus.INTERNAL_SERVER_ERROR:
-            log.error("the page failed to answer", exc_info=exc)
+            log.error("a request could not be answered", exc_info=exc)
         else:
             log.debug('%s sent what is no request: "HTTP" %d', request.remote, status)
         if request.writer.output_size > 0:
@@ -126,3 +160,4 @@ class Connection(web.RequestHandler):
     def _in_time(self) -> None:
         if self._slow is not None:
             self._slow.cancel()
+            self._slow = None
