@@ -21,8 +21,9 @@ from distill.files import write_atomically
 from tests.chaos.circumstances import circumstances
 from tests.chaos.history import Books
 from tests.chaos.mutations import MUTATIONS
+from tests.chaos.rows import ROWS
 from tests.chaos.schedule import Outcome, run_schedule, schedule
-from tests.chaos.table import ROWS, tabulate
+from tests.chaos.table import tabulate
 
 STEPS = 6
 """Steps of a schedule."""
