@@ -9,9 +9,12 @@ from typing import Any
 
 import cluster.buffer.writer
 import distill.chunks
+import learner.checkpoint_file
+import learner.checkpoints
 from cluster.buffer.reader import RedisChunkReader
 from cluster.redis.holder import Holder
 from distill.chunks import ChunkDecoder
+from learner.checkpoint_index import MANIFEST
 from learner.feed import Feed, FeedState
 from tests.chaos.history import Kind
 from tests.chaos.step import KNOWN, Span, Step
@@ -85,10 +88,6 @@ def _any_run() -> None:
     KNOWN["manifest removed"],
 )
 def _manifest_alone() -> None:
-    from learner.checkpoint_index import MANIFEST
-
-    import learner.checkpoints
-
     read_index = learner.checkpoints.read_index
     learner.checkpoints.read_index = lambda directory: (
         read_index(directory) if (directory / MANIFEST).exists() else learner.checkpoints.CheckpointIndex(0, ())
@@ -97,8 +96,6 @@ def _manifest_alone() -> None:
 
 @_mutation("no checksum of checkpoints", "a checkpoint's bytes are verified", "damaged", KNOWN["checkpoint damaged"])
 def _no_checkpoint_checksum() -> None:
-    import learner.checkpoint_file
-
     blank = learner.checkpoint_file._BLANK
     learner.checkpoint_file._checksum = lambda data, at: blank
 
@@ -109,10 +106,13 @@ def _no_chunk_checksum() -> None:
 
 
 @_mutation(
-    "no memory", "producers push again what Redis has lost", "lost", (Span("restart redis with older data", 0.5),)
+    "no memory",
+    "producers push again what Redis has lost",
+    "lost",
+    (Span("stop learner", 6.0), Span("restart redis with older data", 0.5, 0.1)),
 )
 def _no_memory() -> None:
-    cluster.buffer.writer.REMEMBER_BYTES = 0
+    cluster.buffer.writer.REMEMBER_SECONDS = 0.0
 
 
 @_mutation(
