@@ -15,6 +15,9 @@ from cluster.output.console import LiteralConsole
 from cluster.output.literal import paragraph
 from cluster.output.standard_output import exit_code, open_standard_streams
 from distill.errors import DistillError
+from distill.machine_errors import machine_error
+
+log = logging.getLogger(__name__)
 
 PACKAGE = "policy-distillery"
 HELP = ("help", "--help", "-h")
@@ -84,6 +87,11 @@ def _run_command(name: str, arguments: Sequence[str], console: Console) -> int:
         _load(name)(arguments, console)
     except DistillError as error:
         sys.stderr.write(f"distill {name}: {paragraph(str(error))}\n")
+        return 2
+    except OSError as error:
+        # What a machine can do at any moment is no fault of the program's; the traceback is for who looks for one.
+        log.debug("%s", name, exc_info=error)
+        sys.stderr.write(f"distill {name}: {paragraph(machine_error(error))}\n")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write(f"distill {name}: interrupted\n")

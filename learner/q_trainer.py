@@ -82,6 +82,7 @@ class QTrainer(Trainer):
             directory / "checkpoints" / plan.lineage,
             threaded=threaded,
             run_id=services.run_id,
+            incarnation=services.incarnation,
         )
         self._publish_for_explorers()
 

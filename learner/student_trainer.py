@@ -66,6 +66,7 @@ class StudentTrainer(Trainer):
             directory / "checkpoints" / STUDENT,
             threaded=threaded,
             run_id=services.run_id,
+            incarnation=services.incarnation,
         )
 
     @property

@@ -1,5 +1,6 @@
 """Runs a learner: waits for data, updates, publishes versions, writes checkpoints, resumes from them."""
 
+import contextlib
 import logging
 import math
 import time
@@ -14,14 +15,17 @@ import torch
 
 from distill.config import Pace, TrainingConfig
 from distill.errors import BufferUnavailable, DistillError, RunError
+from distill.machine_errors import machine_error
 from distill.model_card import ModelCard
 from distill.models import StorageType, model_bytes
 from distill.protocols import ChunkReader, ModelRegistry
-from learner.checkpoints import AnyUpdater, CheckpointStore, load_updater_tensors, updater_tensors
+from learner.checkpoints import CheckpointStore
 from learner.feed import Feed
 from learner.limiter import SampleToInsertLimiter
+from learner.refusals import REFUSED_SECONDS, Refusals
 from learner.replay import GameReplay
 from learner.status import LearnerStatus, TrainerState
+from learner.updater_tensors import AnyUpdater, load_updater_tensors, updater_tensors
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +52,7 @@ class Trainer(ABC):
         directory: folder for checkpoints.
         threaded: let a feed thread fill the replay; without it `advance` does so itself, as far as data is there.
         run_id: random id of the run; chunks of another one are refused.
+        incarnation: of this learner; one with a greater number owns the checkpoints.
     """
 
     stored_as: ClassVar[StorageType] = "float32"
@@ -68,6 +73,7 @@ class Trainer(ABC):
         *,
         threaded: bool,
         run_id: str,
+        incarnation: int,
     ) -> None:
         self.updater = updater
         self.replays = dict(replays)
@@ -75,7 +81,7 @@ class Trainer(ABC):
         self._registry = registry
         self._training = training
         self._batch_size = batch_size
-        self.checkpoints = CheckpointStore(directory, training.keep_last)
+        self.checkpoints = CheckpointStore(directory, training.keep_last, incarnation)
         state = self._restore()
         least = training.min_replay * len(actions)
         self.limiter = SampleToInsertLimiter(pace.sample_to_insert, pace.window, least, state.feed.limiter)
@@ -88,6 +94,7 @@ class Trainer(ABC):
         self._version_updates = state.version_updates
         self._checkpoint_updates = state.updates
         self._checkpointed_at = time.monotonic()
+        self._refusals = Refusals()
         self._publish_at = math.inf
         # What was due when it ended, and was not published for an outage, is owed still.
         self._versions_planned = self._version_due = state.versions_due
@@ -240,7 +247,15 @@ class Trainer(ABC):
             return 0
 
     def checkpoint(self, version: int | None = None) -> None:
-        """Write a checkpoint; `version` is the one published from the same weights, if any."""
+        """Write a checkpoint; one that the disk refuses is counted and tried again at the next interval.
+
+        Args:
+            version: the one published from the same weights, if any.
+
+        Raises:
+            ReplacedError: if a newer learner has taken over.
+            RunError: if the disk has refused every one for `REFUSED_SECONDS`, or there is none to go back to.
+        """
         state = TrainerState(
             self.updater.updates,
             self.updater.nonfinite_updates,
@@ -250,18 +265,46 @@ class Trainer(ABC):
             self._version_due,
             self.feed.get_state(),
         )
-        self.checkpoints.save(self.updater.updates, updater_tensors(self.updater), asdict(state), version)
-        self._checkpoint_updates = self.updater.updates
         self._checkpointed_at = time.monotonic()
+        try:
+            self.checkpoints.save(self.updater.updates, updater_tensors(self.updater), asdict(state), version)
+        except OSError as error:
+            self._on_refused(error)
+        else:
+            self._checkpoint_updates = self.updater.updates
+            self._refusals.written()
+
+    def _on_refused(self, error: OSError) -> None:
+        self._refusals.refused(machine_error(error))
+        what = f"checkpoint of {self._lineage} at update {self.updater.updates:,}: cannot be written"
+        if not self.checkpoints.entries:
+            raise RunError(f"{what}, and there is none before it: {self._refusals.newest}") from error
+        if self._refusals.seconds > REFUSED_SECONDS:
+            since = f"for {REFUSED_SECONDS / 60.0:g} minutes, as {self._refusals.count} tries were"
+            raise RunError(f"{what} {since}: {self._refusals.newest}") from error
+        log.warning("%s yet, and is tried again: %s", what, self._refusals.newest)
 
     def record_score(self, version: int, score: float) -> None:
         """Note a version's score, so that the checkpoint of the best one is kept."""
-        self.checkpoints.record_score(version, score)
+        try:
+            self.checkpoints.record_score(version, score)
+        except OSError as error:
+            # The score is kept in memory, and the next manifest has it.
+            self._refusals.refused(machine_error(error))
 
-    def close(self) -> None:
-        """Write a last checkpoint and stop the feed."""
-        self.checkpoint()
-        self.feed.close()
+    def close(self) -> LearnerStatus:
+        """Write a last checkpoint, stop the feed, and return the status, which tells whether the disk has refused it.
+
+        Raises:
+            ReplacedError: if a newer learner has taken over.
+        """
+        try:
+            # That the disk has refused it for too long, the status says as well.
+            with contextlib.suppress(RunError):
+                self.checkpoint()
+        finally:
+            self.feed.close()
+        return self._status({}, 0.0)
 
     def _status(self, loss: dict[str, float], updates_per_second: float) -> LearnerStatus:
         fraction, limiter = self.fraction, self.limiter.get_state()
@@ -286,6 +329,8 @@ class Trainer(ABC):
             version=self._version,
             version_updates=self._version_updates,
             checkpoint_updates=self._checkpoint_updates,
+            refused={"checkpoint": self._refusals.count},
+            last_refusal=self._refusals.newest,
             lag=self._lag(),
             histograms={
                 kind: {game: histogram.totals for game, histogram in by_game.items()}

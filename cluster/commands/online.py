@@ -16,6 +16,8 @@ class OnlineOptions(OnlineConfig):
     """YAML file with any of these options by name; flags win over it."""
     resume: Path | None = None
     """Folder of a run to go on with; its configuration is taken from there, and flags win over it."""
+    accept_loss: bool = False
+    """With --resume: go on though checkpoints that were written are gone or damaged, from the newest that is left."""
 
 
 def command(arguments: Sequence[str], console: Console) -> None:

@@ -26,7 +26,7 @@ def start_or_resume(
 
     Args:
         kind: the subcommand's settings.
-        options: these, with `config` and `resume` beside them; its docstring is the help's first line.
+        options: these, with `config`, `resume` and `accept_loss` beside them; its docstring is the help's first line.
         arguments: what follows the subcommand.
         console: to tell on.
 
@@ -34,18 +34,18 @@ def start_or_resume(
         DistillError: if a setting is wrong, or the run cannot start or go on.
         SystemExit: after --help, or with 2 for an unknown option.
     """
-    config, resume = _settings(kind, options, arguments)
+    config, resume, accept_loss = _settings(kind, options, arguments)
     # It takes seconds, which help and wrong options need not wait for.
     from cluster.run.start import resume_run, start_run  # noqa: PLC0415
 
     if resume is not None:
-        resume_run(resume, config, console)
+        resume_run(resume, config, console, accept_loss=accept_loss)
     else:
         start_run(config, console)
 
 
-def _settings(kind: type[Config], options: type[Options], arguments: Sequence[str]) -> tuple[Config, Path | None]:
-    """Return the settings of a run, and its folder if it is to be resumed."""
+def _settings(kind: type[Config], options: type[Options], arguments: Sequence[str]) -> tuple[Config, Path | None, bool]:
+    """Return the settings of a run, its folder if it is to be resumed, and whether lost checkpoints are accepted."""
     prog = f"distill {kind.command}"
     first = argparse.ArgumentParser(prog=prog, usage=argparse.SUPPRESS, add_help=False, allow_abbrev=False)
     first.add_argument("--config")
@@ -62,8 +62,10 @@ def _settings(kind: type[Config], options: type[Options], arguments: Sequence[st
         settings = parse_settings(kind, _preset(kind, given.preset or named.get("preset")) | named, source)
     sections = kind.model_fields
     default = options(**{name: getattr(settings, name) for name in sections})
-    parsed = parse_options(options, arguments, kind.command, (options.__doc__ or "").strip(), default)
-    return kind(**{name: getattr(parsed, name) for name in sections}), cast(Any, parsed).resume
+    parsed = cast(Any, parse_options(options, arguments, kind.command, (options.__doc__ or "").strip(), default))
+    if parsed.accept_loss and parsed.resume is None:
+        raise ConfigError("--accept-loss: only a run that is resumed can have lost anything; add --resume")
+    return kind(**{name: getattr(parsed, name) for name in sections}), parsed.resume, parsed.accept_loss
 
 
 def _path(option: str, written: str) -> Path:

@@ -17,6 +17,7 @@ from typing import Any, cast
 from cluster.output.literal import paragraph
 from cluster.state.log_lines import TEXT_FORMAT
 from distill.errors import RunError
+from distill.machine_errors import refusal
 
 
 @dataclass(frozen=True)
@@ -100,24 +101,35 @@ def formatter(origin: Origin, *, as_json: bool) -> logging.Formatter:
     return JsonFormatter(origin) if as_json else PlainFormatter(origin)
 
 
-class _LogFile(logging.FileHandler):
+class LogFile(logging.FileHandler):
     """Leaves out what the disk refuses: what goes on stands on standard error too, and nobody should miss it there.
 
     Args:
         path: the file, which is appended to.
+
+    Attributes:
+        refused: lines that were left out.
+        newest: why the newest one was.
 
     Raises:
         RunError: if it cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
+        self.refused = 0
+        self.newest = ""
         try:
             super().__init__(path, encoding="utf-8")
         except OSError as error:
-            raise RunError(f"{path}: cannot be written: {error.strerror}") from error
+            raise RunError(f"{path}: cannot be written: {refusal(error)}") from error
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name of the base class
-        if not isinstance(sys.exception(), OSError):
+        """Count a line that the disk refuses; other errors are told as always."""
+        error = sys.exception()
+        if isinstance(error, OSError):
+            self.refused += 1
+            self.newest = f"{self.baseFilename}: {refusal(error)}"
+        else:
             super().handleError(record)
 
     def close(self) -> None:
@@ -127,9 +139,9 @@ class _LogFile(logging.FileHandler):
 
 
 @contextlib.contextmanager
-def log_file(path: Path, origin: Origin, *, as_json: bool) -> Generator[None]:
+def log_file(path: Path, origin: Origin, *, as_json: bool) -> Generator[LogFile]:
     """Append all log lines of this process to a file too; as JSON, those on standard error are JSON as well."""
-    handler = _LogFile(path)
+    handler = LogFile(path)
     handler.setFormatter(formatter(origin, as_json=as_json))
     root = logging.getLogger()
     plain = [
@@ -141,7 +153,7 @@ def log_file(path: Path, origin: Origin, *, as_json: bool) -> Generator[None]:
         other.setFormatter(handler.formatter)
     root.addHandler(handler)
     try:
-        yield
+        yield handler
     finally:
         root.removeHandler(handler)
         handler.close()

@@ -1,6 +1,11 @@
 """TensorBoard event files of a run, written on request from the same figures as `metrics.jsonl`."""
 
+import contextlib
+import importlib
 import importlib.util
+import os
+import socket
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -12,8 +17,12 @@ _LEFT_OUT = ("time", "updates")
 """Not worth a curve: the one is on every point, the other is the axis."""
 
 
-class _Writer(Protocol):
-    def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None: ...
+class _Records(Protocol):
+    """A `RecordWriter`, which has no types."""
+
+    def write(self, data: bytes, /) -> None: ...
+
+    def flush(self) -> None: ...
 
     def close(self) -> None: ...
 
@@ -21,23 +30,53 @@ class _Writer(Protocol):
 class TensorBoard:
     """Writes every number of a line of metrics as a scalar, over the learner's updates.
 
+    A file in which the disk has refused a line is not gone on with: the next line begins another one, and TensorBoard
+    reads them all. (PyTorch's writer does its work in a thread, which dies of the first refusal with a traceback.)
+
     Args:
         folder: the run's; event files go to `tensorboard` in it.
     """
 
     def __init__(self, folder: Path) -> None:
-        from torch.utils.tensorboard.writer import SummaryWriter  # noqa: PLC0415 - an extra that few install
-
-        self._writer: _Writer = SummaryWriter(str(folder / FOLDER))
+        self._folder = folder / FOLDER
+        self._records: _Records | None = None
 
     def write(self, row: Mapping[str, Any]) -> None:
-        """Write the numbers of one line of metrics, each under its path such as `loss/pong`."""
-        for tag, value in scalars(row):
-            self._writer.add_scalar(tag, value, int(row["updates"]))
+        """Write the numbers of one line of metrics, each under its path such as `loss/pong`.
+
+        Raises:
+            OSError: if the disk refuses.
+        """
+        try:
+            if self._records is None:
+                self._records = _new_file(self._folder)
+                self._records.write(_event(file_version="brain.Event:2"))
+            values = [{"tag": tag, "simple_value": value} for tag, value in scalars(row)]
+            self._records.write(_event(step=int(row["updates"]), summary={"value": values}))
+            self._records.flush()
+        except OSError:
+            self.close()
+            raise
 
     def close(self) -> None:
-        """Bring everything to the disk."""
-        self._writer.close()
+        """End the file; what the disk does not take is left out."""
+        records, self._records = self._records, None
+        if records is not None:
+            with contextlib.suppress(OSError):
+                records.close()
+
+
+def _new_file(folder: Path) -> _Records:
+    # An extra that few install, and without types.
+    writer = importlib.import_module("tensorboard.summary.writer.record_writer").RecordWriter
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}.{os.getpid()}"
+    return cast(_Records, writer((folder / name).open("xb")))
+
+
+def _event(**fields: Any) -> bytes:
+    event = importlib.import_module("tensorboard.compat.proto.event_pb2").Event
+    return event(wall_time=time.time(), **fields).SerializeToString()
 
 
 def require_tensorboard() -> None:

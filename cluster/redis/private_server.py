@@ -1,5 +1,6 @@
 """A run's own redis-server: a child process behind a unix socket that only its owner can enter."""
 
+import contextlib
 import re
 import shutil
 import subprocess
@@ -18,9 +19,12 @@ from cluster.redis.connection import LEAST_VERSION, connect
 from cluster.redis.scripts import load_scripts
 from cluster.redis.typed_redis import typed
 from distill.errors import RunError
+from distill.machine_errors import machine_error, refusal, refusal_in
 
 _LOG = "redis.log"
 _LOG_LINES = 10
+_LOG_BYTES = 4096
+"""In which the newest complaint is looked for."""
 _MULTIPART_AOF = "appendonlydir"
 """Redis 7 and newer keep the append-only file in this folder, which older ones silently ignore."""
 _TRUNCATED = b"Truncating the AOF"
@@ -79,7 +83,7 @@ class PrivateRedis:
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunError(f"{self._directory}: cannot be made: {error.strerror}") from error
+            raise RunError(f"{self._directory}: cannot be made: {refusal(error)}") from error
         if self._lock is None:
             self._lock = ownership.claim(self._directory)
         try:
@@ -91,9 +95,23 @@ class PrivateRedis:
             self._child = self._spawn(binary, self._lock)
             ownership.record(self._directory, self._child.pid, self._sockets)
             self._wait_until_ready(self._child, log, log_start)
+        except OSError as error:
+            self.stop()
+            raise RunError(f"redis-server in {self._directory}: {machine_error(error)}") from error
         except BaseException:
             self.stop()
             raise
+
+    def refused(self) -> str | None:
+        """Return why the server takes no writes; None if it takes them, or does not answer."""
+        if self.pid is None:
+            return None
+        with connect(self.url, timeout=1.0) as client, contextlib.suppress(redis.RedisError, OSError):
+            if typed(client).info("persistence").get("aof_last_write_status") == "err":
+                log = (self._directory / _LOG).read_bytes()[-_LOG_BYTES:].decode(errors="replace")
+                why = refusal_in(log) or f"see {self._directory / _LOG}"
+                return f"redis-server in {self._directory}: it cannot write its append-only file: {why}"
+        return None
 
     def stop(self) -> None:
         """End the server after it has written everything, and remove its socket's directory. The data stays."""
@@ -154,8 +172,10 @@ class PrivateRedis:
                 time.sleep(0.02)
         code = child.code()
         end = f"not ready after {self._start_seconds:g} s: {trouble}" if code is None else f"it ended with code {code}"
-        lines = log.read_bytes()[log_start:].decode(errors="replace").splitlines()
-        last = "\n".join(lines[-_LOG_LINES:])
+        text = log.read_bytes()[log_start:].decode(errors="replace")
+        if why := refusal_in(text):
+            raise RunError(f"redis-server in {self._directory}: {end}: {why}")
+        last = "\n".join(text.splitlines()[-_LOG_LINES:])
         raise RunError(f"redis-server in {self._directory}: {end}. The last lines of {log}:\n{last}")
 
 

@@ -22,6 +22,7 @@ from cluster.workers.in_process import InProcess
 from cluster.workers.on_ray import OnRay
 from cluster.workers.placement import place
 from cluster.workers.wanted_actors import WantedActors
+from distill.errors import RunError
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class Workers(Protocol):
         """Train until the budget is spent and the last candidates are decided on; yield often."""
         ...
 
-    def stop(self) -> None:
-        """Flush, publish, checkpoint, end."""
+    def stop(self) -> str:
+        """Flush, publish, checkpoint, end; return what could not be saved, empty if all is."""
         ...
 
     def evaluate(self, tasks: Sequence[EvaluationTask]) -> Iterator[Evaluation | None]:
@@ -70,6 +71,7 @@ def drive(run: Run, console: Console) -> None:
             if session.done and not surroundings.stop.requested:
                 play_last_half(session, workers.evaluate, surroundings)
                 evaluations = evaluate_best(session, workers.evaluate, surroundings)
+        session.evaluations.require_paid()
         if surroundings.stop.requested:
             surroundings.tell_stop(session, console)
         else:
@@ -93,15 +95,22 @@ def prepare(run: Run, surroundings: Surroundings) -> tuple[Session, Workers]:
 def train(
     session: Session, workers: Workers, surroundings: Surroundings, monitoring: Monitoring, console: Console
 ) -> None:
-    """Train until the budget is spent or the user asks to stop; everything is saved in any case."""
+    """Train until the budget is spent or the user asks to stop; everything is saved in any case.
+
+    Raises:
+        RunError: if not everything could be saved.
+    """
+    unsaved = ""
     with Display(console, RunView(session)) as display:
         try:
             for _ in surroundings.over(workers.train(), session):
                 display.update()
                 monitoring.update()
         finally:
-            workers.stop()
+            unsaved = workers.stop()
         display.update()
     print_timing(session.folder.path, console)
     # What has ended must not look as if it were missing.
     monitoring.update(at_once=True)
+    if unsaved:
+        raise RunError(f"run {session.folder.name}: {unsaved}")

@@ -11,6 +11,7 @@ from cluster.state.given import GivenModels
 from cluster.state.removal import Removal
 from distill.config import Settings
 from distill.errors import DistillError, ReplacedError, RunError
+from distill.machine_errors import machine_error
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ def told_what_is_kept(folder: RunFolder, command: str, *, new: bool) -> Generato
         # The run goes on elsewhere.
         raise
     except (DistillError, OSError) as error:
-        known = str(error) if isinstance(error, DistillError) else _described(error)
+        known = str(error) if isinstance(error, DistillError) else machine_error(error)
         if new and not folder.has_begun():
             if isinstance(error, DistillError):
                 raise
@@ -82,8 +83,3 @@ def kept(folder: RunFolder, command: str) -> str:
     updates = folder.checkpointed()
     saved = "no checkpoint is written yet" if updates is None else f"kept is the checkpoint of update {updates:,}"
     return f"{saved}; go on with: {command_line('distill', command, '--resume', folder.path)}"
-
-
-def _described(error: OSError) -> str:
-    place = f"{error.filename}: " if error.filename else ""
-    return f"{place}{error.strerror or error}"

@@ -49,7 +49,8 @@ def leave_results(session: Session, evaluations: Sequence[Evaluation], console: 
     for lineage in session.kind.lineages:
         path = _save(session, lineage, played, rows)
         console.print(f"{lineage.name}: {path}", soft_wrap=True)
-    draw_run(session.folder, session.kind.lineages, teachers, rows, metrics)
+    with session.unwritten.outlived("picture"):
+        draw_run(session.folder, session.kind.lineages, teachers, rows, metrics)
     if played:
         _write_scores(session, played, rows, metrics, console)
 
@@ -76,17 +77,18 @@ def _save(session: Session, lineage: Lineage, played: Played, rows: Sequence[Map
 def _film(session: Session, lineage: Lineage, network: QNetwork, card: ModelCard) -> None:
     q_function = make_q_function(network)
     directory: Path = session.folder.path / "videos"
-    directory.mkdir(exist_ok=True)
     for game in card.actions:
         path = directory / (f"{game}.mp4" if lineage.leads else f"{game}-{lineage.name}.mp4")
-        recording = record_episode(
-            path,
-            game,
-            lambda observations, game=game: q_function(observations, game),
-            epsilon=session.kind.final.epsilon,
-            seed=reset_seed(session.config.general.seed, SeedStream.FILMS),
-        )
-        log.info("%s: score %.0f after %d steps", path, recording.score, recording.steps)
+        with session.unwritten.outlived("film"):
+            directory.mkdir(exist_ok=True)
+            recording = record_episode(
+                path,
+                game,
+                lambda observations, game=game: q_function(observations, game),
+                epsilon=session.kind.final.epsilon,
+                seed=reset_seed(session.config.general.seed, SeedStream.FILMS),
+            )
+            log.info("%s: score %.0f after %d steps", path, recording.score, recording.steps)
 
 
 def _write_scores(

@@ -7,6 +7,7 @@ from rich.console import Console
 from cluster.run.checks import require_surroundings
 from cluster.run.drive import Run, drive
 from cluster.run.ending import begun
+from cluster.run.resumable import require_checkpoints
 from cluster.state.folder import FORMAT, RunFolder, open_run
 from cluster.state.given import GivenModels
 from cluster.state.kinds import AnyConfig, initial_model, kind_of, plans_of, with_teachers
@@ -32,13 +33,14 @@ def start_run(config: AnyConfig, console: Console) -> RunFolder:
     return folder
 
 
-def resume_run(path: Path, config: AnyConfig, console: Console) -> RunFolder:
+def resume_run(path: Path, config: AnyConfig, console: Console, *, accept_loss: bool = False) -> RunFolder:
     """Go on with a run from its newest checkpoints.
 
     Args:
         path: the run's folder.
         config: its configuration, with whatever the user changed.
         console: where to draw.
+        accept_loss: go on though checkpoints that were written are gone, see `require_checkpoints`.
 
     Raises:
         DistillError: with what is wrong and what to do.
@@ -50,6 +52,7 @@ def resume_run(path: Path, config: AnyConfig, console: Console) -> RunFolder:
     require_surroundings(config)
     with folder.claim():
         given.require_recorded(folder)
+        require_checkpoints(folder, kind_of(config).lineages, accept_loss=accept_loss)
         folder.write_config(config, folder.run_id(), folder.name, list(config.general.games), folder.path.parent)
     drive(Run(folder, config, given), console)
     return folder

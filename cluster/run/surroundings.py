@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -10,7 +11,7 @@ from rich.console import Console
 
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
-from cluster.monitor.logs import Origin, log_file
+from cluster.monitor.logs import LogFile, Origin, log_file
 from cluster.output.standard_output import lost_output
 from cluster.ray.cluster import RayCluster, available_cores, ray_cluster
 from cluster.redis.holder import RUN, Holder, incarnation_of
@@ -22,7 +23,11 @@ from cluster.services import RedisServices
 from cluster.state.folder import LOG, SITTINGS, RunFolder
 from cluster.state.kinds import AnyConfig, kind_of
 from cluster.state.session import Session
+from distill.errors import RunError
 from distill.files import remove_leftovers
+from learner.refusals import REFUSED_SECONDS
+
+LOOK_SECONDS = 5.0
 
 T = TypeVar("T")
 
@@ -37,6 +42,7 @@ class Surroundings:
         cluster: the run's Ray; one host's cores where it does without.
         stop: whether the user has asked to stop.
         server: the run's own Redis, or None if it uses the user's.
+        log: the run's.
     """
 
     services: RedisServices
@@ -44,6 +50,9 @@ class Surroundings:
     cluster: RayCluster
     stop: StopRequest
     server: PrivateRedis | None
+    log: LogFile
+    _look_at: float = 0.0
+    _refused_at: float | None = None
     _lost: str | None = None
 
     def over(self, steps: Iterator[T], session: Session) -> Iterator[T]:
@@ -51,6 +60,10 @@ class Surroundings:
         while not self.stop.requested:
             self._revive_server(session)
             self._notice_lost_output(session)
+            if time.monotonic() >= self._look_at:
+                self._look_at = time.monotonic() + LOOK_SECONDS
+                self._notice_refused_lines(session)
+                self._notice_refused_server(session)
             try:
                 step = next(steps)
             except StopIteration:
@@ -62,6 +75,30 @@ class Surroundings:
         if lost != self._lost:
             self._lost = lost
             session.note(f"{lost}; the run goes on, and its lines are in {session.folder.path / LOG}")
+
+    def _notice_refused_lines(self, session: Session) -> None:
+        new = self.log.refused - session.unwritten.counts["log"]
+        if new:
+            session.unwritten.refused("log", self.log.newest, new)
+        else:
+            session.unwritten.written("log")
+
+    def _notice_refused_server(self, session: Session) -> None:
+        """Tell that the run's own Redis takes no chunks, because it cannot write them down.
+
+        Raises:
+            RunError: if that lasts for longer than learners go on without a checkpoint.
+        """
+        why = None if self.server is None else self.server.refused()
+        if why is None:
+            self._refused_at = None
+            session.unwritten.written("redis")
+            return
+        now = time.monotonic()
+        self._refused_at = self._refused_at or now
+        if now - self._refused_at > REFUSED_SECONDS:
+            raise RunError(f"{why}; it has been so for {REFUSED_SECONDS / 60.0:g} minutes")
+        session.unwritten.refused("redis", why)
 
     def tell_stop(self, session: Session, console: Console) -> None:
         """Say after a request to stop what is kept of the run, if anything is."""
@@ -95,7 +132,7 @@ def opened(folder: RunFolder, config: AnyConfig) -> Generator[Surroundings]:
         # It comes first, since it says as well who may not write into the folder.
         folder.claim(),
         told_what_is_kept(folder, config.command, new=number == 0),
-        log_file(folder.path / LOG, origin, as_json=config.monitoring.log_json),
+        log_file(folder.path / LOG, origin, as_json=config.monitoring.log_json) as log,
         StopRequest() as stop,
         contextlib.ExitStack() as stack,
     ):
@@ -116,7 +153,7 @@ def opened(folder: RunFolder, config: AnyConfig) -> Generator[Surroundings]:
         cluster = RayCluster(available_cores())
         if not config.general.serial:
             cluster = stack.enter_context(ray_cluster(config.general.address, buffer))
-        yield Surroundings(services, number, cluster, stop, server)
+        yield Surroundings(services, number, cluster, stop, server, log)
 
 
 @contextlib.contextmanager

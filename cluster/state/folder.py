@@ -26,6 +26,7 @@ from cluster.state.yaml_file import read_yaml
 from distill.config import Config, RunConfig, Settings, flatten, parse_settings
 from distill.errors import RunError
 from distill.files import write_atomically
+from distill.machine_errors import refusal
 from distill.teach_config import OnlineConfig, TeachConfig
 
 log = logging.getLogger(__name__)
@@ -81,6 +82,10 @@ class RunFolder:
     def evaluation(self) -> Path:
         """The evaluation that ended the run."""
         return self.path / "evaluation.json"
+
+    def checkpoints(self, lineage: str) -> Path:
+        """Return the folder of a lineage's checkpoints."""
+        return self.path / "checkpoints" / lineage
 
     def write_config(self, config: Settings, run_id: str, name: str, games: list[str], root: Path) -> None:
         """Write the resolved configuration, with paths that do not depend on the current folder.
@@ -164,7 +169,7 @@ class RunFolder:
         try:
             rows, damaged = read_lines(self.path / file, checked)
         except OSError as error:
-            raise RunError(f"run {self.name}: {self.path / file} cannot be read: {error.strerror}") from error
+            raise RunError(f"run {self.name}: {self.path / file} cannot be read: {refusal(error)}") from error
         if damaged:
             log.warning("run %s: %s: %d damaged lines are left out", self.name, file, damaged)
         return rows
@@ -174,12 +179,12 @@ class RunFolder:
         try:
             rows, damaged = read_lines(self.path / SITTINGS, lambda row: int(row["sitting"]))
         except OSError as error:
-            raise RunError(f"run {self.name}: {self.path / SITTINGS} cannot be read: {error.strerror}") from error
+            raise RunError(f"run {self.name}: {self.path / SITTINGS} cannot be read: {refusal(error)}") from error
         return max(len(rows) + damaged, max(rows, default=-1) + 1)
 
     def checkpointed(self) -> int | None:
         """Return the updates of the newest checkpoint of any learner, None if there is none."""
-        names = (_CHECKPOINT.fullmatch(path.name) for path in self.path.glob("checkpoints/*/*"))
+        names = (_CHECKPOINT.fullmatch(path.name) for path in self.checkpoints("").glob("*/*"))
         return max((int(match[1]) for match in names if match), default=None)
 
     def run_id(self) -> str:
@@ -211,8 +216,11 @@ class RunFolder:
 
     def has_begun(self) -> bool:
         """Return whether anything was trained: a learner has reported, or left a checkpoint."""
-        metrics = self.path / METRICS
-        return bool(self.checkpointed()) or (metrics.exists() and metrics.stat().st_size > 0)
+        try:
+            reported = (self.path / METRICS).stat().st_size > 0
+        except OSError:
+            reported = False
+        return reported or bool(self.checkpointed())
 
     def write_json(self, file: str, value: Any) -> None:
         """Write `file` atomically.
@@ -226,7 +234,7 @@ class RunFolder:
             raise self._refused(file, error) from error
 
     def _refused(self, file: str, error: OSError) -> RunError:
-        return RunError(f"run {self.name}: {self.path / file} cannot be written: {error.strerror}")
+        return RunError(f"run {self.name}: {self.path / file} cannot be written: {refusal(error)}")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -266,7 +274,7 @@ def new_run(config: Settings, games: list[str], models: Mapping[str, Mapping[str
                 unfinished.path.rmdir()
             raise
     except OSError as error:
-        raise RunError(f"run {name}: cannot make {folder.path}: {error.strerror}") from error
+        raise RunError(f"run {name}: cannot make {folder.path}: {refusal(error)}") from error
     return folder
 
 

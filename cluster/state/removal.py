@@ -32,7 +32,11 @@ def _files(*names: str) -> dict[str, None]:
 
 
 _UNFINISHED = {re.escape(TEMPORARY).replace(r"\*", "[0-9a-f]+"): None}
-_CHECKPOINTS: Made = {r"checkpoint-\d+\.safetensors": None, **_files("manifest.json"), **_UNFINISHED}
+_CHECKPOINTS: Made = {
+    r"checkpoint-\d+\.safetensors(\.damaged)?": None,
+    **_files("manifest.json", ".lock"),
+    **_UNFINISHED,
+}
 _MODELS: Made = {
     r"\d+(\.aside)?\.safetensors": None,
     r"\d+\.json": None,
@@ -46,7 +50,7 @@ _REDIS: Made = {
     **_UNFINISHED,
 }
 _RUN: Made = {
-    **_files(CONFIG, DELETED, LOCK, ENVIRONMENT, LOG, METRICS, EVALUATIONS, SITTINGS, "actors.json"),
+    **_files(CONFIG, DELETED, LOCK, ENVIRONMENT, LOG, METRICS, EVALUATIONS, SITTINGS, "actors.json", "progress.json"),
     **_files("evaluation.json", "table.md", "student.safetensors", "learning_curve.png", "picture.png"),
     **_UNFINISHED,
     "checkpoints": {".*": _CHECKPOINTS},

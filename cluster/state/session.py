@@ -17,8 +17,11 @@ from cluster.redis.holder import incarnation_of
 from cluster.services import RedisServices
 from cluster.state.folder import EVALUATIONS, METRICS, RunFolder
 from cluster.state.kinds import AnyConfig, Kind, kind_of
+from cluster.state.owed_rows import OwedRows
+from cluster.state.progress import Progress
 from cluster.state.rows import evaluation_row, metrics_row
-from distill.errors import BufferUnavailable, DistillError, RunError
+from cluster.state.unwritten import Unwritten
+from distill.errors import BufferUnavailable, DistillError
 from distill.protocols import STUDENT
 from distill.scores import score_ratio
 from distill.teachers import Teacher
@@ -49,7 +52,9 @@ class Session:
         outages: tries of evaluator and coordinator to reach the registry, or a version in it, that failed.
         messages: newest events worth a line.
         on_metrics: called with every row of metrics.
-        unwritten: rows of metrics that the disk has refused.
+        unwritten: what the disk has refused.
+        progress: how far the learners' checkpoints have come.
+        evaluations: rows of evaluations, of which the disk may have refused some.
     """
 
     folder: RunFolder
@@ -67,14 +72,19 @@ class Session:
     outages: int = 0
     messages: deque[str] = field(default_factory=lambda: deque[str](maxlen=5))
     on_metrics: Callable[[Mapping[str, Any]], None] | None = None
-    unwritten: int = 0
     _metrics_at: float = 0.0
     _outage: str = ""
     _replaced: list[str] = field(default_factory=list[str])
     kind: Kind = field(init=False)
+    unwritten: Unwritten = field(init=False)
+    progress: Progress = field(init=False)
+    evaluations: OwedRows = field(init=False)
 
     def __post_init__(self) -> None:
         self.kind = kind_of(self.config)
+        self.unwritten = Unwritten(self.note)
+        self.progress = Progress(self.folder)
+        self.evaluations = OwedRows(self.folder, EVALUATIONS, self.unwritten, "evaluation")
 
     @property
     def games(self) -> tuple[str, ...]:
@@ -123,14 +133,48 @@ class Session:
         self.players[status.producer] = status
 
     def on_learner(self, status: LearnerStatus) -> None:
-        """Take a learner's status, and write a row of metrics every few seconds."""
+        """Take a learner's status, and write a row of metrics every few seconds.
+
+        Raises:
+            RunError: if it has lost checkpoints that were written.
+        """
         before = self.learners.get(status.lineage)
+        self._take_saved(status)
         if status.last_rejection and (before is None or status.last_rejection != before.last_rejection):
             self.note(f"chunk refused: {status.last_rejection}")
         self.learners[status.lineage] = status
         ended = status.done and not (before is not None and before.done)
         if ended or time.monotonic() >= self._metrics_at:
             self.write_metrics()
+
+    def on_closed(self, status: LearnerStatus) -> str:
+        """Take the last status of a learner that has ended; return what of its training is not saved, empty if all is.
+
+        Raises:
+            RunError: if it has lost checkpoints that were written.
+        """
+        self._take_saved(status)
+        if not status.last_refusal:
+            return ""
+        return (
+            f"updates {status.checkpoint_updates + 1:,} to {status.updates:,} of {status.lineage} are not saved:"
+            f" {status.last_refusal}"
+        )
+
+    def _take_saved(self, status: LearnerStatus) -> None:
+        self._notice_refusals(status, self.learners.get(status.lineage))
+        with self.unwritten.outlived("progress"):
+            self.progress.acknowledge(status.lineage, status.checkpoint_updates)
+
+    def _notice_refusals(self, status: LearnerStatus, before: LearnerStatus | None) -> None:
+        """Tell what the disk has refused of a learner since its last status."""
+        for kind, count in status.refused.items():
+            known = 0 if before is None else before.refused.get(kind, 0)
+            # Its process may have begun anew, with a count of its own.
+            if new := count - known if count >= known else count:
+                self.unwritten.refused(kind, f"{status.lineage}: {status.last_refusal or 'refused for a while'}", new)
+            elif not status.last_refusal:
+                self.unwritten.written(kind)
 
     def on_orders(self, orders: Orders) -> None:
         """Take the coordinator's answer."""
@@ -184,21 +228,18 @@ class Session:
         """Write a row of metrics."""
         self._metrics_at = time.monotonic() + METRICS_SECONDS
         row = metrics_row(self.learners, self.states, self.players, self.restarts, self.outages)
-        try:
+        with self.unwritten.outlived("metrics"):
             self.folder.append(METRICS, row)
-        except RunError as error:
-            # The training can go on without it.
-            if not self.unwritten:
-                self.note(f"{error}; the run goes on without rows of metrics while that is so")
-            self.unwritten += 1
         if self.on_metrics is not None:
-            self.on_metrics(row)
+            with self.unwritten.outlived("tensorboard"):
+                self.on_metrics(row)
+        self.evaluations.pay()
 
     def write_evaluation(self, task: EvaluationTask, evaluation: Evaluation) -> None:
-        """Write down a block of episodes."""
+        """Write down a block of episodes, later if the disk refuses it now."""
         try:
             published = ModelMirror(self.folder.path, task.lineage).metadata(task.version)
         except DistillError as error:
             self.note(f"{task.lineage} {task.version}: the run's folder does not say how it was trained: {error}")
             published = {}
-        self.folder.append(EVALUATIONS, evaluation_row(task, evaluation, published))
+        self.evaluations.append(evaluation_row(task, evaluation, published))

@@ -14,7 +14,7 @@ from cluster.state.kinds import Plans
 from cluster.state.session import Session
 from cluster.workers.episodes import SLICE_SECONDS, evaluate_serially
 from cluster.workers.players import Players, Playing
-from distill.errors import BufferUnavailable
+from distill.errors import BufferUnavailable, DistillError
 from learner.trainer import Trainer
 from learner.trainers import make_trainer
 
@@ -120,14 +120,18 @@ class InProcess:
         for trainer in self._trainers.values():
             trainer.publish_final()
 
-    def stop(self) -> None:
-        """Flush the players, publish what learned if the budget is spent, and write checkpoints."""
+    def stop(self) -> str:
+        """Flush the players, publish what learned if the budget is spent, and write checkpoints; see `Workers`."""
         for _, player in self._players:
             player.finish(STOP_SECONDS)
+        unsaved: list[str] = []
         if self._session.done:
-            self._publish_last()
-        for trainer in self._trainers.values():
-            trainer.close()
+            try:
+                self._publish_last()
+            except DistillError as error:
+                unsaved.append(str(error))
+        unsaved += [self._session.on_closed(trainer.close()) for trainer in self._trainers.values()]
+        return "; ".join(filter(None, unsaved))
 
     def evaluate(self, tasks: Sequence[EvaluationTask]) -> Iterator[Evaluation | None]:
         """Play tasks one after the other; yield results as they come, and None in between."""

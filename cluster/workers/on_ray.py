@@ -54,6 +54,7 @@ class OnRay:
         self._untold: list[Played] = []
         self._told = 0
         self._ask_at = self._retry_at = 0.0
+        self._unsaved = ""
         self._ended = set[str]()
         self._judged = defaultdict[str, dict[int, float]](dict)
         self._learning_ends = self._learning_ended = False
@@ -81,12 +82,13 @@ class OnRay:
         # The last row of metrics is to tell what was decided at the end.
         self._session.write_metrics()
 
-    def stop(self) -> None:
-        """Flush the players, write checkpoints, end all actors."""
+    def stop(self) -> str:
+        """Flush the players, write checkpoints, end all actors; see `Workers`."""
         self._stop_learning()
         for role in ("evaluator", "coordinator"):
             stop_at_once(self._supervisor, role)
         self._session.actors = self._supervisor.counts()
+        return self._unsaved
 
     def evaluate(self, tasks: Sequence[EvaluationTask]) -> Iterator[Evaluation | None]:
         """Play tasks on as many evaluators as there are cores; yield results as they come, and None in between."""
@@ -115,7 +117,8 @@ class OnRay:
 
     def _stop_learning(self) -> None:
         self._stop_playing()
-        stop_learners(self._supervisor, done=self._session.done)
+        # What ended before does not end again.
+        self._unsaved = self._unsaved or stop_learners(self._supervisor, self._session, done=self._session.done)
 
     def _player(self, game: str, index: int, options: Mapping[str, Any]) -> Worker:
         players, services = self._players, self._session.services.for_actors()

@@ -26,15 +26,19 @@ def stop_collecting(supervisor: Supervisor, role: str, session: Session, *, done
     _end(handles)
 
 
-def stop_learners(supervisor: Supervisor, *, done: bool) -> list[int]:
-    """Let the learners publish, if the run is done, write their checkpoints and end; return what was published."""
+def stop_learners(supervisor: Supervisor, session: Session, *, done: bool) -> str:
+    """Let the learners publish, if the run is done, write their checkpoints and end; return what is not saved."""
     learners = _drained(supervisor, "learner")
-    versions: list[int] = []
+    unsaved: list[str] = []
     if done:
-        versions = finish([learner.publish_final.remote() for learner in learners], CLOSE_SECONDS, "learners")
-    finish([learner.close.remote() for learner in learners], CLOSE_SECONDS, "learners")
+        finish([learner.publish_final.remote() for learner in learners], CLOSE_SECONDS, "learners", unsaved)
+    failed: list[str] = []
+    answers = finish([learner.close.remote() for learner in learners], CLOSE_SECONDS, "learners", failed)
     _end(learners)
-    return versions
+    unsaved += [*failed, *map(session.on_closed, answers)]
+    if left := len(learners) - len(answers) - len(failed):
+        unsaved.append(f"{left} of {len(learners)} learners ended before they had written their last checkpoint")
+    return "; ".join(filter(None, unsaved))
 
 
 def stop_at_once(supervisor: Supervisor, role: str) -> None:

@@ -246,8 +246,15 @@ def kill(handle: Any) -> None:
             log.debug("kill: %s", error)
 
 
-def finish(calls: list[Any], timeout: float, what: str) -> list[Any]:
-    """Return the answers of last calls, within `timeout` seconds; those that fail are logged and left out."""
+def finish(calls: list[Any], timeout: float, what: str, errors: list[str] | None = None) -> list[Any]:
+    """Return the answers of last calls, within `timeout` seconds; those that fail are logged and left out.
+
+    Args:
+        calls: to be answered.
+        timeout: in seconds.
+        what: who answers, for the log.
+        errors: to which the sentences of those are added that raise an error of ours.
+    """
     answers: list[Any] = []
     if not calls:
         return answers
@@ -257,6 +264,11 @@ def finish(calls: list[Any], timeout: float, what: str) -> list[Any]:
     for call in ready:
         try:
             answers.append(typed_ray.get(call, timeout=GET_TIMEOUT_SECONDS))
+        except RayTaskError as error:
+            if errors is not None and isinstance(error.cause, DistillError):
+                errors.append(str(error.cause))
+            else:
+                log.warning("%s: %s", what, error)
         except RayError as error:
             log.warning("%s: %s", what, error)
     return answers

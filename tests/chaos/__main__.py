@@ -70,14 +70,15 @@ def _say(row: dict[str, Any]) -> dict[str, Any]:
 
 def _without(mutation: str) -> dict[str, Any]:
     """Run the schedule that a mend is for, without the mend."""
-    doc, steps = MUTATIONS[mutation].doc, MUTATIONS[mutation].steps
-    violations = run_schedule(1, steps, mutation).violations
-    caught = Counter(violation.kind for violation in violations)
+    taken_out = MUTATIONS[mutation]
+    violations = run_schedule(1, taken_out.steps, mutation).violations
+    caught = [violation.what for violation in violations if violation.kind == taken_out.kind]
     return {
         "mutation": mutation,
-        "what": doc,
-        "caught": dict(caught),
-        "first": violations[0].what if violations else "",
+        "what": taken_out.what,
+        "kind": taken_out.kind,
+        "caught": len(caught),
+        "first": caught[:1],
     }
 
 

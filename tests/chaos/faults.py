@@ -16,7 +16,7 @@ from cluster.redis.typed_redis import typed
 from tests.chaos import wire
 from tests.chaos.history import StoreLoss
 from tests.chaos.parts import Sort
-from tests.chaos.system import System
+from tests.chaos.system import Running, System
 
 Fault = Callable[[System, Random], AbstractContextManager[None]]
 
@@ -24,6 +24,8 @@ FAULTS: dict[str, Fault] = {}
 """All faults by name, `<kind> <whom>`."""
 UNWRITTEN_SECONDS = 2.0
 """What `appendfsync everysec` may lose when Redis is killed; docs/buffer.md."""
+START_SECONDS = 15.0
+"""What a process that belongs to a fault has to begin its work."""
 UNREACHABLE = ("127.0.0.1", 1)
 """A primary that nobody is at."""
 
@@ -78,7 +80,7 @@ def replace_learner(system: System, random: Random) -> Generator[None]:
     old.signal(signal.SIGSTOP)
     old.left_alone = True
     new = system.start_learner()
-    system.wait(lambda: any(event["event"] == "saved" for event in new.journal.events()), 15.0)
+    system.wait(lambda: _has("saved", new), START_SECONDS)
     old.signal(signal.SIGCONT)
     yield
     old.signal(signal.SIGKILL)
@@ -188,6 +190,7 @@ def push_strange(system: System, random: Random) -> Generator[None]:
 
 def _spoil(system: System, sort: Sort) -> Generator[None]:
     vandal = system.start_producer(system.producers, sort)
+    system.wait(lambda: _has("acknowledged", vandal), START_SECONDS)
     yield
     vandal.left_alone = True
     (vandal.part.journals / f"{vandal.part.name}.stop").touch()
@@ -227,6 +230,10 @@ def remove_manifest(system: System, random: Random) -> Generator[None]:
     for manifest in (system.run_folder / "checkpoints").glob("*/manifest.json"):
         manifest.unlink()
     yield
+
+
+def _has(event: str, running: Running) -> bool:
+    return any(noted["event"] == event for noted in running.journal.events())
 
 
 def _let_pass(system: System, seconds: float) -> None:

@@ -68,7 +68,9 @@ def page(chaos: dict[str, Any], soak: dict[str, Any] | None) -> str:
         rows = [[str(row["seed"]), row["kind"], row["what"]] for row in schedules["violations"]]
         parts.append(_table(["seed", "violation", "what"], rows))
     if chaos["mutations"]:
-        rows = [[row["what"], ", ".join(row["caught"]) or "**nothing**", row["first"]] for row in chaos["mutations"]]
+        rows = [
+            [row["what"], row["kind"] if row["caught"] else "**nothing**", *row["first"]] for row in chaos["mutations"]
+        ]
         parts += [_MUTATIONS, _table(["taken out", "caught as", "the first of it"], rows)]
     if soak is not None:
         parts += [_SOAK, _soaked(soak)]

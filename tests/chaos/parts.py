@@ -25,8 +25,8 @@ import learner.trainer
 from actors.evaluation import Evaluation, EvaluationTask
 from cluster.buffer.push import Answer, EncodedChunk, Pusher
 from cluster.models.coordinator import Coordinator
+from cluster.models.ledger import Ledger
 from cluster.models.lineage import Lineage
-from cluster.models.registry import RedisModelRegistry
 from cluster.redis.connection import connect
 from cluster.services import RedisServices
 from distill.chunks import Chunk
@@ -194,16 +194,16 @@ def _note_learning(journal: Journal) -> None:
             if chunk := re.search(r"chunk ([^\s/]+)/(\d+)", record.getMessage()):
                 journal.note("refused", producer=chunk[1], sequence=int(chunk[2]), reason=str(record.args[0]))  # type: ignore[index]
 
-    publish = RedisModelRegistry.publish
+    publish = Ledger.publish
 
-    def journalled_publish(self: RedisModelRegistry, data: bytes, metadata: Mapping[str, Any]) -> int:
-        version = publish(self, data, metadata)
+    def journalled_publish(ledger: Ledger, data: bytes, metadata: Mapping[str, Any]) -> int:
+        version = publish(ledger, data, metadata)
         journal.note("published", version=version, digest=digest(data))
         return version
 
     learner.student_trainer.LabelReplay = JournalledReplay
     learner.trainer.CheckpointStore = JournalledStore
-    RedisModelRegistry.publish = journalled_publish
+    Ledger.publish = journalled_publish
     logging.getLogger("learner.feed").addHandler(Refusals())
 
 

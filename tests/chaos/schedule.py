@@ -11,30 +11,12 @@ from random import Random
 from tests.chaos.faults import FAULTS
 from tests.chaos.history import Books, Violation, check
 from tests.chaos.seen import history_of
+from tests.chaos.step import Span, Step
 from tests.chaos.system import System
 
 OVERLAP_SHARE = 0.3
 """How often a second fault begins before the first one has ended."""
 LEAST_SECONDS, MOST_SECONDS = 0.3, 4.0
-
-
-@dataclass(frozen=True)
-class Span:
-    """A fault in time.
-
-    Attributes:
-        fault: its name.
-        after: seconds from the beginning of its step.
-        seconds: that it lasts.
-    """
-
-    fault: str
-    seconds: float
-    after: float = 0.0
-
-
-Step = tuple[Span, ...]
-"""Faults after which the system must recover before the next ones begin."""
 
 
 @dataclass(frozen=True)

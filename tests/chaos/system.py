@@ -228,7 +228,7 @@ class System:
         """Return who is to do what."""
         producers = [(running, ("acknowledged",)) for running in self.running["producer"]]
         learner = (self.the("learner"), ("entered", "advanced", "saved", "published"))
-        return [*producers, learner, (self.the("coordinator"), ("advanced",))]
+        return [*producers, learner, (self.the("coordinator"), ("advanced", "fetched"))]
 
     def _idle(self, since: float) -> list[str]:
         return [

@@ -28,7 +28,6 @@ from tests.support.machine_limits import no_more_memory
 from tests.support.sandbox import processes
 
 Inject = Callable[[Whole, float], AbstractContextManager[None]]
-END_SECONDS = 90.0
 MODEST = Path(__file__).resolve().parents[2] / "docs" / "examples" / "breakout-modest.safetensors"
 """Another Breakout teacher."""
 
@@ -344,13 +343,13 @@ def _teachers() -> None:
     )
     def change(whole: Whole, seconds: float) -> Generator[None]:
         whole.process.signal(signal.SIGTERM)
-        whole.process.wait(END_SECONDS)
+        whole.end()
         path = whole.teachers / f"{GAME}.safetensors"
         path.rename(path.with_suffix(".away"))
         shutil.copy(MODEST, path)
         try:
             whole.start()
-            whole.process.wait(END_SECONDS)
+            whole.end()
         finally:
             path.with_suffix(".away").rename(path)
         yield
@@ -437,7 +436,7 @@ def _once(row: Row, whole: Whole, seconds: float) -> tuple[float | None, str]:
     with row.inject(whole, seconds):
         pass
     if row.ends is not None:
-        code = whole.process.wait(END_SECONDS)
+        code = whole.end()
         output = whole.process.output
         if code != row.ends or row.says not in output:
             return None, f"ended with {code}, expected {row.ends} and {row.says!r}; its last words: {output[-300:]}"

@@ -32,6 +32,7 @@ GAME, NAME = "breakout", "run"
 STEPS = 16
 """Of a chunk."""
 START_SECONDS = 180.0
+END_SECONDS = 90.0
 RECOVERY_SECONDS = 30.0
 POLL_SECONDS = 0.2
 On = Literal["run", "users_redis", "online", "small_disk", "faked_clock", "cluster"]
@@ -167,6 +168,11 @@ class Whole:
             time.sleep(POLL_SECONDS)
         return True
 
+    def end(self) -> int | None:
+        """Wait for the process to end and return its exit code, None if it does not."""
+        self.until(lambda: self.process.code is not None, END_SECONDS)
+        return self.process.code
+
     def recover(self, seconds: float = RECOVERY_SECONDS) -> float | None:
         """Return the seconds until every role lives, chunks come, and every learner has saved more updates."""
         start, chunks, updates = time.monotonic(), self.observe(), self.updates()
@@ -284,7 +290,7 @@ def started(kind: On, options: tuple[str, ...] = ()) -> Iterator[Whole]:
         yield whole
         if whole.process.code is None:
             whole.process.signal(signal.SIGTERM)
-            whole.process.wait()
+            whole.end()
 
 
 def add_player_node(cluster: Cluster) -> None:

@@ -9,9 +9,9 @@ import torch
 from distill.architectures import ARCHITECTURES
 from distill.networks import QNetwork
 from distill.teach_config import QLearnerConfig
-from learner.checkpoints import load_updater_tensors, updater_tensors
 from learner.n_step_replay import NStepReplay, NStepRule
 from learner.q_updater import QUpdater
+from learner.updater_tensors import load_updater_tensors, updater_tensors
 from tests.support.learnable_chunks import STEPS, learnable_chunk
 
 CPU = torch.device("cpu")

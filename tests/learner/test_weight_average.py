@@ -6,7 +6,7 @@ import torch
 
 from distill.architectures import ARCHITECTURES
 from distill.networks import QNetwork
-from learner.checkpoints import load_updater_tensors, updater_tensors
+from learner.updater_tensors import load_updater_tensors, updater_tensors
 from learner.weight_average import EVERY, WeightAverage
 from tests.support.learnable_chunks import make_student_updater
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _GROUPS = Path("/sys/fs/cgroup/memory")
-"""Of version 1, in which a process' memory can be taken along into another group."""
-_TAKE_ALONG = "3"
+"""Of version 1."""
+_BYTES = 2**18
+"""What a process may still take beside what it has: less than any that works does without."""
 
 
 def can_limit() -> bool:
@@ -18,14 +19,13 @@ def can_limit() -> bool:
 
 @contextlib.contextmanager
 def no_more_memory(pid: int) -> Iterator[None]:
-    """Let a process have what it has and not a page more: the kernel kills it as soon as it wants one."""
+    """Let a process have what it has and next to nothing more: the kernel kills it when it wants that."""
     group = _GROUPS / f"distill-test-{pid}"
     group.mkdir()
     try:
-        (group / "memory.move_charge_at_immigrate").write_text(_TAKE_ALONG)
+        (group / "memory.limit_in_bytes").write_text(str(_BYTES))
+        # What it has stays with the group where it got it.
         (group / "cgroup.procs").write_text(str(pid))
-        used = int((group / "memory.usage_in_bytes").read_text())
-        (group / "memory.limit_in_bytes").write_text(str(used + 2**20))
         yield
     finally:
         with contextlib.suppress(OSError):

@@ -15,11 +15,15 @@ PREFIX = "distill_"
 ROLES = ("collector", "learner", "evaluator", "explorer", "coordinator", "redis")
 SIDES = ("actor", "feed", "learner")
 WHO = ("teacher", "student", "candidate")
+WRITES = ("checkpoint", "evaluation", "film", "log", "metrics", "picture", "progress", "redis", "tensorboard")
 
 LABELS = {
     "game": "an ALE game by its ROM name",
     "role": "what a process does: " + ", ".join(f"`{role}`" for role in ROLES),
-    "reason": "why a chunk was refused: " + ", ".join(f"`{reason}`" for reason in REJECTION_REASONS),
+    "reason": "why a chunk was refused: "
+    + ", ".join(f"`{reason}`" for reason in REJECTION_REASONS)
+    + "; of `distill_write_failures_total`, what could not be written: "
+    + ", ".join(f"`{kind}`" for kind in WRITES),
     "side": "who waits: `actor` for room in the buffer, `feed` for the learner to sample, `learner` for data",
     "who": "whose score: `teacher`, `student` (its newest scored version), `candidate` (a version still being judged)",
     "version": "of the program; on `distill_build_info` alone",
@@ -92,6 +96,12 @@ COUNTERS = (
     _counter("learner_samples_total", (), "transitions", "Transitions that the learner sampled."),
     _counter("nonfinite_updates_total", (), "updates", "Updates skipped because loss or gradient was not finite."),
     _counter("actor_restarts_total", ("role",), "restarts", "Processes that were started again."),
+    _counter(
+        "write_failures_total",
+        ("reason",),
+        "writes",
+        "Writes into the run's folder that the disk refused; `redis` counts checks that found its server refused.",
+    ),
     _counter("promotions_total", (), "promotions", "Times that another version became the best."),
     _counter("evaluations_total", ("game",), "evaluations", "Versions of the student that were scored at a game."),
 )

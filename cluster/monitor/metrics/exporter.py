@@ -12,12 +12,24 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from cluster.monitor.metrics.definitions import COUNTERS, GAUGES, HISTOGRAMS, METRICS, SIDES, WHO, Metric
+from cluster.monitor.metrics.definitions import (
+    COUNTERS,
+    GAUGES,
+    HISTOGRAMS,
+    METRICS,
+    SIDES,
+    WHO,
+    WRITES,
+    Metric,
+)
 from cluster.monitor.metrics.endpoint import metrics_server
 from cluster.monitor.metrics.series import CounterSeries, GaugeSeries, HistogramSeries
 from distill.chunks import REJECTION_REASONS
 from distill.errors import RunError
 from distill.histograms import HistogramTotals
+
+_WRITE_FAILURES = "distill_write_failures_total"
+"""Its reasons are not those for which chunks are refused."""
 
 Labels = tuple[str, ...]
 """Values of a metric's labels, in the order of its definition."""
@@ -122,7 +134,10 @@ class Exporter(Collector):
         self._server.__exit__(kind, error, traceback)
 
     def _all(self, metric: Metric) -> Iterator[Labels]:
-        return product(*(self._label_values[label] for label in metric.labels))
+        return product(*(self._values(metric.name, label) for label in metric.labels))
+
+    def _values(self, name: str, label: str) -> Labels:
+        return WRITES if (name, label) == (_WRITE_FAILURES, "reason") else self._label_values[label]
 
     def _series(self, table: dict[str, dict[Labels, Series]], name: str, labels: dict[str, str]) -> Series:
         if name not in table:
@@ -132,7 +147,7 @@ class Exporter(Collector):
             raise RunError(f"metric {name}: expected the labels {list(expected)}, found {list(labels)}")
         values = tuple(labels[label] for label in expected)
         if values not in table[name]:
-            known = {label: self._label_values[label] for label in expected}
+            known = {label: self._values(name, label) for label in expected}
             raise RunError(f"metric {name}: expected labels among {known}, found {labels}")
         return table[name][values]
 

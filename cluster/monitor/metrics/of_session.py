@@ -83,6 +83,8 @@ class RunMetrics:
             exporter.set("distill_actors_desired", desired, role=role)
         for role, count in session.restarts.items():
             exporter.set_total("distill_actor_restarts_total", count, "session", role=role)
+        for kind, count in session.unwritten.counts.items():
+            exporter.set_total("distill_write_failures_total", count, "session", reason=kind)
         for name, player in session.players.items():
             game = player.game
             exporter.set_total("distill_transitions_collected_total", player.transitions, name, game=game)

@@ -19,7 +19,7 @@ RULE_TESTS = sorted((PROMETHEUS / "tests").glob("*.yml"))
 EXPECTED = {
     "LearnerStalled", "LearnerStarved", "BufferBackpressure", "BufferNearCapacity", "ActorsMissing", "ActorRestartLoop",
     "TeacherVersionStale", "SampleToInsertRatioOff", "ChunksRejected", "LossNonFinite", "EvaluationOverdue",
-    "CheckpointOverdue", "ScoreRegressed", "MetricsAbsent",
+    "CheckpointOverdue", "WritesRefused", "ScoreRegressed", "MetricsAbsent",
 }  # fmt: skip
 EVALUATION_SECONDS = 15
 

@@ -1,13 +1,10 @@
 """A start that fails leaves nothing, and a run that ends early says what is kept; files get what the umask leaves."""
 
 import contextlib
-import json
 import os
-import shutil
 import signal
 import socket
 import stat
-import subprocess
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -140,23 +137,3 @@ def test_files_of_a_run_get_what_the_umask_leaves(sandbox: Sandbox, mask: int):
             assert mode & 0o020 or path.name == "redis.log", path
         found += 1
     assert found > 20
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="without the right to mount a small disk")
-def test_a_full_disk_ends_a_run_with_one_sentence_and_keeps_what_is_saved(sandbox: Sandbox, capsys: Capture):
-    disk = sandbox.path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", disk], check=False).returncode:
-        pytest.skip("without the right to mount a small disk")
-    try:
-        options = ("--student", "net1", "--checkpoint-seconds", "1", "--updates", "100000")
-        assert cli.run(["run", *SERIAL, *options, "--root", str(disk / "runs"), "--name", "x"]) == 2
-        message = capsys.readouterr().err.splitlines()[-1]
-        assert "No space left on device; kept is the checkpoint of update" in message and "--resume" in message
-        folder = RunFolder(disk / "runs" / "x")
-        assert folder.checkpointed() is not None
-        manifest = json.loads((folder.path / "checkpoints" / "student" / "manifest.json").read_text())
-        assert manifest["checkpoints"]
-    finally:
-        subprocess.run(["umount", "-l", disk], check=True)
-        shutil.rmtree(disk, ignore_errors=True)
