@@ -34,8 +34,8 @@ class LearnerStatus:
         version: newest published version, 0 before the first.
         version_updates: updates that this version had made.
         checkpoint_updates: updates of the newest checkpoint, 0 before the first.
-        refused: writes that the disk has refused, by what was to be written, since this process began.
-        last_refusal: why the newest write was refused; empty once it has gone well.
+        refused: writes that the disk has refused since this process began, by what was to be written, and why the
+            newest one was; empty once one has gone well.
         lag: per game, versions that the data of the newest minibatch was behind the newest version; for a student with
             a changing teacher that of its labels, for a Q-learner that of the network that acted.
         histograms: seconds of `update` and `gather` by game, since this process began.
@@ -61,8 +61,7 @@ class LearnerStatus:
     version: int = 0
     version_updates: int = 0
     checkpoint_updates: int = 0
-    refused: dict[str, int] = field(default_factory=dict[str, int])
-    last_refusal: str = ""
+    refused: dict[str, tuple[int, str]] = field(default_factory=dict[str, tuple[int, str]])
     lag: dict[str, float] = field(default_factory=dict[str, float])
     histograms: dict[str, dict[str, HistogramTotals]] = field(default_factory=dict[str, dict[str, HistogramTotals]])
 

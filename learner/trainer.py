@@ -94,7 +94,7 @@ class Trainer(ABC):
         self._version_updates = state.version_updates
         self._checkpoint_updates = state.updates
         self._checkpointed_at = time.monotonic()
-        self._refusals = Refusals()
+        self._refusals, self._copies_refused = Refusals(), Refusals()
         self._publish_at = math.inf
         # What was due when it ended, and was not published for an outage, is owed still.
         self._versions_planned = self._version_due = state.versions_due
@@ -228,10 +228,24 @@ class Trainer(ABC):
     def publish(self) -> int:
         """Publish the network as a new version, with a checkpoint of the same weights; return the version."""
         card = self._card()
-        self._version = self._registry.publish(model_bytes(self.updater.judged, card, self.stored_as), card.training)
+        try:
+            version = self._registry.publish(model_bytes(self.updater.judged, card, self.stored_as), card.training)
+        except BufferUnavailable as error:
+            self._notice_refused_copy(error)
+            raise
+        self._copies_refused.written()
+        self._version = version
         self._version_updates, self._version_due = self.updater.updates, self._versions_due()
         self.checkpoint(self._version)
         return self._version
+
+    def _notice_refused_copy(self, error: BufferUnavailable) -> None:
+        """Count it if the registry refuses a version because the disk of the run's folder takes no more."""
+        if not isinstance(error.__cause__, RunError):
+            return
+        self._copies_refused.refused(str(error))
+        if self._copies_refused.seconds > REFUSED_SECONDS:
+            raise RunError(f"{error}; it has been so for {REFUSED_SECONDS / 60.0:g} minutes") from error
 
     def publish_final(self) -> int:
         """Publish the network as it stands unless its newest version already is that; return the version.
@@ -329,8 +343,10 @@ class Trainer(ABC):
             version=self._version,
             version_updates=self._version_updates,
             checkpoint_updates=self._checkpoint_updates,
-            refused={"checkpoint": self._refusals.count},
-            last_refusal=self._refusals.newest,
+            refused={
+                "checkpoint": (self._refusals.count, self._refusals.newest),
+                "model": (self._copies_refused.count, self._copies_refused.newest),
+            },
             lag=self._lag(),
             histograms={
                 kind: {game: histogram.totals for game, histogram in by_game.items()}

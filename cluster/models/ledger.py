@@ -8,7 +8,8 @@ may be killed between any two writes.
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -30,11 +31,23 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
+@contextmanager
+def _as_outage() -> Generator[None]:
+    """Take a disk that refuses the folder's copy for an outage, which others bear by trying again."""
+    try:
+        yield
+    except RunError as error:
+        if not isinstance(error.__cause__, OSError):
+            raise
+        raise BufferUnavailable(str(error)) from error
+
+
 class Ledger(RedisModelRegistry):
     """The model registry of one lineage, with what was decided about its versions; it connects when it is first used.
 
-    Every method that does not only read the folder raises BufferUnavailable if Redis cannot be reached, and RunError if
-    the folder is damaged or cannot be written.
+    Every method that does not only read the folder raises BufferUnavailable if Redis cannot be reached, or if the
+    folder's disk takes no more: then nothing is decided that the folder would not know. It raises RunError if the
+    folder is damaged.
 
     Args:
         client: the connection; the caller closes it.
@@ -97,7 +110,7 @@ class Ledger(RedisModelRegistry):
         try:
             self._change(decide)
         except BufferUnavailable:
-            with self._mirror.locked():
+            with _as_outage(), self._mirror.locked():
                 self._mirror.store_decisions(self._mirror.decisions().merged(noted))
             raise
 
@@ -119,7 +132,7 @@ class Ledger(RedisModelRegistry):
         Weights that are nowhere leave nothing to keep.
         """
         mirror = self._mirror
-        with mirror.locked():
+        with _as_outage(), mirror.locked():
             aside = mirror.aside()
             newest = mirror.metadata(mirror.versions()[-1])
             if version in aside or not in_last_half(mirror.metadata(version), newest):
@@ -187,17 +200,18 @@ class Ledger(RedisModelRegistry):
                 if not commands:
                     return result
                 if self._store.change(record.revision, commands):
-                    if done is not None:
-                        done(result)
-                    self._copy_soon()
+                    self._copy_soon(result, done)
                     return result
         raise self._contended()
 
-    def _copy_soon(self) -> None:
+    def _copy_soon(self, result: T, done: Callable[[T], None] | None) -> None:
         try:
+            with _as_outage():
+                if done is not None:
+                    done(result)
             self._synchronised()
         except BufferUnavailable as error:
-            log.warning("%s: the run's folder gets what is new when Redis is back: %s", self._lineage, error)
+            log.warning("%s: the run's folder gets what is new later: %s", self._lineage, error)
 
     def _synchronised(self) -> LineageRecord:
         """Do what `synchronise` does; the mirror is locked."""
@@ -207,7 +221,8 @@ class Ledger(RedisModelRegistry):
             record = self._store.read()
             lacking = self._lacking(record, kept, metadata)
             if not lacking:
-                self._copy(record, kept)
+                with _as_outage():
+                    self._copy(record, kept)
                 return record
             if self._store.change(record.revision, lacking) and any(command[0] == "SET" for command in lacking):
                 log.info("%s: Redis gets back versions that it has lost", self._lineage)

@@ -14,6 +14,7 @@ from typing import Any
 from cluster.models.decisions import Decisions
 from distill.errors import RunError
 from distill.files import write_atomically
+from distill.machine_errors import refusal
 
 _LEDGER = "ledger.json"
 _METADATA = re.compile(r"^(\d+)\.json$")
@@ -40,7 +41,7 @@ class ModelMirror:
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunError(f"{self._directory}: cannot be made: {error.strerror}") from error
+            raise RunError(f"{self._directory}: cannot be made: {refusal(error)}") from error
         self._decisions, self._file = Decisions(), (0, 0, 0)
 
     @contextmanager
@@ -49,7 +50,7 @@ class ModelMirror:
         try:
             lock = (self._directory / ".lock").open("ab")
         except OSError as error:
-            raise RunError(f"{self._directory}: may not be written to: {error.strerror}") from error
+            raise RunError(f"{self._directory}: may not be written to: {refusal(error)}") from error
         with lock as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
@@ -176,4 +177,4 @@ class ModelMirror:
         try:
             write_atomically(self._directory / name, data)
         except OSError as error:
-            raise RunError(f"{self._directory / name}: cannot be written: {error.strerror}") from error
+            raise RunError(f"{self._directory / name}: cannot be written: {refusal(error)}") from error

@@ -154,12 +154,9 @@ class Session:
             RunError: if it has lost checkpoints that were written.
         """
         self._take_saved(status)
-        if not status.last_refusal:
-            return ""
-        return (
-            f"updates {status.checkpoint_updates + 1:,} to {status.updates:,} of {status.lineage} are not saved:"
-            f" {status.last_refusal}"
-        )
+        _, why = status.refused.get("checkpoint", (0, ""))
+        first = status.checkpoint_updates + 1
+        return f"updates {first:,} to {status.updates:,} of {status.lineage} are not saved: {why}" if why else ""
 
     def _take_saved(self, status: LearnerStatus) -> None:
         self._notice_refusals(status, self.learners.get(status.lineage))
@@ -168,12 +165,12 @@ class Session:
 
     def _notice_refusals(self, status: LearnerStatus, before: LearnerStatus | None) -> None:
         """Tell what the disk has refused of a learner since its last status."""
-        for kind, count in status.refused.items():
-            known = 0 if before is None else before.refused.get(kind, 0)
+        for kind, (count, why) in status.refused.items():
+            known = 0 if before is None else before.refused.get(kind, (0, ""))[0]
             # Its process may have begun anew, with a count of its own.
             if new := count - known if count >= known else count:
-                self.unwritten.refused(kind, f"{status.lineage}: {status.last_refusal or 'refused for a while'}", new)
-            elif not status.last_refusal:
+                self.unwritten.refused(kind, f"{status.lineage}: {why or 'refused for a while'}", new)
+            elif not why:
                 self.unwritten.written(kind)
 
     def on_orders(self, orders: Orders) -> None:

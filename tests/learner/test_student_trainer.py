@@ -7,18 +7,20 @@ from pathlib import Path
 import pytest
 import torch
 
+from cluster.models.mirror import ModelMirror
 from cluster.redis.connection import connect
 from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices
 from cluster.state.kinds import student_plan
 from distill.architectures import ARCHITECTURES
-from distill.errors import RunError
+from distill.errors import BufferUnavailable, RunError
 from distill.model_card import ModelCard
 from distill.models import load_model, model_bytes
 from distill.networks import QNetwork
 from learner.student_trainer import StudentTrainer
 from learner.trainer import choose_device
 from tests.support.learnable_chunks import STEPS, learnable_chunk, push, services_of, tiny_config
+from tests.support.no_room import no_room
 
 ACTIONS = {"breakout": 4, "pong": 6}
 
@@ -256,3 +258,36 @@ def test_a_version_that_redis_refused_is_published_by_the_learner_that_resumes(
     assert registry.describe(2)["updates"] == 111
     assert resumed.advance(60.0, updates=1).version == 2, "nothing is owed any more"
     resumed.close()
+
+
+def test_a_folder_that_takes_no_more_delays_versions_and_checkpoints_but_not_the_training(
+    services: RedisServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = trainer_of(services, tmp_path)
+    assert trainer.advance(60.0, updates=60).version == 1
+    registry = services.registry("student")
+    with no_room():
+        trainer.checkpoint()
+        assert trainer.publish_final() == 2
+        for _ in range(3):
+            with pytest.raises(BufferUnavailable, match="cannot be written: File too large"):
+                trainer.publish()
+        status = trainer.advance(60.0, updates=10)
+        assert (status.updates, status.checkpoint_updates) == (70, 50)
+        assert {kind for kind, (count, why) in status.refused.items() if count and why} == {"checkpoint", "model"}
+        assert "File too large" in status.refused["checkpoint"][1] and "cannot be written" in status.refused["model"][1]
+        # Only what the folder knows is built upon: one version is ahead of it, and no more.
+        assert registry.resolve("latest") == 2
+        monkeypatch.setattr("learner.trainer.REFUSED_SECONDS", 0.0)
+        for act in (trainer.checkpoint, trainer.publish):
+            with pytest.raises(RunError, match="for 0 minutes"):
+                act()
+        status = trainer.close()
+        assert status.refused["checkpoint"][1]
+    trainer = trainer_of(services, tmp_path)
+    assert trainer.updater.updates == 50
+    assert trainer.publish() == 3
+    assert registry.resolve("latest") == 3
+    mirror = ModelMirror(tmp_path, "student")
+    assert [mirror.has(version) for version in (1, 2, 3)] == [True] * 3, "the folder got what it lacked"
+    trainer.close()

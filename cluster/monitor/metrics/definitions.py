@@ -15,7 +15,7 @@ PREFIX = "distill_"
 ROLES = ("collector", "learner", "evaluator", "explorer", "coordinator", "redis")
 SIDES = ("actor", "feed", "learner")
 WHO = ("teacher", "student", "candidate")
-WRITES = ("checkpoint", "evaluation", "film", "log", "metrics", "picture", "progress", "redis", "tensorboard")
+WRITES = ("checkpoint", "evaluation", "film", "log", "metrics", "model", "picture", "progress", "redis", "tensorboard")
 
 LABELS = {
     "game": "an ALE game by its ROM name",

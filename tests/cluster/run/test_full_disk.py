@@ -49,13 +49,15 @@ def fill(disk: Path) -> Path:
 
 
 def test_a_run_bears_a_full_disk_until_there_is_room_again(sandbox: Sandbox):
-    folder, options = sandbox.run("x"), ("--updates", "1000000", "--checkpoint-seconds", "0.2")
+    folder = sandbox.run("x")
+    options = ("--updates", "1000000", "--checkpoint-seconds", "0.2", "--eval-every", "100")
     with PrivateRedis(sandbox.path / "redis") as server:
         run = sandbox.train("x", *SERIAL, *options, "--buffer", server.url)
         run.until(lambda: checkpointed(folder) > 20, "a checkpoint")
         filler = fill(sandbox.path / "runs")
         run.until(lambda: "checkpoint: student: No space left on device; make room on that disk" in run.output, "it")
         kept = checkpointed(folder)
+        run.until(lambda: "models/student" in run.output, "a version that is refused")
         filler.unlink()
         run.until(lambda: "checkpoint: written again" in run.output, "another checkpoint")
         run.until(lambda: checkpointed(folder) > kept, "a newer one")

@@ -2,9 +2,6 @@
 
 import errno
 import os
-import resource
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,18 +12,8 @@ from cluster.state.owed_rows import OwedRows
 from cluster.state.unwritten import Unwritten
 from distill.errors import BufferUnavailable, RunError
 from distill.machine_errors import machine_error, refusal_in
+from tests.support.no_room import no_room
 from tests.support.sandbox import rows
-
-
-@contextmanager
-def no_room() -> Generator[None]:
-    """Let no file of this process grow, as on a full disk; Python takes no notice of the signal for it."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_a_refused_write_is_told_once_until_it_is_written_again(tmp_path: Path):
