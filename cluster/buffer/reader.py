@@ -14,7 +14,6 @@ from cluster.redis.connection import describe, reaching
 from cluster.redis.holder import Holder
 from cluster.redis.keys import StreamKeys, server_of, stream_keys
 from cluster.redis.scripts import call_script
-from distill.chunks import NO_RUN
 from distill.errors import BufferUnavailable, ConfigError
 from distill.protocols import StoredChunk
 
@@ -70,7 +69,8 @@ class RedisChunkReader:
     ) -> None:
         self._clients = clients
         self._rank = rank
-        self._holder = holder or Holder(run, NO_RUN, role=f"reader {rank}")
+        self._holder = holder
+        self._words = ("", "", "") if holder is None else holder.words
         self._streams = {
             game: [
                 _Stream(clients[server_of(place, shard, len(clients))], stream_keys(run, game, shard))
@@ -164,17 +164,21 @@ class RedisChunkReader:
         if stream.identity is not None and stream.position:
             with reaching(stream.client, "store how far it was read"):
                 keys = [stream.keys.meta, stream.keys.cursors]
-                args = [*self._holder.words, self._rank, stream.position, *stream.identity]
+                args = [*self._words, self._rank, stream.position, *stream.identity]
                 answer = call_script(stream.client, "commit", keys, args)
-            self._holder.require(stream.client, answer)
+            self._require_held(stream.client, answer)
+
+    def _require_held(self, client: redis.Redis, answer: Sequence[bytes]) -> None:
+        if self._holder is not None:
+            self._holder.require(client, answer)
 
     def _next_entries(self, stream: _Stream, count: int) -> list[tuple[bytes, list[bytes]]]:
         """Return the entries behind our position, which goes back first if the server or the stream is another one."""
         for _ in range(_ATTEMPTS):
             with reaching(stream.client, "read chunks"):
                 keys = [stream.keys.chunks, stream.keys.meta]
-                answer = call_script(stream.client, "read", keys, [*self._holder.words, stream.position, count])
-            self._holder.require(stream.client, answer)
+                answer = call_script(stream.client, "read", keys, [*self._words, stream.position, count])
+            self._require_held(stream.client, answer)
             run_id, epoch, entries = answer
             same = stream.identity == (run_id, epoch) or stream.position == 0
             stream.identity = (run_id, epoch)
