@@ -113,6 +113,8 @@ class Feed:
             taken += len(found)
         if taken:
             self._reader.commit()
+        elif self._reader.ended():
+            self._limiter.end_inserts()
         if trouble is not None:
             raise trouble
         return taken

@@ -130,6 +130,10 @@ class RedisChunkReader:
             raise trouble
         return chunks
 
+    def ended(self) -> bool:
+        """Return False: more can always come."""
+        return False
+
     def commit(self) -> None:
         """Store how far this reader has read.
 
