@@ -98,5 +98,8 @@ def _controller(architecture: Architecture, actions: int) -> nn.ModuleList:
 
 
 def _initialise_before_relu(layer: nn.Conv2d | nn.Linear) -> None:
+    # Weights that are yet to be loaded need no values, for which PyTorch would import its compiler: a second.
+    if layer.weight.is_meta:
+        return
     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     nn.init.zeros_(layer.get_parameter("bias"))

@@ -100,3 +100,16 @@ def test_a_command_that_only_reads_files_does_not_wait_for_what_takes_long_to_im
     code, imported = slow_imports("from policy_distillery import main; main()", *arguments)
     assert code == (2 if "nonsense" in command else 0)
     assert imported <= ({"redis"} if redis else set())
+
+
+def test_loading_a_model_does_not_import_pytorchs_compiler():
+    # Every player, evaluator and viewer loads one, and that import takes a second.
+    source = """
+import sys
+from pathlib import Path
+from actors.policy import warm_policy
+from distill.models import load_model
+warm_policy(load_model(Path("teachers/pong.safetensors"))[0], "pong")
+sys.exit("torch._dynamo" in sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", source], cwd=ROOT, check=True, timeout=60)

@@ -50,21 +50,27 @@ def agreement(updater: StudentUpdater) -> float:
     return right / total
 
 
+def learns(updater: StudentUpdater, most_updates: int) -> bool:
+    """Update until the student agrees with its teacher, which is looked at now and then."""
+    for made in range(1, most_updates + 1):
+        assert updater.update(0.0).finite
+        if made % 25 == 0 and agreement(updater) > 0.95:
+            return True
+    return False
+
+
 @pytest.mark.parametrize("loss", ["kl", "nll", "mse"])
 @pytest.mark.parametrize("optimizer", ["adamw", "rmsprop"])
 def test_it_learns_which_action_the_teacher_likes_best(loss: str, optimizer: str) -> None:
     updater = updater_on({"loss": loss, "optimizer": optimizer, "warmup_updates": 100})
     assert agreement(updater) < 0.5
-    for _ in range(300):
-        assert updater.update(0.0).finite
-    assert agreement(updater) > 0.95
+    assert learns(updater, 300)
 
 
 def test_bfloat16_learns_too_and_labels_stay_exact() -> None:
     updater = updater_on({"precision": "bfloat16"})
-    for _ in range(400):
-        updater.update(0.0)
-    assert agreement(updater) > 0.95
+    assert agreement(updater) < 0.5
+    assert learns(updater, 400)
 
 
 def test_games_are_drawn_evenly_and_only_the_drawn_controller_moves() -> None:
@@ -75,8 +81,8 @@ def test_games_are_drawn_evenly_and_only_the_drawn_controller_moves() -> None:
     other = next(name for name in ACTIONS if name != game)
     assert any(name.startswith(f"heads.{game}") for name in moved)
     assert not any(name.startswith(f"heads.{other}") for name in moved)
-    games = [updater.update(0.0).game for _ in range(400)]
-    assert 150 < games.count("pong") < 250
+    games = [updater.update(0.0).game for _ in range(150)]
+    assert 55 < games.count("pong") < 95
 
 
 def test_ten_updates_in_a_row_that_are_not_finite_stop_the_run_and_name_the_chunks() -> None:

@@ -64,7 +64,7 @@ def test_a_replica_is_refused_with_its_primary(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with (
-        serving(redis_binary, tmp_path / "primary") as primary,
+        serving(redis_binary, tmp_path / "primary", "--repl-diskless-sync-delay", "0") as primary,
         serving(redis_binary, tmp_path / "replica", "--replicaof", "127.0.0.1", str(primary)) as replica,
     ):
         with redis.Redis(port=replica, protocol=2) as client:
@@ -123,8 +123,8 @@ def test_a_server_that_loads_its_data_is_named(redis_binary: str, tmp_path: Path
         client.config_set("rdbcompression", "no")
         client.mset({str(key): "x" * 100_000 for key in range(500)})
         client.save()
-    # It answers after every 2 MB of them, and is done after half a minute.
-    with serving(redis_binary, tmp_path / "server", "--key-load-delay", "50000") as port:
+    # It answers after every 2 MB of them, and is done after 10 s.
+    with serving(redis_binary, tmp_path / "server", "--key-load-delay", "20000") as port:
         url = f"redis://127.0.0.1:{port}"
         assert f"buffer service at {url}/0: it still reads its data, " in refusal(url)
         assert "it still reads its data" in refusal(f"{url}/1"), "also where SELECT is refused meanwhile"

@@ -71,15 +71,14 @@ def server(small_run: Path) -> Iterator[WatchServer]:
         yield server
 
 
-@pytest.fixture(params=[DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.fixture(scope="module", params=[DESKTOP, PHONE], ids=["desktop", "phone"])
 def page(request: pytest.FixtureRequest, browser: Browser, server: WatchServer) -> Iterator[Page]:
-    """The page with all four pictures, on a desktop and on a phone."""
+    """The page with all four pictures, on a desktop and then on a phone; each test leaves it as it was."""
     page = browser.open(server.address, *request.param)
     try:
         page.until(f"{PICTURES} === 4", "four pictures")
         yield page
     finally:
-        # An open page would keep the games of the next tests playing.
         page.call("Page.close")
 
 
@@ -129,7 +128,7 @@ def test_every_text_can_be_read(page: Page, theme: str):
     page.call("Page.reload")
     page.until(f"{PICTURES} === 4", "four pictures again")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == ground, "the choice lasts"
-    page.evaluate("localStorage.clear()")
+    page.evaluate("document.querySelector('#theme input[value=auto]').click()")
 
 
 def test_the_system_chooses_the_theme_unless_the_user_does(page: Page):
@@ -137,6 +136,7 @@ def test_the_system_chooses_the_theme_unless_the_user_does(page: Page):
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(16, 19, 22)"
     page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "light"}])
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(247, 247, 245)"
+    page.call("Emulation.setEmulatedMedia", features=[])
 
 
 def test_everything_is_reached_by_keyboard(page: Page):
@@ -166,15 +166,16 @@ def test_play_can_be_paused(page: Page, server: WatchServer):
     until(lambda: server.playing, "the server plays again")
 
 
-def test_little_motion_is_one_still_picture_until_asked_for(browser: Browser, server: WatchServer):
-    until(lambda: not server.playing, "no other page watches")
-    page = browser.open(server.address, *DESKTOP, still=True)
-    page.until(f"{PICTURES} === 4", "four still pictures")
-    until(lambda: not server.playing, "the server stops after the first pictures")
-    assert "Press “Play live”" in page.evaluate("document.getElementById('live-note').textContent")
-    page.evaluate("document.getElementById('play').click()")
-    until(lambda: server.playing, "the server plays")
-    page.call("Page.close")
+def test_little_motion_is_one_still_picture_until_asked_for(browser: Browser, small_run: Path):
+    # Of its own, where no other page watches.
+    with WatchServer(small_run) as server:
+        page = browser.open(server.address, *DESKTOP, still=True)
+        page.until(f"{PICTURES} === 4", "four still pictures")
+        until(lambda: not server.playing, "the server stops after the first pictures")
+        assert "Press “Play live”" in page.evaluate("document.getElementById('live-note').textContent")
+        page.evaluate("document.getElementById('play').click()")
+        until(lambda: server.playing, "the server plays")
+        page.call("Page.close")
 
 
 def test_a_run_that_has_nothing_yet_says_so_in_words(browser: Browser, tmp_path: Path, small_run: Path):
