@@ -123,6 +123,9 @@ def _take(plan: Plan, outcome: Outcome, console: Console) -> str | None:
         told = f"{outcome.name} ({job.log}: {_last_line(job)})"
         console.print(f"failed: {told}", soft_wrap=True)
         return told
+    if outcome.state == "lacking":
+        console.print(f"not begun: {outcome.name}, whose recording is not there")
+        return None
     if outcome.state != "done":
         return None
     if cell is None:
