@@ -44,7 +44,7 @@ def _made_with(scores: Scores) -> str:
         f"{len(cells)} cells of {_several(len(scores.games), 'game')} and {_several(len(scores.seeds), 'seed')}:"
         f" {_range([row.transitions for row in trained])} transitions of a game,"
         f" {_range([row.updates for row in trained])} updates,"
-        f" {_range([len(row.scores) for row in trained])} episodes of each network and game at the end."
+        f" episodes of each network and game at the end: {_range([len(row.scores) for row in trained])}."
         f" Made by commit {', '.join(commits)}."
     )
 
