@@ -23,6 +23,9 @@ _STUDENT: dict[str, Any] = _ALIKE | {
     "eval_episodes": 1,
 }
 _MOST_WINDOW = 20_000.0
+_LEAST_REPLAY, _MOST_REPLAY = 2_048, 540_000
+"""Transitions of a game: the least that a run takes, and the paper's ten hours of play."""
+_SURPLUS = 2_048
 
 
 def student(
@@ -45,10 +48,8 @@ def student(
         settings: in which the variant differs.
     """
     recorded = design.budget.transitions if transitions is None else transitions
-    return Cell(
-        variant, games, seed, "run", _students(design, len(games), recorded) | settings,
-        WantedRecording(design.games, seed, recorded),
-    )  # fmt: skip
+    common = _students(design, len(games)) | _recorded(design, recorded)
+    return Cell(variant, games, seed, "run", common | settings, WantedRecording(design.games, seed, recorded))
 
 
 def live_student(design: Design, variant: str, game: str, seed: int, **settings: Any) -> Cell:
@@ -56,8 +57,12 @@ def live_student(design: Design, variant: str, game: str, seed: int, **settings:
     budget = design.budget
     ratio = budget.updates * BATCH_SIZE / budget.transitions
     # Neither side may run ahead by more than a small part of the budget, or the transitions would not be equal.
-    window = {"sample_to_insert": ratio, "sample_to_insert_window": max(_MOST_WINDOW, 256.0 * ratio)}
-    return Cell(variant, (game,), seed, "run", _students(design, 1, budget.transitions) | window | settings)
+    played: dict[str, Any] = {
+        "sample_to_insert": ratio,
+        "sample_to_insert_window": max(_MOST_WINDOW, 256.0 * ratio),
+        "min_replay": max(1, min(5_000, budget.transitions // 4)),
+    }
+    return Cell(variant, (game,), seed, "run", _students(design, 1) | played | settings)
 
 
 def q_learner(design: Design, variant: str, games: tuple[str, ...], seed: int, network: str) -> Cell:
@@ -97,18 +102,18 @@ def online_student(design: Design, variant: str, game: str, seed: int) -> Cell:
     return Cell(variant, (game,), seed, "online", settings)
 
 
-def _students(design: Design, games: int, transitions: int) -> dict[str, Any]:
+def _students(design: Design, games: int) -> dict[str, Any]:
     updates = design.budget.updates * games
-    return (
-        _STUDENT
-        | _played(design)
-        | {
-            "updates": updates,
-            "eval_every": updates,
-            "warmup_updates": min(500, updates // 10),
-            "min_replay": max(1, min(5_000, transitions // 4)),
-        }
-    )
+    common = _STUDENT | _played(design)
+    return common | {"updates": updates, "eval_every": updates, "warmup_updates": min(500, updates // 10)}
+
+
+def _recorded(design: Design, transitions: int) -> dict[str, Any]:
+    """Return how a recording is learned from: all of it lies in the replay before the first update, if it can."""
+    if transitions > _MOST_REPLAY:
+        return {"sample_to_insert": design.budget.updates * BATCH_SIZE / transitions}
+    # A recording may have some more, up to a chunk of every lane.
+    return {"min_replay": transitions, "replay_capacity": max(_LEAST_REPLAY, transitions + _SURPLUS)}
 
 
 def _played(design: Design) -> dict[str, Any]:
