@@ -52,8 +52,8 @@ def pair_findings(scores: Scores) -> Findings:
             transfer.game,
             transfer.partner,
             f"{transfer.gain.value:+.1f}{bounds(transfer.gain.interval, '+.1f')}",
-            number(transfer.p, ".3f"),
-            number(p, ".3f"),
+            number(transfer.p, ".2g"),
+            number(p, ".2g"),
             "" if p is None else "yes" if p < SIGNIFICANT else "no",
         ))  # fmt: skip
     head = ("game", "with", "gain, % of the teacher [95 %]", "p", "p, Holm", f"below {SIGNIFICANT:g}")

@@ -8,8 +8,8 @@ from typing import Any, cast
 import pytest
 
 from cluster.commands.online import OnlineOptions
+from cluster.commands.options import parse_options
 from cluster.commands.run import RunOptions
-from cluster.commands.run_options import run_or_resume
 from cluster.commands.teach import TeachOptions
 from cluster.experiment.catalogue import EXPERIMENTS
 from cluster.experiment.commands import cell_job, recording_job
@@ -47,7 +47,8 @@ def test_the_command_of_every_cell_means_its_settings(experiment: Experiment, bu
     for cell in experiment.cells(made):
         job = cell_job(cell, made, ExperimentFolder(tmp_path))
         kind, options = KINDS[job.begin[0]]
-        config, _ = run_or_resume(cast(Any, kind), cast(Any, options), job.begin[1:])
+        parsed = parse_options(cast(Any, options), job.begin[1:], job.begin[0], "")
+        config = kind(**{section: getattr(parsed, section) for section in kind.model_fields})
         said, meant = flatten(config), flatten(cell.config())
         for place in ("name", "root", "teachers", "data"):
             said.pop(place, None)
