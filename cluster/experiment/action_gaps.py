@@ -10,6 +10,8 @@ import numpy.typing as npt
 from cluster.experiment.blocks import Block, Grid, Sentence
 from cluster.experiment.temperature import TEMPERATURES
 from distill.chunks import ChunkDecoder
+from distill.recorded_chunks import RecordingReader
+from distill.recording import Recording
 
 _MOST_TRANSITIONS = 50_000
 _QUANTILES = (0.1, 0.5, 0.9)
@@ -30,9 +32,6 @@ def measure_gaps(recording: Path, games: Sequence[str]) -> list[dict[str, Any]]:
 
 def _labels(folder: Path, game: str) -> npt.NDArray[np.float32]:
     """Return q-values [N, A] of a game's first recorded transitions."""
-    from distill.recorded_chunks import RecordingReader
-    from distill.recording import Recording
-
     reader, decoder = RecordingReader(Recording.open(folder), (game,)), ChunkDecoder()
     found: list[npt.NDArray[np.float32]] = []
     try:
