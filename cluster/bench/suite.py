@@ -244,9 +244,7 @@ class Suite:
         rates, peaks = zip(*recorded, strict=True)
         live_rates, live_peaks = zip(*fed, strict=True)
         return [
-            _compare(
-                f"{what}, beside the live feed", list(rates), list(live_rates), "samples/s", "ratio at least 0.95"
-            ),
+            _compare(f"{what}, beside the live feed", list(rates), list(live_rates), "samples/s", ""),
             _compare(memory, [p / 1e9 for p in peaks], [p / 1e9 for p in live_peaks], "GB", ""),
         ]
 

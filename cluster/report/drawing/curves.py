@@ -105,12 +105,11 @@ def _scores_of(run: RunData, number: int, game: str, *, by_updates: bool) -> lis
         points = [(x, float(np.mean(look.scores))) for x, look in candidates]
         series.append(Series(f"{run.name}, Q-learner's candidate", number, points, style=style))
     for lineage, promotions in run.promotions.items():
-        blocks = [
-            (look.version, look.purpose, look.scores)
-            for look in run.looks
-            if (look.lineage, look.game) == (lineage, game)
-        ]
-        steps = [] if lineage == STUDENT else teacher_steps(blocks, promotions, run.timeline(lineage))
+        if lineage == STUDENT:
+            continue
+        mine = [look for look in run.looks if (look.lineage, look.game) == (lineage, game)]
+        timeline = run.timeline(lineage)
+        steps = teacher_steps(((look.version, look.purpose, look.scores) for look in mine), promotions, timeline)
         if steps:
             series.append(Series(f"{run.name}, best Q-learner so far", number, steps, style="steps"))
     if students:

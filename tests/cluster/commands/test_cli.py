@@ -371,7 +371,7 @@ def test_what_a_run_is_made_of_cannot_be_changed(
         (("export", str(PONG), "out.onnx", "--game", "Breakout-v4"), "game 'breakout': this network plays pong"),
         (("import-teacher", "noise"), "--game"),
         (("import-teacher", "missing", "--game", "pong"), "missing: expected a model file, found nothing there"),
-        (("import-teacher", "noise", "--game", "pong"), "noise: expected a zip, a PyTorch file or safetensors"),
+        (("import-teacher", "noise", "--game", "pong"), "noise: expected a zip, a PyTorch file, msgpack"),
         (("import-teacher", "plain.pt", "--game", "pongg"), "game 'pongg': not one of the"),
         (("import-teacher", "plain.pt", "--game", "pong"), "pong has 6 actions"),
         (("import-teacher", "plain.pt", "--game", "PongNoFrameskip-v4"), "pong has 6 actions"),
