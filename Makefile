@@ -15,7 +15,7 @@ RUN := $(if $(filter-out 1,$(SEED)),demo-$(SEED),demo)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-root fuzz bench chaos soak clean
+.PHONY: help demo test test-root fuzz bench results chaos soak clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -45,6 +45,9 @@ fuzz: $(VENV)/.installed-test ## decode FUZZ_EXAMPLES mutated chunks
 
 bench: $(VENV)/.installed ## measure this machine against bare loops; BENCH="--only buffer" passes options on
 	$(BIN)/distill bench $(BENCH)
+
+results: $(VENV)/.installed ## tables, plots and README's results from the scores in results/
+	$(BIN)/distill experiment --render --readme README.md
 
 chaos: $(VENV)/.installed-test ## break runs on purpose, and check what is lost; CHAOS="--seconds 60 --short" passes options on
 	$(BIN)/python -m tests.chaos --seed $(SEED) --mutations --out results/chaos.json $(CHAOS)

@@ -38,6 +38,7 @@ COMMANDS = {
     "watch": "serve a live page of a run: its games being played, curves, actors",
     "report": "write one HTML file about runs and compare them",
     "models": "list a run's models, export one, or roll a promotion back",
+    "experiment": "run one of the paper's experiments, with table, plot and page",
     "bench": "measure this machine against bare loops",
 }
 

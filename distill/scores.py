@@ -79,7 +79,12 @@ def bootstrap_interval(
         RunError: if a stratum has no episode.
     """
     values = stratified_resamples(strata, statistic, seed=seed, resamples=resamples)
-    if min(map(len, strata)) < MINIMUM_EPISODES or np.isnan(values).any():
+    return None if min(map(len, strata)) < MINIMUM_EPISODES else percentile_interval(values, level)
+
+
+def percentile_interval(values: Floats, level: float = LEVEL) -> Interval | None:
+    """Return the interval that holds the middle `level` of [R] resamples, None if some of them have no finite value."""
+    if np.isnan(values).any():
         return None
     # Percentiles are order statistics, never interpolated, because between a number and infinity there is nothing.
     tail = (1.0 - level) / 2.0
@@ -199,7 +204,7 @@ def score_ratio(game: str, student: float, teacher: float) -> Ratio:
     (student - random) / (teacher - random). A teacher that does not beat random play gives no scale: the value is None.
     A game without reference scores counts as one whose random score is 0.
     """
-    baseline, scale = _baseline(game, teacher)
+    baseline, scale = baseline_of(game, teacher)
     raw = student / teacher if teacher > 0.0 else None
     if teacher > baseline:
         return Ratio((student - baseline) / (teacher - baseline), scale, raw)
@@ -207,7 +212,8 @@ def score_ratio(game: str, student: float, teacher: float) -> Ratio:
     return Ratio(None, scale, raw, reason=f"{game}: the teacher's {teacher:.1f} is not above {source} {baseline:.1f}")
 
 
-def _baseline(game: str, teacher: float) -> tuple[float, Literal["raw", "above_random"]]:
+def baseline_of(game: str, teacher: float) -> tuple[float, Literal["raw", "above_random"]]:
+    """Return the score that counts as nothing beside a teacher's mean, and the scale that it makes of ratios."""
     reference = reference_score(game)
     if reference is None or (reference.random >= 0.0 and teacher > reference.random):
         return 0.0, "raw"
@@ -239,9 +245,9 @@ def compare(student: GameScore, teacher: GameScore) -> Comparison:
     ratio = score_ratio(student.game, student.mean, teacher.mean)
     if ratio.value is None:
         return Comparison(student, teacher, ratio)
-    baseline, _ = _baseline(student.game, teacher.mean)
+    baseline, _ = baseline_of(student.game, teacher.mean)
     interval = bootstrap_interval(
-        [student.scores, teacher.scores], lambda strata: _mean_ratios(strata[0], strata[1], baseline)
+        [student.scores, teacher.scores], lambda strata: ratios_of_means(strata[0], strata[1], baseline)
     )
     reason = (
         None if interval else f"{student.game}: too few episodes, or a teacher too near random play, for an interval"
@@ -249,7 +255,7 @@ def compare(student: GameScore, teacher: GameScore) -> Comparison:
     return Comparison(student, teacher, Ratio(ratio.value, ratio.scale, ratio.raw, interval, reason))
 
 
-def _mean_ratios(student: Floats, teacher: Floats, baseline: float) -> Floats:
+def ratios_of_means(student: Floats, teacher: Floats, baseline: float) -> Floats:
     """Return [R] ratios of the means of [R, n] and [R, m]; infinite where the teacher is not above the baseline."""
     gain, scale = mean(student) - baseline, mean(teacher) - baseline
     safe = np.where(scale > 0.0, scale, 1.0)
@@ -291,12 +297,12 @@ def summarise(comparisons: Sequence[Comparison]) -> GeometricMean:
         negative = ", ".join(c.game for c, ratio in valid if ratio < 0.0)
         reason = f"below random play: {negative}" if negative else "no game has a ratio"
         return GeometricMean(None, None, len(valid), left_out, reason)
-    baselines = [_baseline(c.game, c.teacher.mean)[0] for c, _ in valid]
+    baselines = [baseline_of(c.game, c.teacher.mean)[0] for c, _ in valid]
 
     def statistic(strata: Sequence[Floats]) -> Floats:
         pairs = zip(strata[::2], strata[1::2], baselines, strict=True)
         with np.errstate(divide="ignore", invalid="ignore"):  # log 0 is -inf, and 0 times infinity is not a number
-            logs = [np.log(np.maximum(_mean_ratios(s, t, baseline), 0.0)) for s, t, baseline in pairs]
+            logs = [np.log(np.maximum(ratios_of_means(s, t, baseline), 0.0)) for s, t, baseline in pairs]
             return np.exp(np.mean(logs, axis=0))
 
     strata = [scores for c, _ in valid for scores in (c.student.scores, c.teacher.scores)]

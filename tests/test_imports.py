@@ -88,6 +88,8 @@ def test_who_only_reads_files_does_not_wait_for_what_takes_seconds_to_import(mod
         ("teach --help", False),
         ("online --help", False),
         ("run --nonsense", False),
+        ("experiment --help", False),
+        ("experiment --render --out OUT", False),
         ("data nonsense", False),
         ("record --help", False),
     ],

@@ -7,26 +7,13 @@ replacement within each game, and X's apart from Y's.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from distill.errors import RunError
-from distill.scores import Floats, Interval, Statistic, bootstrap_interval, interquartile_mean
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A statistic with its uncertainty.
-
-    Attributes:
-        value: of the sample.
-        interval: 95 % bootstrap interval, None if a game has a single score.
-    """
-
-    value: float
-    interval: Interval | None
+from distill.scores import Floats, Statistic, bootstrap_interval, interquartile_mean
+from distill.statistics import Estimate
 
 
 def aggregate_iqm(games: Sequence[Sequence[float]]) -> Estimate:

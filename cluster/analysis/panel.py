@@ -97,6 +97,23 @@ class Panel(Protocol):
         """Write beside it."""
         ...
 
+    def set_xticks(
+        self,
+        ticks: Sequence[float],
+        labels: Sequence[str],
+        /,
+        *,
+        rotation: float,
+        ha: Literal["center", "right"],
+        fontsize: str,
+    ) -> object:
+        """Set where the horizontal axis has labels, and which."""
+        ...
+
+    def set_xlim(self, left: float, right: float, /) -> object:
+        """Set the ends of the horizontal axis."""
+        ...
+
     def set_ylim(self, bottom: float, top: float, /) -> object:
         """Set the ends of the vertical axis."""
         ...

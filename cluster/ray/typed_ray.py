@@ -35,5 +35,7 @@ class _Ray(Protocol):
 
     def kill(self, actor: Any, /) -> None: ...
 
+    def cancel(self, call: ray.ObjectRef[Any], /) -> None: ...
+
 
 typed_ray = cast(_Ray, ray)

@@ -32,18 +32,30 @@ def document(runs: Sequence[RunData], video_bytes: int) -> str:
     games = list(dict.fromkeys(game for run in runs for game in run.games))
     groups = conditions(runs)
     sections = [
-        _section("overview", "Overview", runs_table(runs, groups), element("h3", "Remarks"), notes_list(runs)),
-        _section("scores", "Scores", *_scores(runs, games)),
-        _section("aggregates", "Aggregates", aggregate_tables(groups)),
-        _section("curves", "Curves", *_curves(runs, games)),
-        _section("videos", "Videos", videos(runs, video_bytes)),
-        _section("timing", "Time", timing(runs)),
-        _section("versions", "Versions", versions(runs)),
-        _section("configuration", "Configuration", configuration(runs)),
-        _section("methods", "Methods", _methods()),
+        section("overview", "Overview", runs_table(runs, groups), element("h3", "Remarks"), notes_list(runs)),
+        section("scores", "Scores", *_scores(runs, games)),
+        section("aggregates", "Aggregates", aggregate_tables(groups)),
+        section("curves", "Curves", *_curves(runs, games)),
+        section("videos", "Videos", videos(runs, video_bytes)),
+        section("timing", "Time", timing(runs)),
+        section("versions", "Versions", versions(runs)),
+        section("configuration", "Configuration", configuration(runs)),
+        section("methods", "Methods", _methods()),
     ]
-    links = [element("a", name, href=f"#{key}") for key, name, _ in sections]
     made = time.strftime("%Y-%m-%d %H:%M %Z")
+    return page(title, f"Made {made}", sections, first="scores")
+
+
+def page(title: str, origin: str, sections: Sequence[tuple[str, str, Html]], *, first: str) -> str:
+    """Return a whole HTML document of sections.
+
+    Args:
+        title: of the document.
+        origin: when or by what it was made.
+        sections: key, title and content of each; see `section`.
+        first: key of the section that readers look for first.
+    """
+    links = [element("a", name, href=f"#{key}") for key, name, _ in sections]
     style = Html(files("cluster.report").joinpath("report.css").read_text(encoding="utf-8"))
     head = element(
         "head",
@@ -57,15 +69,16 @@ def document(runs: Sequence[RunData], video_bytes: int) -> str:
     )
     body = element(
         "body",
-        element("a", "To the scores", class_="skip", href="#scores"),
-        element("header", element("h1", title), element("p", f"Made {made}", class_="note")),
+        element("a", f"To the {first}", class_="skip", href=f"#{first}"),
+        element("header", element("h1", title), element("p", origin, class_="note")),
         element("nav", links, aria_label="Sections"),
-        element("main", [section for _, _, section in sections]),
+        element("main", [content for _, _, content in sections]),
     )
     return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
 
 
-def _section(key: str, title: str, *content: Content) -> tuple[str, str, Html]:
+def section(key: str, title: str, *content: Content) -> tuple[str, str, Html]:
+    """Return key, title and content of a section."""
     return key, title, element("section", element("h2", title), *content, id=key, aria_label=title)
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from cluster.analysis.aggregates import Estimate
 from cluster.analysis.conditions import Condition, differing, shown
 from cluster.analysis.run_data import RunData
 from cluster.analysis.timing import collected, learned
@@ -11,6 +10,7 @@ from cluster.report.drawing.html import NONE, Content, Html, element, join, tabl
 from cluster.report.drawing.legend import swatch
 from cluster.report.sections.scores import estimate
 from distill.scores import summarise
+from distill.statistics import Estimate
 
 
 def runs_table(runs: Sequence[RunData], groups: Sequence[Condition]) -> Html:

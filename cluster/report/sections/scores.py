@@ -3,12 +3,13 @@
 from collections.abc import Callable, Sequence
 from itertools import combinations
 
-from cluster.analysis.aggregates import Estimate, aggregate_iqm, probability_of_improvement
+from cluster.analysis.aggregates import aggregate_iqm, probability_of_improvement
 from cluster.analysis.conditions import Condition
 from cluster.analysis.run_data import RunData
 from cluster.report.drawing.bars import Row, interval_chart
 from cluster.report.drawing.html import NONE, Content, Html, element, join, table
 from distill.scores import Comparison, GameScore, human_normalised, mean_interval, summarise
+from distill.statistics import Estimate
 
 
 def game_tables(runs: Sequence[RunData], games: Sequence[str]) -> Html:
