@@ -47,7 +47,7 @@ class OnRay:
         self._plans = plans
         self._players = Players(session)
         self._role = session.kind.playing.role
-        self._supervisor = Supervisor(self._on_restart)
+        self._supervisor = Supervisor(self._on_restart, trouble=placement.cluster.trouble)
         self._pool = ActorPool(self._supervisor, self._role, session, wanted, placement, self._player)
         self._tasks: tuple[EvaluationTask, ...] = ()
         self._playing: EvaluationTask | None = None
