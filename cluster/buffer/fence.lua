@@ -2,8 +2,11 @@
 --
 -- Notes in the hash `key` that an incarnation holds a role of a run. Returns nil, or what the script has to answer
 -- instead: {'other', run id} if the hash is another run's, {'replaced', incarnation} if a later one, of the role or of
--- the run process itself, is noted there already.
+-- the run process itself, is noted there already. One who cannot be replaced has an empty run id, and is let through.
 local function fence(key, run_id, role, incarnation)
+  if run_id == '' then
+    return nil
+  end
   local noted = redis.call('HMGET', key, 'run_id', 'run', role)
   if noted[1] and noted[1] ~= run_id then
     return {'other', noted[1]}

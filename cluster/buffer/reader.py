@@ -18,7 +18,7 @@ from cluster.redis.connection import reaching
 from cluster.redis.holder import Holder
 from cluster.redis.keys import StreamKeys, server_of, stream_keys
 from cluster.redis.scripts import call_script
-from distill.chunks import MAX_ENCODED_BYTES, NO_RUN
+from distill.chunks import MAX_ENCODED_BYTES
 from distill.errors import BufferUnavailable, ConfigError
 from distill.protocols import StoredChunk
 
@@ -79,7 +79,8 @@ class RedisChunkReader:
     ) -> None:
         self._clients = clients
         self._rank = rank
-        self._holder = holder or Holder(run, NO_RUN, role=f"reader {rank}")
+        self._holder = holder
+        self._words = ("", "", "") if holder is None else holder.words
         self._streams = {
             game: [
                 _Stream(clients[server_of(place, shard, len(clients))], stream_keys(run, game, shard))
@@ -176,9 +177,9 @@ class RedisChunkReader:
                 stream.client,
                 "read",
                 [keys.chunks, keys.meta, keys.producers, keys.cursors],
-                [*self._holder.words, *where, count, _LONGEST_ENTRY, self._rank, secrets.token_hex(8)],
+                [*self._words, *where, count, _LONGEST_ENTRY, self._rank, secrets.token_hex(8)],
             )
-        self._holder.require(stream.client, answer)
+        self._require_held(stream.client, answer)
         server, epoch, pushed, stream.cursor, stream.position, entries, mended = answer
         if stream.identity != (server, epoch):
             stream.identity, stream.reached = (server, epoch), 0
@@ -191,11 +192,15 @@ class RedisChunkReader:
     def _commit(self, stream: _Stream) -> None:
         with reaching(stream.client, "store how far it was read"):
             keys = [stream.keys.meta, stream.keys.cursors]
-            args = [*self._holder.words, self._rank, stream.reached, *stream.identity]
+            args = [*self._words, self._rank, stream.reached, *stream.identity]
             answer = call_script(stream.client, "commit", keys, args)
-        self._holder.require(stream.client, answer)
+        self._require_held(stream.client, answer)
         if answer[0] == b"ok":
             stream.cursor = stream.reached
+
+    def _require_held(self, client: redis.Redis, answer: Sequence[bytes]) -> None:
+        if self._holder is not None:
+            self._holder.require(client, answer)
 
 
 def _stored(game: str, entry_id: bytes, found: list[bytes] | int) -> StoredChunk:

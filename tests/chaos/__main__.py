@@ -21,8 +21,9 @@ from distill.files import write_atomically
 from tests.chaos.circumstances import circumstances
 from tests.chaos.history import Books
 from tests.chaos.mutations import MUTATIONS
+from tests.chaos.rows import NOT_TRIED, ROWS
 from tests.chaos.schedule import Outcome, run_schedule, schedule
-from tests.chaos.table import ROWS, tabulate
+from tests.chaos.table import tabulate
 
 STEPS = 6
 """Steps of a schedule."""
@@ -37,6 +38,7 @@ def main() -> int:
     found: dict[str, Any] = {**circumstances(), "seed": options.seed}
     rows = [row for row in ROWS if options.only in f"{row.on}: {row.name}"] if options.times else []
     found["table"] = [_say(asdict(result)) for result in tabulate(rows, times=options.times, short=options.short)]
+    found["not_tried"] = NOT_TRIED
     found["mutations"] = [_say(_without(name)) for name in MUTATIONS if options.mutations]
     found["schedules"] = _summary(list(_schedules(options.seed, options.seconds)))
     found["seconds"] = round(time.monotonic() - began)

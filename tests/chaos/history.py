@@ -102,13 +102,13 @@ class Checkpoint:
     """A checkpoint as it was handed to the disk, or as it came back.
 
     Attributes:
-        at: when that had been done; when it was begun if it was not.
+        at: when that was begun.
         token: digest of its state, which no other checkpoint shares.
         weights: digest of its tensors.
         updates: that were made.
         consumed: last counted sequence number by producer.
         inserted: counted transitions.
-        whole: whether the write had returned; one that was killed before may be there or not.
+        done: when that had returned; None if it did not, and then the file may be there or not.
     """
 
     at: float
@@ -117,7 +117,7 @@ class Checkpoint:
     updates: int
     consumed: Mapping[str, int]
     inserted: int
-    whole: bool = True
+    done: float | None = None
 
 
 @dataclass
@@ -130,7 +130,7 @@ class LearnerHistory:
         entered: chunks that entered its replay, in order.
         refused: chunks that it refused.
         saved: checkpoints, in order.
-        published: versions with the times of their publication and digests of their bytes.
+        published: when each publication was begun, the version, and a digest of its bytes.
     """
 
     began: float
@@ -251,8 +251,8 @@ def surviving_line(learners: Sequence[LearnerHistory]) -> dict[ChunkId, Entered]
 
 def _last_save(learners: Sequence[LearnerHistory]) -> Checkpoint | None:
     for learner in reversed(learners):
-        if whole := [save for save in learner.saved if save.whole]:
-            return whole[-1]
+        if done := [save for save in learner.saved if save.done is not None]:
+            return done[-1]
         if learner.origin is not None:
             return learner.origin
     return None
@@ -366,16 +366,17 @@ def _training_lost(history: History) -> Iterator[Violation]:
             yield Violation(
                 "damaged", f"learner {number}: began from {origin.updates} updates whose tensors are changed"
             )
-        newest = max((s.updates for s in saves if s.whole and s.token not in history.spoiled), default=0)
+        newest = max((s.updates for s in saves if s.token not in history.spoiled), default=0)
         found = 0 if origin is None else origin.updates
         if found < newest:
             yield Violation("training lost", f"learner {number}: began at update {found}, and {newest} were saved")
-        saves += [save for save in learner.saved if save.at < replaced]
+        saves += [save for save in learner.saved if save.done is not None and save.done < replaced]
 
 
 def _usurped(learners: Sequence[LearnerHistory]) -> Iterator[Violation]:
     for number, (learner, replaced) in enumerate(_reigns(learners)):
-        saved = sum(save.whole and save.at > replaced for save in learner.saved)
+        # What was begun before, and so was allowed, may end after: a process can be stopped in between.
+        saved = sum(save.done is not None and save.at > replaced for save in learner.saved)
         published = sum(at > replaced for at, _, _ in learner.published)
         if saved or published:
             yield Violation(
@@ -398,7 +399,7 @@ def _versions(history: History) -> Iterator[Violation]:
         version, digest = registry.best
         if not digest:
             yield Violation("version lost", f"version {version}: the best one, and its weights are gone")
-        elif (version, digest) not in published and published:
+        elif digest != dict(published).get(version, digest):
             yield Violation("damaged", f"version {version}: its weights are not those that were published")
     for version, times in Counter(registry.promotions).items():
         if times > 1:

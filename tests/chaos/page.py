@@ -59,6 +59,7 @@ def page(chaos: dict[str, Any], soak: dict[str, Any] | None) -> str:
         f"Measured on {chaos['machine']}, commit {chaos['commit']}.\n",
         _TABLE,
         _table(head, [_result(row) for row in chaos["table"]]),
+        "".join(f"Not tried: {fault}, since {why}.\n\n" for fault, why in chaos["not_tried"].items()),
         _SCHEDULES,
         f"{done}\n",
         _table([_words(name) for name in books], [[f"{count:,}" for count in books.values()]]),

@@ -197,8 +197,9 @@ def _note_learning(journal: Journal) -> None:
     publish = Ledger.publish
 
     def journalled_publish(ledger: Ledger, data: bytes, metadata: Mapping[str, Any]) -> int:
+        begun = time.monotonic()
         version = publish(ledger, data, metadata)
-        journal.note("published", version=version, digest=digest(data))
+        journal.note("published", version=version, digest=digest(data), begun=begun)
         return version
 
     learner.student_trainer.LabelReplay = JournalledReplay

@@ -63,16 +63,15 @@ def _learner(events: list[Event]) -> LearnerHistory | None:
         elif event["event"] == "refused":
             life.refused.append(Refused(event["at"], _chunk(event), event["reason"]))
         elif event["event"] == "published":
-            life.published.append((event["at"], event["version"], event["digest"]))
+            life.published.append((event["begun"], event["version"], event["digest"]))
         elif event["event"] == "saving":
-            whole = event["token"] in saved
-            life.saved.append(_checkpoint(event | {"at": saved.get(event["token"], event["at"])}, whole=whole))
+            life.saved.append(_checkpoint(event, saved.get(event["token"])))
     return life
 
 
-def _checkpoint(event: Event, *, whole: bool = True) -> Checkpoint:
+def _checkpoint(event: Event, done: float | None = None) -> Checkpoint:
     return Checkpoint(
-        event["at"], event["token"], event["weights"], event["updates"], event["consumed"], event["inserted"], whole
+        event["at"], event["token"], event["weights"], event["updates"], event["consumed"], event["inserted"], done
     )
 
 

@@ -56,7 +56,7 @@ def sound_histories(draw: st.DrawFn) -> History:
         for read in range(reads + 1):
             for _save in range(saves.count(read)):
                 clock, last, version = clock + 1, last + 1, version + 1
-                checkpoint = Checkpoint(clock, f"t{clock}", f"w{clock}", last, dict(consumed), inserted)
+                checkpoint = Checkpoint(clock, f"t{clock}", f"w{clock}", last, dict(consumed), inserted, clock)
                 learner.saved.append(checkpoint)
                 learner.published.append((clock, version, f"v{version}"))
             if read < reads:
@@ -163,7 +163,9 @@ def change_weights(history: History) -> None:
 def go_on_beside(history: History) -> None:
     assume(len(history.learners) > 1)
     old = history.learners[-2]
-    old.saved.append(Checkpoint(history.learners[-1].began + 0.5, "late", "late", 10**6, {}, 0))
+    old.saved.append(
+        Checkpoint(history.learners[-1].began + 0.5, "late", "late", 10**6, {}, 0, history.learners[-1].began + 0.6)
+    )
 
 
 def publish_twice(history: History) -> None:

@@ -23,7 +23,6 @@ from cluster.redis.keys import stream_keys
 from cluster.redis.private_server import PrivateRedis
 from tests.chaos import wire
 from tests.chaos.history import REMEMBER_SECONDS, SLACK_SECONDS, ChunkId
-from tests.support import programs
 from tests.support.machine_limits import can_limit, small_disk
 from tests.support.sandbox import TEACHERS, TINY, Distill, Sandbox, new_sandbox, processes
 from tests.support.tcp_proxy import TcpProxy
@@ -35,11 +34,10 @@ START_SECONDS = 180.0
 END_SECONDS = 90.0
 RECOVERY_SECONDS = 30.0
 POLL_SECONDS = 0.2
-On = Literal["run", "users_redis", "online", "small_disk", "faked_clock", "cluster"]
+On = Literal["run", "users_redis", "online", "small_disk", "cluster"]
 """Kinds of runs: with a Redis of its own, with the user's behind a proxy, with Q-learners, with its folder on a disk of
-its own, with a clock that can be set, and on a Ray of two nodes whose second one has all who play."""
+its own, and on a Ray of two nodes whose second one has all who play."""
 DISK_MEGABYTES = 400
-FAKE_CLOCK = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 RUN = ("run", *TINY, "--games", GAME, "--updates", "100000000", "--checkpoint-seconds", "0.5", "--eval-every", "400")
 ONLINE = (
     "online", "--game", GAME, "--network", "one_percent", "--lanes", "4", "--chunk-steps", "16", "--min-replay", "256",
@@ -120,10 +118,6 @@ class Whole:
     def teachers(self) -> Path:
         """The run's own copy of the teachers."""
         return self.sandbox.path / "teachers"
-
-    def set_clock(self, ahead: int) -> None:
-        """Set the clock of all processes of the run, by seconds ahead of the true one."""
-        _clock_of(self.sandbox).write_text(f"{ahead:+d}s\n")
 
     @contextlib.contextmanager
     def redis(self) -> Iterator[redis.Redis]:
@@ -242,8 +236,6 @@ def not_here(kind: On) -> str:
     """Return why a kind of run cannot be made on this machine, empty if it can."""
     if kind == "small_disk" and not can_limit():
         return "without root"
-    if kind == "faked_clock" and not FAKE_CLOCK.exists():
-        return programs.without("faketime")
     return ""
 
 
@@ -275,12 +267,6 @@ def started(kind: On, options: tuple[str, ...] = ()) -> Iterator[Whole]:
             more, roles = ("--address", cluster.address), ()
         elif kind == "small_disk":
             stack.enter_context(small_disk(sandbox.path / "runs", DISK_MEGABYTES))
-        elif kind == "faked_clock":
-            _clock_of(sandbox).write_text("+0s\n")
-            sandbox.environment.update(
-                LD_PRELOAD=str(FAKE_CLOCK), FAKETIME_TIMESTAMP_FILE=str(_clock_of(sandbox)), FAKETIME_NO_CACHE="1",
-                FAKETIME_DONT_FAKE_MONOTONIC="1",
-            )  # fmt: skip
         options = (*(options or (ONLINE if kind == "online" else RUN)), *more)
         own = [str(sandbox.path / "teachers") if option == str(TEACHERS) else option for option in options]
         whole = Whole(sandbox, tuple(own), roles, server, link, cluster)
@@ -296,7 +282,3 @@ def started(kind: On, options: tuple[str, ...] = ()) -> Iterator[Whole]:
 def add_player_node(cluster: Cluster) -> None:
     """Add a node to Ray that has room for a collector and an evaluator."""
     cluster.add_node(num_cpus=1, resources={"distill_actor": 2})
-
-
-def _clock_of(sandbox: Sandbox) -> Path:
-    return sandbox.path / "clock"

@@ -65,14 +65,15 @@ def test_an_old_learner_that_goes_on_counts_for_nothing(
     assert new.updater.updates == 5, "it goes on from the checkpoint of the old one"
     manifest = tmp_path / "checkpoints" / lineage / "manifest.json"
 
-    def outside() -> tuple[object, ...]:
+    def outside() -> tuple[dict[str, int], object, bytes, list[Path]]:
         with connect(services.address.registry) as client:
             cursors = client.hgetall(stream_keys(services.address.run, GAME, 0).cursors)
-        return services.registry(lineage).names(), cursors, manifest.read_bytes(), sorted(manifest.parent.iterdir())
+        files = sorted(manifest.parent.iterdir())
+        return services.registry(lineage).names(), cursors, manifest.read_bytes(), files
 
     before = outside()
     push(services, GAME, chunks(20, 10))
-    for late in (old.publish, old.feed.poll, lambda: old.advance(60.0)):
+    for late in (old.publish, old.feed.poll, old.checkpoint, lambda: old.advance(60.0), old.close):
         with pytest.raises(ReplacedError):
             late()
         assert outside() == before, late

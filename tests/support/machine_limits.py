@@ -8,7 +8,7 @@ from pathlib import Path
 
 _GROUPS = Path("/sys/fs/cgroup/memory")
 """Of version 1."""
-_BYTES = 2**18
+_BYTES = 2**12
 """What a process may still take beside what it has: less than any that works does without."""
 
 

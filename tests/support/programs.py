@@ -15,7 +15,6 @@ DEBIAN_REDIS = "/usr/bin/redis-server"
 PACKAGES = {
     DEBIAN_REDIS: "redis-server",
     "chromium": "chromium",
-    "faketime": "faketime",
     "ip": "iproute2",
     "kubectl": "kubernetes-client",
     "nsenter": "util-linux",

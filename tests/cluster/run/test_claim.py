@@ -14,6 +14,8 @@ from cluster.models.mirror import ModelMirror
 from cluster.models.registry import RedisModelRegistry
 from cluster.redis.connection import connect
 from cluster.redis.holder import Claim, Holder, incarnation_of, learner_of, read_claim
+from cluster.redis.keys import stream_keys
+from cluster.redis.ownership import running_server
 from cluster.redis.private_server import PrivateRedis
 from cluster.run.claim import NameClaim
 from cluster.services import RedisServices
@@ -22,7 +24,7 @@ from distill.config import BufferConfig, DistillConfig, RunConfig
 from distill.errors import ReplacedError, RunError
 from distill.protocols import explorers_lineage
 from tests.support.chunk_streams import make_chunk
-from tests.support.sandbox import TEACHERS
+from tests.support.sandbox import TEACHERS, new_sandbox, updates
 
 Capture = pytest.CaptureFixture[str]
 GAMES = ("pong", "breakout")
@@ -151,6 +153,26 @@ def test_the_command_refuses_a_name_that_is_taken_and_leaves_no_folder(
     assert f"found it taken by the run in /b/{run_name} on host-of-other" in capsys.readouterr().err.replace("\n", " ")
     assert not (tmp_path / "runs").exists()
     assert keys_of(one_redis_server.url, run_name) == [run_name]
+
+
+def test_a_run_that_goes_on_elsewhere_ends_with_one_sentence() -> None:
+    with new_sandbox() as sandbox:
+        run = sandbox.train("demo", "--serial", "--games", "pong", "--updates", "1000000", "--eval-every", "1000000")
+        run.until(lambda: updates(sandbox.run("demo")) > 0, "it trains")
+        folder = RunFolder(sandbox.run("demo"))
+        url = running_server(folder.redis)
+        assert url is not None
+        resumed = Holder("demo", folder.run_id(), "node-b", "/shared/demo", incarnation=incarnation_of(1, 0))
+        with connect(url) as client:
+            resumed.claim(client)
+            resumed.claim(client, stream_keys("demo", "pong", 0).meta)
+        assert run.wait() == 2
+        last = run.output.strip().splitlines()[-1]
+        assert last.startswith(
+            "distill run: learner of student in run demo: expected no incarnation after 0, found 1000000"
+        )
+        assert last.endswith("nothing that it writes counts any more; let the other one go on")
+        assert "Traceback" not in run.output
 
 
 def test_deleting_a_folder_leaves_another_runs_keys(

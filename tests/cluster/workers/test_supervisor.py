@@ -10,7 +10,7 @@ import ray
 from ray.exceptions import RayActorError
 
 from cluster.workers.supervisor import Patience, Supervisor, Worker, finish, kill
-from distill.errors import BufferUnavailable, RunError
+from distill.errors import BufferUnavailable, ReplacedError, RunError
 
 pytestmark = pytest.mark.usefixtures("own_ray")
 
@@ -54,6 +54,9 @@ class Unreliable:
 
     def find_a_bad_setting(self) -> None:
         raise RunError("no such device")
+
+    def find_another_in_its_place(self) -> None:
+        raise ReplacedError("it was replaced")
 
 
 def worker(submit: Callable[[Any], Any], **settings: Any) -> Worker:
@@ -192,6 +195,16 @@ def test_a_bad_setting_that_an_essential_worker_finds_ends_the_run_at_once():
     recorder = Recorder()
     recorder.supervisor.add(worker(lambda handle: handle.find_a_bad_setting.remote(), essential=True))
     with pytest.raises(RunError, match="no such device"):
+        recorder.first_answer()
+    assert recorder.reasons == []
+    recorder.end()
+
+
+@pytest.mark.parametrize("essential", [True, False])
+def test_a_worker_that_is_told_that_it_was_replaced_ends_the_run_at_once(essential: bool):
+    recorder = Recorder()
+    recorder.supervisor.add(worker(lambda handle: handle.find_another_in_its_place.remote(), essential=essential))
+    with pytest.raises(ReplacedError, match="it was replaced"):
         recorder.first_answer()
     assert recorder.reasons == []
     recorder.end()
