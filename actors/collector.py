@@ -60,6 +60,7 @@ class Collector:
         incarnation: how often this actor was started before, so that a replacement plays other episodes.
         epsilon_repeat: most steps that a random action lasts.
         run_id: random id of the run.
+        producer_id: of this process, where it is not to be a random one.
     """
 
     def __init__(
@@ -74,9 +75,10 @@ class Collector:
         incarnation: int = 0,
         epsilon_repeat: int = 1,
         run_id: str = NO_RUN,
+        producer_id: str | None = None,
     ) -> None:
         self.game = game
-        self.producer_id = secrets.token_hex(8)
+        self.producer_id = producer_id or secrets.token_hex(8)
         self.counters = CollectorCounters()
         self._teacher = teacher
         self._driver: Policy | None = None

@@ -27,6 +27,8 @@ COMMANDS = {
     "run": "distil teachers into one student",
     "teach": "train a DQN teacher of a game",
     "online": "train Q-learners and distil from the best so far all the while",
+    "record": "record labelled transitions, to distil from many times",
+    "data": "list, verify or merge recordings",
     "evaluate": "play whole episodes with a model and print its scores",
     "compare": "test whether a new model plays better than an old one",
     "import-teacher": "turn a Stable-Baselines3, CleanRL or plain PyTorch file into a teacher",

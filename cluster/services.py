@@ -1,14 +1,42 @@
-"""Where a run's actors find the buffer service and the registry: `distill.protocols.Services` over Redis."""
+"""Where the parts of a run find chunks and models: in Redis, or in a recording and the run's own folder."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from cluster.buffer.address import BufferAddress
+from cluster.models.folder_ledger import AnyLedger, FolderLedger
 from cluster.models.ledger import Ledger
 from cluster.models.registry import RedisModelRegistry
 from cluster.redis.connection import connect
 from cluster.redis.holder import Holder
-from distill.protocols import EXPLORERS_SUFFIX, ChunkReader, ChunkWriter
+from distill.chunks import NO_RUN
+from distill.errors import RunError
+from distill.protocols import EXPLORERS_SUFFIX, ChunkReader, ChunkWriter, Services
+from distill.recorded_chunks import RecordingReader
+from distill.recording import Recording
+
+
+class RunServices(Services, Protocol):
+    """What the process that drives a run needs beside what its parts do."""
+
+    @property
+    def address(self) -> BufferAddress | None:
+        """The buffer service, None where there is none."""
+        ...
+
+    def for_actors(self) -> Services:
+        """Return the same for processes that publish nothing."""
+        ...
+
+    def held_by(self, role: str, incarnation: int) -> "RunServices":
+        """Return the same for the process that holds a role, see `cluster.redis.holder`."""
+        ...
+
+    def ledger(self, lineage: str) -> AnyLedger:
+        """Return the registry of one lineage with what was decided about its versions."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -70,3 +98,50 @@ class RedisServices:
         """Return the registry of one lineage with what was decided about its versions; it connects when it is used."""
         assert self.mirror is not None, "what is decided is kept in the run's folder"
         return Ledger(connect(self.address.registry), self.address.run, lineage, self.mirror, holder=self.holder)
+
+
+@dataclass(frozen=True)
+class FolderServices:
+    """Serves a run of recorded data in one process, without any server.
+
+    Attributes:
+        data: the recording's folder.
+        games: of it that the run learns.
+        folder: the run's.
+        incarnation: number of the process that drives the run.
+        address: of no buffer service.
+        run_id: of the chunks: they were recorded for no run.
+    """
+
+    data: Path
+    games: Sequence[str]
+    folder: Path
+    incarnation: int = 0
+    address: None = None
+    run_id: str = NO_RUN
+
+    def for_actors(self) -> "FolderServices":
+        """Return this: there is one process."""
+        return self
+
+    def held_by(self, role: str, incarnation: int) -> "FolderServices":
+        """Return the same with that number; the run's folder is held by its only process, whatever its roles."""
+        del role
+        return replace(self, incarnation=incarnation)
+
+    def writer(self, game: str, index: int) -> ChunkWriter:
+        """Raise RunError: a recording is only read."""
+        raise RunError(f"{self.data}: expected a run that only reads it, found producer {index} of {game}")
+
+    def reader(self, rank: int) -> RecordingReader:
+        """Open the recording for the learner of that rank; every one reads all of it."""
+        del rank
+        return RecordingReader(Recording.open(self.data), self.games)
+
+    def registry(self, lineage: str) -> FolderLedger:
+        """Open the model registry of one lineage."""
+        return self.ledger(lineage)
+
+    def ledger(self, lineage: str) -> FolderLedger:
+        """Return the registry of one lineage with what was decided about its versions."""
+        return FolderLedger(self.folder, lineage)

@@ -89,6 +89,8 @@ class DistillConfig(GeneralConfig):
     """Games to distil, by ROM name or Gymnasium id; all that have a teacher if empty."""
     teachers: tuple[Path, ...] = (Path("teachers"),)
     """Teacher files, or folders of them; one teacher a game."""
+    data: Path | None = None
+    """Folder of `distill record` to distil from, with its teachers; one process, and nothing is played or buffered."""
 
 
 class StudentConfig(Section):
@@ -311,9 +313,23 @@ class RunConfig(Settings):
 
     @model_validator(mode="after")
     def _settings_agree(self) -> "RunConfig":
+        if self.general.data is not None:
+            _require_default(self.general, "address")
+            _require_default(self.buffer, *type(self.buffer).model_fields)
+            _require_default(self.collect, *(name for name in type(self.collect).model_fields if name != "chunk_steps"))
         require_agreement(self.training, self.buffer, self.collect)
         require_room(self.learner.pace, self.learner.batch_size, self.collect, "")
         return self
+
+
+def _require_default(section: Section, *names: str) -> None:
+    """Refuse settings that a run of recorded data has no use for. Raises ConfigError, naming the first."""
+    for name in names:
+        found, default = getattr(section, name), type(section).model_fields[name].default
+        if found != default:
+            raise ConfigError(
+                f"{name}: found {shown(found)}; a run with `data` plays nothing and needs no buffer, so leave it out"
+            )
 
 
 def require_agreement(training: TrainingConfig, buffer: BufferConfig, play: PlayConfig) -> None:

@@ -98,6 +98,10 @@ class ChunkReader(Protocol):
         """Return the next chunks of a game, none if there are none. Raises `BufferUnavailable`."""
         ...
 
+    def ended(self) -> bool:
+        """Return whether all there ever will be was read; a buffer service never knows that."""
+        ...
+
     def commit(self) -> None:
         """Store how far this reader has read, so that what lies behind may be trimmed.
 

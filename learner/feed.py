@@ -120,6 +120,8 @@ class Feed:
             self._reader.commit()
         except BufferUnavailable as error:
             trouble = error
+        if not taken and self._reader.ended():
+            self._limiter.end_inserts()
         # As long as there is something to read, no pause is made.
         if trouble is not None and not taken:
             raise trouble

@@ -52,6 +52,7 @@ class SampleToInsertLimiter:
         }
         self._forfeited = state.forfeited
         self._released = False
+        self._ended = False
 
     def _surplus(self) -> float:
         return self._inserted * (self._ratio or 0.0) - self._sampled - self._forfeited
@@ -79,13 +80,22 @@ class SampleToInsertLimiter:
         """Let inserting go on for ever: the learner will sample no more."""
         self._released = True
 
+    def end_inserts(self) -> None:
+        """Let sampling go on for ever: nothing more will be inserted."""
+        self._ended = True
+
     def may_sample(self, count: int) -> bool:
         """Return whether `count` more samples keep to the ratio."""
-        return self._ratio is None or self._surplus() >= count
+        return self._ratio is None or self._ended or self._surplus() >= count
 
     def may_insert(self) -> bool:
         """Return whether inserting may go on: the learner is not yet a whole window behind."""
         return self._ratio is None or self._released or self._surplus() <= self._ceiling
+
+    @property
+    def unlimited(self) -> bool:
+        """Whether both sides run free."""
+        return self._ratio is None
 
     @property
     def realised_ratio(self) -> float:

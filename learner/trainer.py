@@ -162,7 +162,8 @@ class Trainer(ABC):
         until = math.inf if updates is None else updates_before + updates
         while self.fraction < 1.0 and last - began < seconds and self.updater.updates < until:
             self._take_arrivals()
-            if not self._threaded and not self._may_update():
+            # Where nothing holds them together, neither side waits for the other: every update finds more data.
+            if not self._threaded and (self.limiter.unlimited or not self._may_update()):
                 self.feed.poll_patiently()
             if self._may_update():
                 update = self.updater.update(self.fraction)

@@ -88,6 +88,8 @@ def test_who_only_reads_files_does_not_wait_for_what_takes_seconds_to_import(mod
         ("teach --help", False),
         ("online --help", False),
         ("run --nonsense", False),
+        ("data nonsense", False),
+        ("record --help", False),
     ],
 )
 def test_a_command_that_only_reads_files_does_not_wait_for_what_takes_long_to_import(

@@ -21,15 +21,17 @@ from cluster.bench.parts import (
 )
 from cluster.bench.process import measure, side_by_side
 from cluster.bench.record import record_chunks
+from cluster.bench.recorded import fed_trainer, make_recording
 from cluster.bench.teach import run_explorer, run_q_trainer, single_process_loop
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
 from cluster.ray.cluster import available_cores
 from cluster.redis.private_server import PrivateRedis
-from cluster.services import RedisServices
+from cluster.services import FolderServices, RedisServices
 from distill.chunks import ChunkEncoder
 from distill.config import RunConfig, TrainingConfig, parse_settings
 from distill.teach_config import TeachConfig
+from distill.teachers import load_teacher, read_teacher
 
 PAPER_GAMES = (
     "beam_rider", "breakout", "enduro", "freeway", "ms_pacman",
@@ -37,6 +39,8 @@ PAPER_GAMES = (
 )  # fmt: skip
 FULL_CAPACITY = 540_000
 SMALL_CAPACITY = 20_000
+RECORDED = 200_000
+"""Transitions of a recording, more than a learner reads of it while it is measured."""
 CHUNK_STEPS = 128
 EXPLORE_SECONDS = 20.0
 UNLIMITED = Limits(capacity=2 * FULL_CAPACITY, backlog=10**9)
@@ -213,6 +217,37 @@ class Suite:
         return [
             Row(f"learner, peak memory, two replays of {FULL_CAPACITY:,}", peak / 1e9, "GB", bar="at most 9"),
             Row("Redis, peak memory, the same transitions", redis / 1e6, "MB", bar="at most 300"),
+        ]
+
+    def recorded(self) -> list[Row]:
+        """Compare a learner that reads a recording with one that the buffer service feeds, at a run's own ratio."""
+        more = {"sample_to_insert": RunConfig().learner.sample_to_insert, "sample_to_insert_window": 10_000}
+        config = self._learner_config(32, "adamw", more)
+        chunks = record_chunks(self._game, 48, CHUNK_STEPS)
+        recorded, fed = list[tuple[float, int]](), list[tuple[float, int]]()
+        with self._services((self._game,)) as (services, directory):
+            file = directory / f"{self._game}.safetensors"
+            file.write_bytes(self._teacher)
+            data = directory / "recording"
+            make_recording(data, load_teacher(read_teacher(file)), chunks, RECORDED)
+            fill_buffer(services, chunks, RECORDED, "filling")
+            for index in range(self._rounds):
+                self._log(f"recorded, round {index + 1} of {self._rounds}")
+                for found, mine, threaded in (
+                    (recorded, FolderServices(data, (self._game,), directory / f"recorded-{index}"), False),
+                    (fed, services, True),
+                ):
+                    call = (config, self._game, mine, directory / f"{threaded}-{index}", self._seconds, threaded)
+                    found.append(measure(fed_trainer, *call, cores=self._core))
+        what = "learner on recorded data, one core"
+        memory = f"{what}, peak memory with a replay of {config.training.replay_capacity:,}"
+        rates, peaks = zip(*recorded, strict=True)
+        live_rates, live_peaks = zip(*fed, strict=True)
+        return [
+            _compare(
+                f"{what}, beside the live feed", list(rates), list(live_rates), "samples/s", "ratio at least 0.95"
+            ),
+            _compare(memory, [p / 1e9 for p in peaks], [p / 1e9 for p in live_peaks], "GB", ""),
         ]
 
     def monitoring(self) -> list[Row]:

@@ -138,6 +138,10 @@ class RedisChunkReader:
             raise trouble
         return chunks
 
+    def ended(self) -> bool:
+        """Return False: more can always come."""
+        return False
+
     def commit(self) -> None:
         """Store how far this reader has read, wherever the server has not noted that yet.
 

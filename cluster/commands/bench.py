@@ -21,7 +21,9 @@ from distill.teachers import choose_teachers
 
 log = logging.getLogger(__name__)
 
-Measurement = Literal["collector", "learner", "together", "teach", "buffer", "gather", "memory", "monitoring"]
+Measurement = Literal[
+    "collector", "learner", "together", "teach", "buffer", "gather", "memory", "recorded", "monitoring"
+]
 
 
 class BenchOptions(Section):

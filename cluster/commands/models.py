@@ -15,7 +15,7 @@ from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
 from cluster.commands.options import parse_options
 from cluster.models.decisions import Promotion
-from cluster.models.ledger import Ledger
+from cluster.models.folder_ledger import AnyLedger, FolderLedger
 from cluster.models.mirror import ModelMirror, mirrored_lineages
 from cluster.models.promotions import read_promotions
 from cluster.redis.connection import connect, describe
@@ -24,6 +24,7 @@ from cluster.redis.ownership import running_server
 from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices
 from cluster.state.folder import RunFolder, open_any_run
+from cluster.state.kinds import AnyConfig, Recorded, kind_of
 from distill.config import Section
 from distill.errors import ConfigError
 from distill.files import require_writable
@@ -64,7 +65,7 @@ def command(arguments: Sequence[str], console: Console) -> None:
     mirror = ModelMirror(folder.path, options.lineage)
     if options.roll_back:
         version = None if options.version is None else _version(mirror, options.lineage, options.version)
-        with _ledger(folder, config.buffer.buffer, options.lineage) as ledger:
+        with _ledger(folder, config, options.lineage) as ledger:
             console.print(_roll_back(ledger, options.lineage, version), soft_wrap=True)
     elif options.export is not None:
         _export(mirror, options.lineage, _version(mirror, options.lineage, options.version or "best"), options.export)
@@ -152,7 +153,7 @@ def _export(mirror: ModelMirror, lineage: str, version: int, out: Path) -> None:
     write_model_file(out, data)
 
 
-def _roll_back(ledger: Ledger, lineage: str, version: int | None) -> str:
+def _roll_back(ledger: AnyLedger, lineage: str, version: int | None) -> str:
     names = ("production",) if lineage == STUDENT else ("best",)
     known = ledger.synchronise()
     present = known.names.get(names[0])
@@ -167,9 +168,13 @@ def _roll_back(ledger: Ledger, lineage: str, version: int | None) -> str:
 
 
 @contextmanager
-def _ledger(folder: RunFolder, urls: str | None, lineage: str) -> Generator[Ledger]:
-    """Connect to a run's ledger, starting its own Redis for that if it does not run."""
-    if urls is not None:
+def _ledger(folder: RunFolder, config: AnyConfig, lineage: str) -> Generator[AnyLedger]:
+    """Connect to a run's ledger, starting its own Redis for that if it has one that does not run."""
+    urls = config.buffer.buffer
+    if isinstance(kind_of(config).playing, Recorded):
+        with folder.claim():
+            yield FolderLedger(folder.path, lineage)
+    elif urls is not None:
         yield _ledger_at(folder, urls, lineage)
     elif (running := running_server(folder.redis)) is not None:
         yield _ledger_at(folder, running, lineage)
@@ -178,7 +183,7 @@ def _ledger(folder: RunFolder, urls: str | None, lineage: str) -> Generator[Ledg
             yield _ledger_at(folder, server.url, lineage)
 
 
-def _ledger_at(folder: RunFolder, urls: str, lineage: str) -> Ledger:
+def _ledger_at(folder: RunFolder, urls: str, lineage: str) -> AnyLedger:
     address = BufferAddress(urls, folder.name, (), Limits(1, 1))
     run_id = folder.run_id()
     with connect(address.registry) as client:

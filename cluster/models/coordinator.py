@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from actors.evaluation import Evaluation, EvaluationTask, Purpose
 from cluster.models.blocks import block_seed
 from cluster.models.decisions import Blocks, Promotion
-from cluster.models.ledger import Ledger
+from cluster.models.folder_ledger import AnyLedger
 from cluster.models.lineage import Lineage
 from cluster.models.record import LineageRecord
 from distill.errors import BufferUnavailable
@@ -29,7 +29,7 @@ TOLD = 8
 class Ledgers(Protocol):
     """Where a coordinator finds the ledger of a lineage."""
 
-    def ledger(self, lineage: str) -> Ledger:
+    def ledger(self, lineage: str) -> AnyLedger:
         """Connect to a lineage's ledger."""
         ...
 
@@ -167,7 +167,7 @@ class Coordinator:
         except BufferUnavailable as error:
             return str(error)
 
-    def _decide(self, lineage: Lineage, ledger: Ledger, playing: EvaluationTask | None) -> int | None:
+    def _decide(self, lineage: Lineage, ledger: AnyLedger, playing: EvaluationTask | None) -> int | None:
         """Give verdicts until one candidate, or none, is left to play; return it."""
         while True:
             record = ledger.synchronise()
@@ -198,7 +198,7 @@ class Coordinator:
             if not self._judge(lineage, ledger, current, record):
                 return current
 
-    def _judge(self, lineage: Lineage, ledger: Ledger, version: int, record: LineageRecord) -> bool:
+    def _judge(self, lineage: Lineage, ledger: AnyLedger, version: int, record: LineageRecord) -> bool:
         """Decide on a candidate; return whether that is done."""
         blocks, best = record.decisions.blocks(), record.names.get("best")
         played = _played(lineage, blocks.get(version, {}), "look")

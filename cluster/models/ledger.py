@@ -20,7 +20,7 @@ from actors.evaluation import EvaluationTask
 from cluster.models.blocks import scores_key
 from cluster.models.decisions import Blocks, Decisions, Promotion
 from cluster.models.mirror import ModelMirror
-from cluster.models.promotions import in_last_half
+from cluster.models.promotions import set_aside
 from cluster.models.record import LATEST, Command, LineageRecord
 from cluster.models.registry import CONFLICTS, KEEP, RedisModelRegistry, wanted
 from cluster.redis.holder import Holder
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 @contextmanager
-def _as_outage() -> Generator[None]:
+def as_outage() -> Generator[None]:
     """Take a disk that refuses the folder's copy for an outage, which others bear by trying again."""
     try:
         yield
@@ -110,7 +110,7 @@ class Ledger(RedisModelRegistry):
         try:
             self._change(decide)
         except BufferUnavailable:
-            with _as_outage(), self._mirror.locked():
+            with as_outage(), self._mirror.locked():
                 self._mirror.store_decisions(self._mirror.decisions().merged(noted))
             raise
 
@@ -131,16 +131,8 @@ class Ledger(RedisModelRegistry):
 
         Weights that are nowhere leave nothing to keep.
         """
-        mirror = self._mirror
-        with _as_outage(), mirror.locked():
-            aside = mirror.aside()
-            newest = mirror.metadata(mirror.versions()[-1])
-            if version in aside or not in_last_half(mirror.metadata(version), newest):
-                return
-            mirror.set_aside(version)
-            for other in aside:
-                if not in_last_half(mirror.metadata(other), newest):
-                    mirror.drop_aside(other)
+        with as_outage(), self._mirror.locked():
+            set_aside(self._mirror, version)
 
     def promote(self, promotion: Promotion) -> bool:
         """Point the names at a version and note why, all at once; return False if it has a verdict already.
@@ -206,7 +198,7 @@ class Ledger(RedisModelRegistry):
 
     def _copy_soon(self, result: T, done: Callable[[T], None] | None) -> None:
         try:
-            with _as_outage():
+            with as_outage():
                 if done is not None:
                     done(result)
             self._synchronised()
@@ -221,7 +213,7 @@ class Ledger(RedisModelRegistry):
             record = self._store.read()
             lacking = self._lacking(record, kept, metadata)
             if not lacking:
-                with _as_outage():
+                with as_outage():
                     self._copy(record, kept)
                 return record
             if self._store.change(record.revision, lacking) and any(command[0] == "SET" for command in lacking):

@@ -19,6 +19,17 @@ def in_last_half(version: Mapping[str, Any], newest: Mapping[str, Any]) -> bool:
     return version["seconds"] >= newest["seconds"] / 2.0
 
 
+def set_aside(mirror: ModelMirror, version: int) -> None:
+    """Set a version aside if it is of the last half of the training, and drop those that no longer are."""
+    aside, newest = mirror.aside(), mirror.metadata(mirror.versions()[-1])
+    if version in aside or not in_last_half(mirror.metadata(version), newest):
+        return
+    mirror.set_aside(version)
+    for other in aside:
+        if not in_last_half(mirror.metadata(other), newest):
+            mirror.drop_aside(other)
+
+
 def read_promotions(directory: Path, lineage: str) -> list[Promotion]:
     """Return the promotions that a run's folder has a copy of; no Redis is needed.
 

@@ -10,7 +10,7 @@ from itertools import islice
 
 from actors.evaluation import Evaluation, EvaluationTask
 from cluster.models.blocks import block_seed
-from cluster.models.ledger import Ledger
+from cluster.models.folder_ledger import AnyLedger
 from cluster.models.lineage import Lineage
 from cluster.models.mirror import ModelMirror
 from cluster.models.promotions import in_last_half
@@ -96,7 +96,7 @@ def _play(
     session: Session,
     evaluate: Evaluate,
     surroundings: Surroundings,
-    ledger: Ledger,
+    ledger: AnyLedger,
     tasks: Sequence[EvaluationTask],
 ) -> None:
     by_version = {(task.version, task.game): task for task in tasks}
@@ -110,7 +110,7 @@ def _play(
             session.note(f"{task.lineage} {task.version} at {task.game}: mean {score.mean:.2f} of {score.episodes}")
 
 
-def _note_scores(ledger: Ledger, task: EvaluationTask, evaluation: Evaluation) -> None:
+def _note_scores(ledger: AnyLedger, task: EvaluationTask, evaluation: Evaluation) -> None:
     try:
         ledger.add_scores(task, evaluation.scores)
     except BufferUnavailable as error:

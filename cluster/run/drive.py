@@ -84,8 +84,9 @@ def prepare(run: Run, surroundings: Surroundings) -> tuple[Session, Workers]:
     session = Session(run.folder, config, surroundings.services, run.given.teachers, surroundings.number)
     wanted = WantedActors.of(run.folder, config)
     plans = plans_of(config, session.kind, run.folder.commit(), run.given.initial)
-    # Every game's players and the evaluator beside the learners; the coordinator takes no place.
-    others, learners = sum(wanted.wanted().values()) + 1, len(session.kind.lineages)
+    players, learners = sum(wanted.wanted().values()), len(session.kind.lineages)
+    # The evaluator plays beside them; where nobody does, it and the learner take turns. The coordinator takes no place.
+    others = players + 1 if players else 0
     placement = place(others, learners, config.training, surroundings.cluster)
     if config.general.serial:
         return session, InProcess(session, placement.learner_threads, plans)

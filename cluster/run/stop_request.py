@@ -10,12 +10,16 @@ from typing import Any, Self
 class StopRequest:
     """Catches the two signals while it is entered, in the main thread.
 
+    Args:
+        saved: what is saved when the first one comes, for the message.
+
     Attributes:
         requested: whether a signal has come.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, saved: str = "a checkpoint") -> None:
         self.requested = False
+        self._saved = saved
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -36,5 +40,5 @@ class StopRequest:
             sys.stderr.flush()
             os._exit(128 + number)
         self.requested = True
-        sys.stderr.write("stopping: saving a checkpoint; once more to stop now\n")
+        sys.stderr.write(f"stopping: saving {self._saved}; once more to stop now\n")
         sys.stderr.flush()

@@ -19,9 +19,9 @@ from cluster.redis.private_server import PrivateRedis
 from cluster.run.claim import NameClaim
 from cluster.run.ending import kept, told_what_is_kept
 from cluster.run.stop_request import StopRequest
-from cluster.services import RedisServices
+from cluster.services import FolderServices, RedisServices, RunServices
 from cluster.state.folder import LOG, SITTINGS, RunFolder
-from cluster.state.kinds import AnyConfig, kind_of
+from cluster.state.kinds import AnyConfig, Recorded, kind_of
 from cluster.state.session import Session
 from distill.errors import RunError
 from distill.files import remove_leftovers
@@ -45,7 +45,7 @@ class Surroundings:
         log: the run's.
     """
 
-    services: RedisServices
+    services: RunServices
     number: int
     cluster: RayCluster
     stop: StopRequest
@@ -125,7 +125,6 @@ def opened(folder: RunFolder, config: AnyConfig) -> Generator[Surroundings]:
     Raises:
         DistillError: with what is wrong and what to do.
     """
-    buffer = config.buffer
     number = folder.next_sitting()
     origin = Origin(folder.name, config.command)
     with (
@@ -136,24 +135,35 @@ def opened(folder: RunFolder, config: AnyConfig) -> Generator[Surroundings]:
         StopRequest() as stop,
         contextlib.ExitStack() as stack,
     ):
-        server = None if buffer.buffer else stack.enter_context(PrivateRedis(folder.redis))
-        urls = buffer.buffer or (server.url if server else "")
-        # Every lineage's learner reads all chunks.
-        lineages = [lineage.name for lineage in kind_of(config).lineages]
-        limits = Limits(buffer.capacity, buffer.backlog, buffer.shards, readers=len(lineages))
+        playing, urls = kind_of(config).playing, config.buffer.buffer
+        needs_server = urls is None and not isinstance(playing, Recorded)
+        server = stack.enter_context(PrivateRedis(folder.redis)) if needs_server else None
         remove_leftovers(folder.path)
-        run_id = folder.run_id()
-        address = BufferAddress(urls, folder.name, config.general.games, limits, run_id)
-        host = socket.gethostname()
-        holder = Holder(folder.name, run_id, host, str(folder.path), RUN, incarnation_of(number, 0))
         # Noted first: no two run processes get the same number.
         folder.append(SITTINGS, {"sitting": number})
-        stack.enter_context(_claimed(NameClaim(address, holder, lineages), folder, new=number == 0))
-        services = RedisServices(address, folder.path, holder)
+        services: RunServices
+        if isinstance(playing, Recorded):
+            services = FolderServices(playing.data, config.general.games, folder.path, incarnation_of(number, 0))
+        else:
+            urls = urls or (server.url if server else "")
+            services = stack.enter_context(_redis_services(folder, config, number, urls))
         cluster = RayCluster(available_cores())
         if not config.general.serial:
-            cluster = stack.enter_context(ray_cluster(config.general.address, buffer))
+            cluster = stack.enter_context(ray_cluster(config.general.address, config.buffer))
         yield Surroundings(services, number, cluster, stop, server, log)
+
+
+@contextlib.contextmanager
+def _redis_services(folder: RunFolder, config: AnyConfig, number: int, urls: str) -> Generator[RedisServices]:
+    """Claim a run's name in its Redis and yield its services there."""
+    buffer, run_id = config.buffer, folder.run_id()
+    # Every lineage's learner reads all chunks.
+    lineages = [lineage.name for lineage in kind_of(config).lineages]
+    limits = Limits(buffer.capacity, buffer.backlog, buffer.shards, readers=len(lineages))
+    address = BufferAddress(urls, folder.name, config.general.games, limits, run_id)
+    holder = Holder(folder.name, run_id, socket.gethostname(), str(folder.path), RUN, incarnation_of(number, 0))
+    with _claimed(NameClaim(address, holder, lineages), folder, new=number == 0):
+        yield RedisServices(address, folder.path, holder)
 
 
 @contextlib.contextmanager

@@ -103,8 +103,9 @@ class RunFolder:
         }
         if "teachers" in settings:
             settings["teachers"] = [str(Path(path).resolve()) for path in settings["teachers"]]
-        if settings.get("initial"):
-            settings["initial"] = str(Path(settings["initial"]).resolve())
+        for file in ("initial", "data"):
+            if settings.get(file):
+                settings[file] = str(Path(settings[file]).resolve())
         document = yaml.safe_dump(settings, sort_keys=False)
         try:
             write_atomically(self.path / CONFIG, document.encode())

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from cluster.models.lineage import Lineage
+from cluster.state.recorded_data import with_recording
 from distill.config import CollectConfig, RunConfig, StudentConfig
 from distill.errors import ConfigError
 from distill.games import action_count
@@ -37,6 +38,11 @@ class Collecting:
     config: CollectConfig
     role: Literal["collector"] = "collector"
 
+    @property
+    def actors(self) -> int:
+        """Players per game."""
+        return self.config.actors
+
 
 @dataclass(frozen=True)
 class Exploring:
@@ -50,6 +56,25 @@ class Exploring:
     config: ExploreConfig
     labels: Literal["acting", "best"]
     role: Literal["explorer"] = "explorer"
+
+    @property
+    def actors(self) -> int:
+        """Players per game."""
+        return self.config.actors
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Nobody plays: fixed teachers have played and labelled before, and what they did was recorded.
+
+    Attributes:
+        data: the recording's folder.
+        config: of which only the steps per chunk say something.
+    """
+
+    data: Path
+    config: CollectConfig
+    actors: Literal[0] = 0
 
 
 @dataclass(frozen=True)
@@ -84,7 +109,7 @@ class Kind:
     """
 
     lineages: tuple[Lineage, ...]
-    playing: Collecting | Exploring
+    playing: Collecting | Exploring | Recorded
     rule: Rule
     final: FinalEvaluation
     fixed: tuple[str, ...]
@@ -96,7 +121,8 @@ class Kind:
     @property
     def roles(self) -> tuple[str, ...]:
         """Roles of a run's actors."""
-        return (self.playing.role, "learner", "evaluator", "coordinator")
+        players = () if isinstance(self.playing, Recorded) else (self.playing.role,)
+        return (*players, "learner", "evaluator", "coordinator")
 
     @property
     def leading(self) -> tuple[Lineage, ...]:
@@ -125,13 +151,13 @@ def kind_of(config: AnyConfig) -> Kind:
     """Return what the run of a configuration, whose games are resolved, does."""
     games = config.general.games
     if isinstance(config, RunConfig):
-        evaluation = config.evaluation
+        evaluation, data = config.evaluation, config.general.data
         return Kind(
             lineages=(Lineage(STUDENT, games, "student", ("best", "production")),),
-            playing=Collecting(config.collect),
+            playing=Collecting(config.collect) if data is None else Recorded(data, config.collect),
             rule=evaluation.as_rule({}),
             final=FinalEvaluation(evaluation.final_episodes, evaluation.eval_lanes, evaluation.eval_epsilon),
-            fixed=(*_FIXED, *_FIXED_STUDENT),
+            fixed=(*_FIXED, *_FIXED_STUDENT, "data"),
             paces={STUDENT: config.learner.sample_to_insert},
             updates=config.learner.updates,
             student=config.student,
@@ -165,8 +191,11 @@ def with_teachers(config: AnyConfig) -> tuple[AnyConfig, dict[str, TeacherFile]]
     Raises:
         ConfigError: if no game is named and none can be found out, or a game has no teacher or two.
         ModelFileError: if a file is not a teacher.
+        RunError: if the data to learn from are damaged.
     """
     general = config.general
+    if isinstance(config, RunConfig) and config.general.data is not None:
+        return with_recording(config, config.general.data)
     if isinstance(config, RunConfig):
         teachers = choose_teachers(config.general.teachers, general.games)
         named = general.model_copy(update={"games": tuple(teachers)})

@@ -14,7 +14,7 @@ from actors.evaluation import Evaluation, EvaluationTask
 from cluster.models.coordinator import LineageState, Orders
 from cluster.models.mirror import ModelMirror
 from cluster.redis.holder import incarnation_of
-from cluster.services import RedisServices
+from cluster.services import RunServices
 from cluster.state.folder import EVALUATIONS, METRICS, RunFolder
 from cluster.state.kinds import AnyConfig, Kind, kind_of
 from cluster.state.owed_rows import OwedRows
@@ -59,7 +59,7 @@ class Session:
 
     folder: RunFolder
     config: AnyConfig
-    services: RedisServices
+    services: RunServices
     teachers: Mapping[str, Teacher] = field(default_factory=dict[str, Teacher])
     sitting: int = 0
     learners: dict[str, LearnerStatus] = field(default_factory=dict[str, LearnerStatus])
@@ -96,7 +96,7 @@ class Session:
         """Whether every leading learner has spent its budget."""
         return all(lineage.name in self.learners and self.learners[lineage.name].done for lineage in self.kind.leading)
 
-    def services_of(self, role: str, starts: int = 0) -> RedisServices:
+    def services_of(self, role: str, starts: int = 0) -> RunServices:
         """Return what the holder of a role connects by, which was started `starts` times before in this sitting."""
         return self.services.held_by(role, incarnation_of(self.sitting, starts))
 

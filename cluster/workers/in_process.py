@@ -50,7 +50,7 @@ class InProcess:
             self._trainers[lineage] = trainer
         players = Players(session)
         for game in session.games:
-            for index in range(session.kind.playing.config.actors):
+            for index in range(session.kind.playing.actors):
                 self._players.append((game, players.make(game, index)))
         scores = {game: teacher.scores for game, teacher in session.teachers.items()}
         coordinator = Coordinator(

@@ -35,7 +35,7 @@ class WantedActors:
     @classmethod
     def of(cls, folder: RunFolder, config: AnyConfig) -> Self:
         """Return the counts of a run with this configuration."""
-        return cls(folder, config.general.games, kind_of(config).playing.config.actors, config.buffer.shards)
+        return cls(folder, config.general.games, kind_of(config).playing.actors, config.buffer.shards)
 
     def wanted(self) -> dict[str, int]:
         """Return the number by game.

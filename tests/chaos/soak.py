@@ -30,7 +30,7 @@ from tests.support.sandbox import processes
 
 SAMPLE_SECONDS = 5.0
 BLOCK_SECONDS = 30.0
-WARM_MINUTES = 5.0
+WARM_MINUTES, LEAST_MINUTES = 5.0, 4.0
 CONFIDENCE = 0.95
 ALLOWANCES = {"memory, MiB": 0.02, "descriptors": 0.0, "threads": 0.0, "used memory, MiB": 0.02, "series": 0.0}
 """By quantity, the share of its mean that it may gain in an hour and still count as flat: allocators breathe."""
@@ -143,6 +143,8 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--out", type=Path, help="file to write")
     options = parser.parse_args()
+    if options.minutes < LEAST_MINUTES:
+        parser.error(f"--minutes: expected at least {LEAST_MINUTES:g}, which have a slope")
     slopes, count = soak(options.minutes)
     found = {
         **circumstances(),

@@ -40,7 +40,7 @@ class RunMetrics:
         self._exporter = exporter
         self._session = session
         self._address = session.services.address
-        self._clients = [connect(url, timeout=1.0) for url in self._address.servers]
+        self._clients = [connect(url, timeout=1.0) for url in (self._address.servers if self._address else ())]
         self._report_at = 0.0
         self._buffer_at = 0.0
         self._updates: dict[str, int] = {}
@@ -164,7 +164,10 @@ class RunMetrics:
         self._evaluations, self._promotions = sum(evaluated.values()), promotions
 
     def _report_buffer(self) -> None:
-        address, limits, exporter = self._address, self._address.limits, self._exporter
+        address, exporter = self._address, self._exporter
+        if address is None:
+            return
+        limits = address.limits
         for game in address.games:
             exporter.set("distill_buffer_capacity_transitions", limits.capacity, game=game)
             for server, shards in address.shards_by_server(game).items():
@@ -190,7 +193,7 @@ def serve_metrics(config: MonitoringConfig, session: Session) -> Generator[RunMe
     Raises:
         RunError: if the address cannot be listened on.
     """
-    roles = (*session.kind.roles, "redis")
+    roles = session.kind.roles if session.services.address is None else (*session.kind.roles, "redis")
     with Exporter(session.games, roles, config.metrics_host, config.metrics_port) as exporter:
         session.note(f"metrics: http://{exporter.address}/metrics")
         metrics = RunMetrics(exporter, session)
