@@ -14,6 +14,7 @@ from cluster.monitor.logs import BriefFormatter
 from cluster.output.console import LiteralConsole
 from cluster.output.literal import paragraph
 from cluster.output.standard_output import exit_code, open_standard_streams
+from cluster.processes.leaving import leave
 from distill.errors import DistillError
 from distill.machine_errors import machine_error
 
@@ -58,7 +59,7 @@ def main() -> None:
     if closed is not None:
         sys.stderr.write(f"distill: {closed}\n")
         sys.exit(2)
-    sys.exit(exit_code(run(sys.argv[1:])))
+    leave(exit_code(run(sys.argv[1:])))
 
 
 def run(arguments: Sequence[str]) -> int:

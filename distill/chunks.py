@@ -33,7 +33,7 @@ NO_RUN = "none"
 """Run id of chunks that belong to no run, as in a benchmark."""
 CHECKSUM_BYTES = 8
 ZSTD_LEVEL = 1
-REJECTION_REASONS = ("damaged", "schema", "other_run", "unknown_game", "shape", "value")
+REJECTION_REASONS = ("foreign", "damaged", "schema", "other_run", "unknown_game", "shape", "value")
 
 
 @dataclass(frozen=True)

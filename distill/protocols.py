@@ -22,6 +22,7 @@ class StoredChunk:
         producer_id: random id of the producer's process.
         sequence: its number among those of that process.
         data: the encoded chunk.
+        foreign: what is wrong where no writer of ours has made it, and there is no chunk; else empty.
     """
 
     game: str
@@ -30,6 +31,7 @@ class StoredChunk:
     producer_id: str
     sequence: int
     data: bytes
+    foreign: str = ""
 
 
 @dataclass
@@ -101,7 +103,10 @@ class ChunkReader(Protocol):
         ...
 
     def commit(self) -> None:
-        """Store how far this reader has read, so that what lies behind may be trimmed. Raises `BufferUnavailable`."""
+        """Store how far this reader has read, so that what lies behind may be trimmed.
+
+        Does nothing where that is stored. Raises `BufferUnavailable`; then it is owed.
+        """
         ...
 
     def rewind(self) -> None:

@@ -19,7 +19,8 @@ log = logging.getLogger(__name__)
 
 CHUNKS_PER_READ = 8
 IDLE_SECONDS = 0.05
-MAX_BACKOFF_SECONDS = 2.0
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 2.0
+"""After failed attempts to reach the buffer service."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,8 @@ class Feed:
         self.refilled = 0
         self.outages = 0
         self.last_rejection = ""
+        self._pause = FIRST_PAUSE_SECONDS
+        self._try_at = 0.0
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -91,11 +94,13 @@ class Feed:
     def poll(self) -> int:
         """Take the next few chunks of every game into the replay, of the game that got least first.
 
+        What was taken is committed. A commit that fails is owed: every later call pays it, also one that finds nothing.
+
         Returns:
             The number of chunks read.
 
         Raises:
-            BufferUnavailable: if the buffer service, or one of its servers, is out of reach; what others had is taken.
+            BufferUnavailable: if nothing was read, and a server was out of reach or took no commit.
         """
         taken = 0
         trouble: BufferUnavailable | None = None
@@ -111,12 +116,31 @@ class Feed:
             for stored in found:
                 self._take(stored, self._replays[game])
             taken += len(found)
-        if taken:
+        try:
             self._reader.commit()
-        elif self._reader.ended():
+        except BufferUnavailable as error:
+            trouble = error
+        if not taken and self._reader.ended():
             self._limiter.end_inserts()
-        if trouble is not None:
+        # As long as there is something to read, no pause is made.
+        if trouble is not None and not taken:
             raise trouble
+        return taken
+
+    def poll_patiently(self) -> int:
+        """Do as `poll`, but count an outage, and try again no sooner than after a pause that grows while it lasts."""
+        if time.monotonic() < self._try_at:
+            return 0
+        try:
+            taken = self.poll()
+        except BufferUnavailable as error:
+            if self._pause == FIRST_PAUSE_SECONDS:
+                log.warning("feed: %s; trying again until it is there", error)
+            self.outages += 1
+            self._try_at = time.monotonic() + self._pause * random.uniform(0.5, 1.5)
+            self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
+            return 0
+        self._pause = FIRST_PAUSE_SECONDS
         return taken
 
     def _may_insert(self, game: str) -> bool:
@@ -127,17 +151,22 @@ class Feed:
             self.duplicates += 1
             return
         try:
+            if stored.foreign:
+                raise ChunkError("foreign", stored.foreign)
             chunk = self._decoder.decode(stored.data)
             header = chunk.header
             if (header.game, header.producer_id, header.sequence) != (stored.game, stored.producer_id, stored.sequence):
                 raise ChunkError(
                     "schema", f"chunk {stored.producer_id}/{stored.sequence}: its entry names another chunk"
                 )
+            if header.steps != stored.steps:
+                raise ChunkError("foreign", f"its entry counts {stored.steps} steps, it has {header.steps}")
             if header.steps > replay.capacity:
                 raise ChunkError("shape", f"chunk of {header.steps} steps: the replay holds {replay.capacity}")
         except ChunkError as error:
             self.rejected[error.reason] += 1
-            self.last_rejection = f"{stored.game}, chunk {stored.producer_id}/{stored.sequence}: {error}"
+            what = f"chunk {stored.producer_id}/{stored.sequence}" if stored.producer_id else "no chunk"
+            self.last_rejection = f"{stored.game}, {what}: {error}"
             log.warning("refused a chunk (%s): %s", error.reason, self.last_rejection)
             return
         self._seen[header.producer_id] = header.sequence
@@ -171,25 +200,16 @@ class Feed:
         self._reader.close()
 
     def _run(self) -> None:
-        backoff = IDLE_SECONDS
-        while not self._stop.is_set():
-            try:
-                began = time.monotonic()
-                if not any(map(self._may_insert, self._replays)):
+        try:
+            while not self._stop.is_set():
+                began, allowed = time.monotonic(), any(map(self._may_insert, self._replays))
+                # Where nothing may be read there still may be a commit that is owed.
+                if self.poll_patiently() == 0:
                     self._stop.wait(IDLE_SECONDS)
+                if not allowed:
                     self._limiter.waited("insert", time.monotonic() - began)
-                elif self.poll() == 0:
-                    self._stop.wait(IDLE_SECONDS)
-                backoff = IDLE_SECONDS
-            except BufferUnavailable as error:
-                self.outages += 1
-                log.warning("feed: %s; trying again", error)
-                self._stop.wait(backoff * random.uniform(0.5, 1.5))
-                backoff = min(2 * backoff, MAX_BACKOFF_SECONDS)
-            except ReplacedError as error:
-                log.warning("feed: it ends: %s", error)
-                self.failure = error
-                return
-            except BaseException as error:  # noqa: BLE001 - kept for the learner thread, which raises it
-                self.failure = error
-                return
+        except ReplacedError as error:
+            log.warning("feed: it ends: %s", error)
+            self.failure = error
+        except BaseException as error:  # noqa: BLE001 - kept for the learner thread, which raises it
+            self.failure = error

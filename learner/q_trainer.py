@@ -84,6 +84,7 @@ class QTrainer(Trainer):
             run_id=services.run_id,
             incarnation=services.incarnation,
         )
+        self._explorers_updates = -1
         self._publish_for_explorers()
 
     @property
@@ -95,8 +96,9 @@ class QTrainer(Trainer):
         # The first candidate is what it begins with: until one is promoted, a student has no teacher.
         return 1 + sum(self.feed.inserted.values()) // (self._plan.learner.candidate_steps * len(self.replays))
 
-    def _after_update(self) -> None:
-        if time.monotonic() >= self._explorers_at:
+    def _publish_more(self) -> None:
+        # Without the first one there are no explorers, without them no data, and so no update after which to publish.
+        if time.monotonic() >= self._explorers_at and self._explorers_updates != self.updater.updates:
             self._publish_for_explorers()
 
     def _publish_for_explorers(self) -> None:
@@ -105,6 +107,7 @@ class QTrainer(Trainer):
             self._explorers_version = self._for_explorers.publish(
                 model_bytes(self.updater.network, self._card()), {"updates": self.updater.updates}
             )
+            self._explorers_updates = self.updater.updates
         except BufferUnavailable as error:
             log.warning("explorers of %s play on with version %d: %s", self._lineage, self._explorers_version, error)
             self._explorers_at = time.monotonic() + PUBLISH_RETRY_SECONDS

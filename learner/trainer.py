@@ -129,8 +129,8 @@ class Trainer(ABC):
     def _take_arrivals(self) -> None:  # noqa: B027 - a Q-learner needs nothing but chunks
         """Take what updates need beside chunks, if something new has arrived; called before every update."""
 
-    def _after_update(self) -> None:  # noqa: B027 - a student has nothing to do here
-        """Do what else is due after an update."""
+    def _publish_more(self) -> None:  # noqa: B027 - a student has nothing to do here
+        """Publish what else is due or still owed; called all the time, also while there is no data for updates."""
 
     def _is_ready(self) -> bool:
         """Return whether everything but data is there for updates."""
@@ -164,20 +164,21 @@ class Trainer(ABC):
             self._take_arrivals()
             # Where nothing holds them together, neither side waits for the other: every update finds more data.
             if not self._threaded and (self.limiter.unlimited or not self._may_update()):
-                self.feed.poll()
+                self.feed.poll_patiently()
             if self._may_update():
                 update = self.updater.update(self.fraction)
                 self.limiter.sampled(self._batch_size)
                 if update.finite:
                     losses[update.game] += update.loss
                     counts[update.game] += 1
-                self._after_update()
                 self._plan_version()
             else:
                 self._forfeit_if_never_ready()
                 if not self._threaded:
+                    self._publish_more()
                     break
                 self._wait()
+            self._publish_more()
             now = time.monotonic()
             if now >= self._publish_at:
                 self._try_to_publish()

@@ -11,7 +11,7 @@ local function fence(key, run_id, role, incarnation)
   if noted[1] and noted[1] ~= run_id then
     return {'other', noted[1]}
   end
-  local newest = math.max(tonumber(noted[2] or 0), tonumber(noted[3] or 0))
+  local newest = math.max(tonumber(noted[2] or 0) or 0, tonumber(noted[3] or 0) or 0)
   if tonumber(incarnation) < newest then
     return {'replaced', string.format('%.0f', newest)}
   end

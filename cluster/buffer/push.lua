@@ -11,7 +11,8 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 
-local last = tonumber(redis.call('HGET', KEYS[3], producer_id) or -1)
+-- What is no number was written by somebody else.
+local last = tonumber(string.match(redis.call('HGET', KEYS[3], producer_id) or '', '^%d+$') or -1)
 if sequence <= last then
   return {'duplicate', last}
 end
@@ -23,7 +24,9 @@ end
 local total = tonumber(redis.call('HGET', KEYS[2], 'pushed_transitions') or 0)
 local read = total
 for rank = 0, readers - 1 do
-  read = math.min(read, tonumber(redis.call('HGET', KEYS[4], whole(rank)) or 0))
+  local cursor = tonumber(redis.call('HGET', KEYS[4], whole(rank)) or 0)
+  -- One beyond what was pushed is no reader's: believed, it would have unread chunks trimmed.
+  read = math.min(read, cursor and cursor <= total and cursor or 0)
 end
 local unread = total - read
 -- One chunk always fits, or a backlog below its length would stop the producer for ever.
@@ -51,6 +54,8 @@ end
 local added = add()
 if type(added) == 'table' and added.err then
   if not string.find(added.err, 'OOM', 1, true) then
+    -- Somebody may have added a greater id, which the next read takes out of the way.
+    redis.pcall('HSET', KEYS[2], 'blocked', 1)
     return added
   end
   -- At maxmemory the oldest chunks make room if every reader has read them: twice the new chunk's length, so that memory

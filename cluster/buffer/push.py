@@ -85,7 +85,7 @@ class Pusher:
         pipeline = typed(self._client).pipeline(transaction=False)
         for producer_id in producer_ids:
             pipeline.hget(self._keys.producers, producer_id)
-        return [-1 if last is None else int(last) for last in pipeline.execute()]
+        return [int(last) if last and last.isdigit() else -1 for last in pipeline.execute()]
 
     def _send(self, chunks: Sequence[EncodedChunk], accepted_gaps: Mapping[str, int]) -> list[Any]:
         limits, keys = self._limits, self._keys

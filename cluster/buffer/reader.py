@@ -2,24 +2,30 @@
 
 A server that was restarted may have lost its newest chunks and have put others at the same offsets. Its run_id, and a
 random epoch of the stream, are therefore read atomically with the chunks: if one is new, all is read again.
+
+What the server has noted of this reader is read with them too. A commit that failed, or that the server has forgotten,
+is thereby owed until it stands there.
 """
 
 import logging
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import redis
 
-from cluster.redis.connection import describe, reaching
+from cluster.redis.connection import reaching
 from cluster.redis.holder import Holder
 from cluster.redis.keys import StreamKeys, server_of, stream_keys
 from cluster.redis.scripts import call_script
+from distill.chunks import MAX_ENCODED_BYTES
 from distill.errors import BufferUnavailable, ConfigError
 from distill.protocols import StoredChunk
 
 log = logging.getLogger(__name__)
 
-_ATTEMPTS = 3
+_LONGEST_ENTRY = MAX_ENCODED_BYTES + 4096
+"""Bytes of the longest chunk with what stands beside it."""
 
 
 @dataclass
@@ -29,15 +35,19 @@ class _Stream:
     Attributes:
         client: of its server.
         keys: of the stream.
-        position: all chunks that end at or before it were read.
-        identity: the server's run_id and the stream's epoch at the last read, None before the first.
+        identity: the server's run_id and the stream's epoch at the last read; empty before the first.
+        position: the next read begins behind it.
+        reached: all that ends at or before it was read from that server and stream.
+        cursor: what the server has noted as read.
         away: whether the last read failed.
     """
 
     client: redis.Redis
     keys: StreamKeys
+    identity: tuple[bytes, bytes] = (b"", b"")
     position: int = 0
-    identity: tuple[bytes, bytes] | None = None
+    reached: int = 0
+    cursor: int = 0
     away: bool = False
 
 
@@ -97,7 +107,7 @@ class RedisChunkReader:
     def read(self, game: str, max_chunks: int) -> list[StoredChunk]:
         """Return the next chunks of a game, at most `max_chunks`, in turn from its shards.
 
-        An entry that no writer of ours has made comes with empty data, for the feed to refuse and count.
+        What no writer of ours has made comes without data, for the feed to refuse and count.
 
         Raises:
             BufferUnavailable: if a server cannot be reached and the others had nothing.
@@ -114,7 +124,7 @@ class RedisChunkReader:
             if share <= 0:
                 break
             try:
-                found = [_stored(game, entry_id, fields) for entry_id, fields in self._next_entries(stream, share)]
+                found = self._next(game, stream, share)
             except BufferUnavailable as error:
                 if not stream.away:
                     log.warning("%s; other streams are read meanwhile: %s", game, error)
@@ -122,8 +132,6 @@ class RedisChunkReader:
                 continue
             stream.away = False
             chunks += found
-            if found:
-                stream.position = found[-1].end
         # The next read begins with another shard, so that none is left behind.
         streams.append(streams.pop(0))
         if trouble is not None and not chunks:
@@ -135,19 +143,20 @@ class RedisChunkReader:
         return False
 
     def commit(self) -> None:
-        """Store how far this reader has read.
+        """Store how far this reader has read, wherever the server has not noted that yet.
 
         Does nothing where the server was restarted since the last read: the next read goes back.
 
         Raises:
-            BufferUnavailable: if a server cannot be reached; it was stored at the others.
+            BufferUnavailable: if a server cannot be reached or takes no writes; it was stored at the others.
         """
         trouble: BufferUnavailable | None = None
         for stream in self._all():
-            try:
-                self._commit(stream)
-            except BufferUnavailable as error:
-                trouble = error
+            if stream.reached > stream.cursor:
+                try:
+                    self._commit(stream)
+                except BufferUnavailable as error:
+                    trouble = error
         if trouble is not None:
             raise trouble
 
@@ -164,42 +173,53 @@ class RedisChunkReader:
     def _all(self) -> list[_Stream]:
         return [stream for streams in self._streams.values() for stream in streams]
 
+    def _next(self, game: str, stream: _Stream, count: int) -> list[StoredChunk]:
+        keys = stream.keys
+        where = [stream.position, *stream.identity]
+        with reaching(stream.client, "read chunks"):
+            answer = call_script(
+                stream.client,
+                "read",
+                [keys.chunks, keys.meta, keys.producers, keys.cursors],
+                [*self._words, *where, count, _LONGEST_ENTRY, self._rank, secrets.token_hex(8)],
+            )
+        self._require_held(stream.client, answer)
+        server, epoch, pushed, stream.cursor, stream.position, entries, mended = answer
+        if stream.identity != (server, epoch):
+            stream.identity, stream.reached = (server, epoch), 0
+        stream.reached = min(max(stream.reached, stream.position), pushed)
+        return [
+            *(_foreign(game, stream.position, 0, f"{what.decode(errors='replace')}, and is mended") for what in mended),
+            *(_stored(game, entry_id, fields) for entry_id, fields in entries),
+        ]
+
     def _commit(self, stream: _Stream) -> None:
-        if stream.identity is not None and stream.position:
-            with reaching(stream.client, "store how far it was read"):
-                keys = [stream.keys.meta, stream.keys.cursors]
-                args = [*self._words, self._rank, stream.position, *stream.identity]
-                answer = call_script(stream.client, "commit", keys, args)
-            self._require_held(stream.client, answer)
+        with reaching(stream.client, "store how far it was read"):
+            keys = [stream.keys.meta, stream.keys.cursors]
+            args = [*self._words, self._rank, stream.reached, *stream.identity]
+            answer = call_script(stream.client, "commit", keys, args)
+        self._require_held(stream.client, answer)
+        if answer[0] == b"ok":
+            stream.cursor = stream.reached
 
     def _require_held(self, client: redis.Redis, answer: Sequence[bytes]) -> None:
         if self._holder is not None:
             self._holder.require(client, answer)
 
-    def _next_entries(self, stream: _Stream, count: int) -> list[tuple[bytes, list[bytes]]]:
-        """Return the entries behind our position, which goes back first if the server or the stream is another one."""
-        for _ in range(_ATTEMPTS):
-            with reaching(stream.client, "read chunks"):
-                keys = [stream.keys.chunks, stream.keys.meta]
-                answer = call_script(stream.client, "read", keys, [*self._words, stream.position, count])
-            self._require_held(stream.client, answer)
-            run_id, epoch, entries = answer
-            same = stream.identity == (run_id, epoch) or stream.position == 0
-            stream.identity = (run_id, epoch)
-            if same:
-                return entries
-            stream.position = 0
-        raise BufferUnavailable(
-            f"buffer service at {describe(stream.client)}: it was restarted {_ATTEMPTS} times while it was read"
-        )
 
-
-def _stored(game: str, entry_id: bytes, pairs: list[bytes]) -> StoredChunk:
+def _stored(game: str, entry_id: bytes, found: list[bytes] | int) -> StoredChunk:
     end, steps = (int(part) for part in entry_id.split(b"-"))
-    fields = dict(zip(pairs[::2], pairs[1::2], strict=True))
+    if isinstance(found, int):
+        return _foreign(
+            game, end, steps, f"entry {end}-{steps} has {found:,} bytes, a chunk at most {_LONGEST_ENTRY:,}"
+        )
+    fields = dict(zip(found[::2], found[1::2], strict=True))
     try:
         producer_id, sequence, data = fields[b"producer_id"].decode(), int(fields[b"sequence"]), fields[b"data"]
     except (KeyError, ValueError):
-        # Its own end as the sequence number keeps two such entries from being taken for one.
-        producer_id, sequence, data = "", end, b""
+        return _foreign(game, end, steps, f"entry {end}-{steps} has other fields than those of a chunk")
     return StoredChunk(game, end, steps, producer_id, sequence, data)
+
+
+def _foreign(game: str, end: int, steps: int, why: str) -> StoredChunk:
+    return StoredChunk(game, end, steps, "", 0, b"", why)

@@ -5,6 +5,7 @@ was acknowledged within the last seconds. By the sequence numbers the server not
 are pushed again.
 """
 
+import logging
 import random
 import time
 from collections import deque
@@ -13,10 +14,12 @@ from dataclasses import dataclass
 import redis
 
 from cluster.buffer.push import Answer, EncodedChunk, Limits, Pusher
-from cluster.redis.connection import describe, reason
+from cluster.redis.connection import describe, reaching
 from distill.chunks import Chunk, ChunkEncoder
 from distill.errors import BufferUnavailable, ChunkError
 from distill.protocols import WriterCounters
+
+log = logging.getLogger(__name__)
 
 BACKLOG_CHUNKS = 64
 FLUSH_BYTES = 2**20
@@ -44,7 +47,8 @@ class _Held:
 class RedisChunkWriter:
     """Implements `distill.protocols.ChunkWriter` for one stream of a run; belongs to one thread.
 
-    Errors of the connection never leave it: they are counted as outages, and the text of the last one is in `trouble`.
+    Whatever keeps the server from taking chunks never leaves it: a connection that fails, or an answer that refuses, is
+    counted as an outage. The text of the last one is in `trouble`.
 
     Args:
         client: the connection; the writer closes it. Its timeout bounds how long one attempt can take.
@@ -77,6 +81,7 @@ class RedisChunkWriter:
         self._counters = WriterCounters()
         self._failures = 0
         self._next_attempt = 0.0
+        self._away = False
         self.trouble: str | None = None
         """Why the last attempt failed, or None if it did not."""
 
@@ -151,19 +156,24 @@ class RedisChunkWriter:
         """Push until the backlog is empty, or the server full or away; then a back-off sets the next attempt."""
         while self._backlog and time.monotonic() >= self._next_attempt:
             try:
-                full = self._push_batch()
-            except (redis.RedisError, OSError) as error:
+                with reaching(self._client, "push chunks"):
+                    full = self._push_batch()
+            except BufferUnavailable as error:
                 self._note_outage(error)
                 continue
+            self._away = False
             if full is None:
                 self._failures, self._next_attempt, self.trouble = 0, 0.0, None
             else:
                 self._counters.full += 1
                 self._back_off("full", f"the server is full: {full.number} transitions of {self._game} are unread")
 
-    def _note_outage(self, error: Exception) -> None:
+    def _note_outage(self, error: BufferUnavailable) -> None:
+        if not self._away:
+            log.warning("%s; chunks of %s are held meanwhile", error, self._game)
+        self._away = True
         self._counters.outages += 1
-        self._back_off("outage", reason(error))
+        self._back_off("outage", str(error))
 
     def _back_off(self, kind: str, trouble: str) -> None:
         self.trouble = trouble
@@ -211,6 +221,9 @@ class RedisChunkWriter:
             counters.chunks += 1
             counters.transitions += chunk.steps
             counters.bytes += len(chunk.data)
+        else:
+            # It was never sent, yet the server says that it has it: somebody else has written that there.
+            counters.lost += 1
         held.acknowledged = time.monotonic()
         self._memory.append(held)
         self._memory_bytes += len(chunk.data)
@@ -239,8 +252,9 @@ class RedisChunkWriter:
         for held in self._memory:
             newest[held.chunk.producer_id] = max(held.chunk.sequence, newest.get(held.chunk.producer_id, -1))
         try:
-            found = self._pusher.last_sequences(list(newest))
-        except (redis.RedisError, OSError) as error:
+            with reaching(self._client, "ask what it has"):
+                found = self._pusher.last_sequences(list(newest))
+        except BufferUnavailable as error:
             self._note_outage(error)
             return False
         missing = {

@@ -96,8 +96,8 @@ def _play(options: EvaluateOptions, card: ModelCard) -> Iterator[Evaluation | No
         yield from evaluate_serially(tasks)
         return
     cores = available_cores()
-    with private_ray(cores):
-        cluster = RayCluster(cores)
+    with private_ray(cores) as trouble:
+        cluster = RayCluster(cores, trouble=trouble)
         yield from evaluate_on_ray(tasks, cluster, lambda worker, reason: log.warning("%s: %s", worker.name, reason))
 
 

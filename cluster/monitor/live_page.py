@@ -25,7 +25,7 @@ def dashboard(folder: Path, port: int) -> Generator[str]:
     """
     child = Child([sys.executable, "-m", "cluster.cli", "watch", str(folder), "--port", str(port)])
     try:
-        line = child.first_line(START_SECONDS)
+        line = child.line(START_SECONDS)
         if "http://" not in line:
             found = child.complaints() or "nothing"
             raise RunError(f"dashboard: expected it within {START_SECONDS:.0f} s, found: {found}")

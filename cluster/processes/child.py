@@ -50,8 +50,11 @@ class Child:
         """Return its exit code, None while it runs."""
         return self._process.poll()
 
-    def first_line(self, seconds: float) -> str:
-        """Return the first line that it prints, empty if it ends or prints none within that time."""
+    def line(self, seconds: float) -> str:
+        """Return the next line that it prints, empty if it ends or prints none within that time.
+
+        It must print no line before the last one was asked for.
+        """
         output = self._process.stdout
         assert output is not None, "its output is not elsewhere"
         ready, _, _ = select.select([output], [], [], seconds)

@@ -4,14 +4,15 @@ import os
 import shlex
 import socket
 import sys
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, cast
 
 from ray.autoscaler import sdk
 
-from cluster.ray.connection import connect, require_workers
+from cluster.ray.connection import connect, disconnect, require_workers
+from cluster.ray.daemons import Daemons
 from cluster.ray.private import private_ray
 from cluster.ray.typed_ray import typed_ray
 from distill.config import BufferConfig
@@ -37,11 +38,13 @@ class RayCluster:
         cores: CPUs of all its nodes.
         hosts: its nodes.
         resources: everything else, by Ray's name.
+        trouble: returns what has become of a Ray that is gone, empty as long as it is there.
     """
 
     cores: int
     hosts: int = 1
     resources: Mapping[str, float] = field(default_factory=dict[str, float])
+    trouble: Callable[[], str] = field(default=str, compare=False)
 
     def for_learner(self, device: str) -> dict[str, float]:
         """Return what a learner asks for beside CPUs; `GPU` under that name."""
@@ -95,7 +98,7 @@ class RayCluster:
 
     def now(self) -> "RayCluster":
         """Return what it offers by now, as nodes come and go."""
-        return offered() if self.resources else self
+        return replace(offered(), trouble=self.trouble) if self.resources else self
 
     @property
     def evaluators(self) -> int:
@@ -147,21 +150,22 @@ def ray_cluster(address: str | None, buffer: BufferConfig) -> Generator[RayClust
         ConfigError: if the cluster has several hosts and no Redis that they all reach is named.
     """
     if address is None:
-        with private_ray(available_cores()):
-            yield RayCluster(available_cores())
+        with private_ray(available_cores()) as trouble:
+            yield RayCluster(available_cores(), trouble=trouble)
         return
     require_listener(address)
     try:
         connect(address)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise _unreachable(address, error) from error
+    daemons = Daemons.of_connection()
     try:
         require_workers(f"ray at {address}")
-        cluster = offered()
+        cluster = replace(offered(), trouble=daemons.trouble)
         cluster.require_reachable(buffer)
         yield cluster
     finally:
-        typed_ray.shutdown()
+        disconnect(daemons.trouble())
 
 
 def offered() -> RayCluster:

@@ -6,15 +6,19 @@ import os
 import signal
 import sysconfig
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
+from typing import Any
 
 import ray
 import ray._private.worker
 from ray.exceptions import GetTimeoutError, RayError
 
+from cluster.processes.leaving import leave_at_once
 from cluster.ray.typed_ray import typed_ray
 from distill.errors import RunError
+
+log = logging.getLogger(__name__)
 
 WORKER_SECONDS = 60.0
 """For a first worker, which does no more than import Ray. Ray itself tries again after that time, for ever."""
@@ -27,6 +31,7 @@ def connect(address: str) -> None:
         ConnectionError, RuntimeError, ValueError, OSError: whatever Ray says if it cannot be reached.
     """
     handler = signal.getsignal(signal.SIGTERM)
+    keep_output_ours()
     try:
         with _in_the_standard_library():
             typed_ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
@@ -34,6 +39,24 @@ def connect(address: str) -> None:
         if threading.current_thread() is threading.main_thread():
             # Ray makes SIGTERM its own, where it would end this process before anything is saved.
             signal.signal(signal.SIGTERM, handler)
+
+
+def disconnect(trouble: str) -> None:
+    """Disconnect this process from Ray.
+
+    Args:
+        trouble: what has become of a Ray that is gone: to disconnect from it would take a quarter of a minute, and to
+            end without that as Python does would crash. Empty if it is there.
+    """
+    if trouble:
+        leave_at_once()
+    else:
+        typed_ray.shutdown()
+
+
+def keep_output_ours() -> None:
+    """Keep Ray from printing a dying daemon's log on this process's standard output, which no setting of Ray's does."""
+    ray._private.worker.print_to_stdstream = _log_told  # pyright: ignore[reportPrivateUsage]
 
 
 def require_workers(what: str, seconds: float = WORKER_SECONDS) -> None:
@@ -73,6 +96,11 @@ def last_words(logs: Path) -> str:
                 if last := _last_line(file.read_text(errors="replace")):
                     return f"the last line of Ray's {file.name} is: {last}"
     return "Ray's logs name no cause; is the machine short of memory or processes?"
+
+
+def _log_told(told: Mapping[str, Any], ignore_prefix: bool = False) -> None:
+    del ignore_prefix
+    log.debug("told by Ray's %s: %s", told.get("pid"), "\n".join(told["lines"]))
 
 
 def _answer() -> bool:

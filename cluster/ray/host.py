@@ -1,27 +1,41 @@
 """Holds a run's own Ray: a process in a session of its own, which stops Ray when its standard input ends.
 
 Ray's daemons are its children, so a signal to the run's process group does not reach them, and a run that is killed
-leaves neither daemons nor files behind. Use: `python -m cluster.ray.host CORES FOLDER`; it prints Ray's address.
+leaves neither daemons nor files behind. Use: `python -m cluster.ray.host CORES FOLDER`; it prints Ray's address. When a
+daemon without which there is no Ray has ended, it prints a second line, which says so, and ends the others.
 """
 
 import logging
 import os
+import select
+import signal
 import sys
 from pathlib import Path
+from typing import Any
 
+import ray._private.worker
+
+from cluster.processes.orphans import adopt_orphans, kill_children
 from cluster.processes.private_folder import remove_private_folder
+from cluster.ray.connection import keep_output_ours
 from cluster.ray.typed_ray import typed_ray
 
 OBJECT_STORE_BYTES = 256 * 2**20
 """Only model files pass through Ray's object store; chunks go through the buffer service."""
 SHARED_MEMORY = "/dev/shm"
+LOOK_SECONDS = 0.25
+KILL_SECONDS = 5.0
+VITAL = ("gcs_server", "raylet")
+"""Ray's names of the daemons without which it ends by itself: after a quarter of a minute, or a whole one."""
 RAYS_OWN = "r"
 """Ray's part of the private folder. Ray lets everybody into it, so it must not be the folder itself."""
 
 
 def main() -> None:
-    """Start Ray, say where it is, and stop it when the run has ended."""
+    """Start Ray, say where it is, and stop it when the run or one of the daemons has ended."""
     cores, folder = int(sys.argv[1]), Path(sys.argv[2])
+    adopt_orphans()
+    keep_output_ours()
     try:
         typed_ray.init(
             address="local",
@@ -34,12 +48,40 @@ def main() -> None:
             _plasma_directory=None if os.access(SHARED_MEMORY, os.W_OK) else str(folder),
             _temp_dir=str(folder / RAYS_OWN),
         )
-        sys.stdout.write(f"{typed_ray.get_runtime_context().gcs_address}\n")
-        sys.stdout.flush()
-        sys.stdin.read()
+        _tell(typed_ray.get_runtime_context().gcs_address)
+        ended = _watch()
+        if ended:
+            _tell(ended)
+            # In an orderly shutdown Ray would wait for the one that has ended, and leave its children to themselves.
+            kill_children(KILL_SECONDS)
+            remove_private_folder(folder)
+            os._exit(1)
     finally:
         typed_ray.shutdown()
         remove_private_folder(folder)
+
+
+def _watch() -> str:
+    """Wait until standard input ends, or a vital daemon, and return which one and how; empty for the former."""
+    while not select.select([sys.stdin], [], [], LOOK_SECONDS)[0]:
+        for name, process in _node().dead_processes():
+            if name in VITAL:
+                return f"its {name} {_how(process.poll())}"
+    return ""
+
+
+def _how(code: int) -> str:
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"has ended with code {code}"
+
+
+def _tell(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _node() -> Any:
+    """Return what Ray knows of its daemons, which it tells in no other way."""
+    return ray._private.worker._global_node  # pyright: ignore[reportPrivateUsage]
 
 
 if __name__ == "__main__":

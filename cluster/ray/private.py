@@ -5,7 +5,7 @@ import logging
 import os
 import secrets
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Protocol, cast
 
@@ -15,9 +15,8 @@ from ray._raylet import (
 
 from cluster.processes.child import Child
 from cluster.processes.private_folder import private_folder, remove_private_folder
-from cluster.ray.connection import connect, last_words
+from cluster.ray.connection import connect, disconnect, last_words
 from cluster.ray.host import RAYS_OWN
-from cluster.ray.typed_ray import typed_ray
 from distill.errors import RunError
 
 log = logging.getLogger(__name__)
@@ -47,10 +46,13 @@ def _token() -> str:
 
 
 @contextmanager
-def private_ray(cores: int) -> Generator[None]:
+def private_ray(cores: int) -> Generator[Callable[[], str]]:
     """Start Ray on this machine alone, whatever other Ray the user runs, and stop it at the end.
 
     Ray listens on all of this machine's addresses, which it does not let one change; the token keeps others out.
+
+    Yields:
+        A function that returns what has become of Ray, empty as long as it is there.
 
     Raises:
         RunError: if Ray does not start.
@@ -60,12 +62,12 @@ def private_ray(cores: int) -> Generator[None]:
     os.environ.update(settings)
     os.environ.pop("RAY_ADDRESS", None)
     try:
-        with _host(cores) as address:
+        with _host(cores) as (address, trouble):
             _connect(address)
             try:
-                yield
+                yield trouble
             finally:
-                typed_ray.shutdown()
+                disconnect(trouble())
     finally:
         for name, value in previous.items():
             if value is None:
@@ -84,21 +86,38 @@ def _connect(address: str) -> None:
 
 
 @contextmanager
-def _host(cores: int) -> Generator[str]:
-    """Start the process that holds Ray, and yield Ray's address."""
+def _host(cores: int) -> Generator[tuple[str, Callable[[], str]]]:
+    """Start the process that holds Ray, and yield Ray's address, and what tells of its end."""
     folder = private_folder(len(_LONGEST_SOCKET))
     try:
         host = Child([sys.executable, "-m", "cluster.ray.host", str(cores), str(folder)], folder=folder, held=True)
         try:
-            address = host.first_line(START_SECONDS)
+            address = host.line(START_SECONDS)
             if not address:
                 said = [line for line in host.complaints().splitlines() if line.strip()]
                 # Ray waits for its first workers itself.
                 found = said[-1] if said else last_words(folder / RAYS_OWN / "session_latest" / "logs")
                 raise RunError(f"ray: expected it to start within {START_SECONDS:.0f} s; {found}")
-            yield address
+            yield address, _Watch(host).trouble
         finally:
             if not host.end(STOP_SECONDS):
                 log.warning("ray: it does not stop within %.0f s and is killed", STOP_SECONDS)
     finally:
         remove_private_folder(folder)
+
+
+class _Watch:
+    """Listens to the process that holds a run's own Ray."""
+
+    def __init__(self, host: Child) -> None:
+        self._host = host
+        self._trouble = ""
+
+    def trouble(self) -> str:
+        """Return what that process has said of a daemon's end, or that it has ended itself; empty before."""
+        if not self._trouble:
+            said = self._host.line(0.0)
+            self._trouble = said or (
+                "" if self._host.code() is None else "the process that holds its daemons has ended"
+            )
+        return self._trouble

@@ -2,9 +2,9 @@
 
 Roles:
     actor: plays for one run. It pushes chunks and reads the run's models.
-    learner: drives one run and learns. It also claims the run's name, reads its chunks, commits cursors, publishes
-        models, counts what the buffer holds and loads the scripts. It may push, since a run on one machine has one
-        user, and deletes what a run leaves that has not begun.
+    learner: drives one run and learns. It also claims the run's name, reads its chunks, mends their streams, commits
+        cursors, publishes models, counts what the buffer holds and loads the scripts. It may push, since a run on one
+        machine has one user, and deletes what a run leaves that has not begun.
     operator: lists and deletes all runs, sees whose they are, and makes the server read its ACL file again. It reads no
         data.
 
@@ -83,7 +83,10 @@ def learner(run: str) -> Role:
         (*playing.commands, "info", "script|load", "multi", "exec"),
         (
             *playing.grants,
-            Grant(("xlen", "memory|usage"), (keys.chunks,)),
+            Grant(("xlen", "memory|usage", "xrevrange"), (keys.chunks,)),
+            # A read mends what strangers have written.
+            Grant(("type",), (keys.chunks, keys.meta, keys.producers, keys.cursors)),
+            Grant(("xdel", "xsetid"), (keys.chunks,), write=True),
             Grant(("hset", "hdel"), (keys.meta, keys.cursors), write=True),
             Grant(("hmget",), (keys.meta, claim)),
             Grant(("hget",), (claim,)),

@@ -88,6 +88,9 @@ def describe(client: redis.Redis) -> str:
 def reaching(client: redis.Redis, action: str) -> Generator[None]:
     """Turn what Redis raises into BufferUnavailable.
 
+    The next command connects anew: after a failover the same name leads to another server, while an old connection
+    would end at one that refuses writes for ever.
+
     Args:
         client: whose server is to be named.
         action: what is being done, as in "cannot <action>".
@@ -95,6 +98,7 @@ def reaching(client: redis.Redis, action: str) -> Generator[None]:
     try:
         yield
     except (redis.RedisError, OSError) as error:
+        client.connection_pool.disconnect(inuse_connections=False)
         raise BufferUnavailable(
             f"buffer service at {describe(client)}: cannot {action}: {reason(error)}; {_advice(error)}"
         ) from error

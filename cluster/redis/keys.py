@@ -16,8 +16,8 @@ class StreamKeys:
 
     Attributes:
         chunks: the stream. An entry's id is `<end>-<steps>`; `end` counts all transitions pushed up to and with it.
-        meta: hash of pushed_chunks, pushed_transitions, trimmed_chunks; epoch, a random id of this stream; and
-            run_id and incarnations as in the run's claim.
+        meta: hash of pushed_chunks, pushed_transitions, trimmed_chunks; epoch, a random id of this stream;
+            blocked, whether it has refused a push; and run_id and incarnations as in the run's claim.
         producers: hash of a producer's id to the last sequence number taken from it.
         cursors: hash of a reader's rank to the end up to which it has read.
     """

@@ -21,13 +21,16 @@ _NO_SHARD = 4096
 """More than a game can have, so that the keys are nobody's."""
 BEFORE_KEY: dict[str, tuple[str, ...]] = {"evalsha": (script_sha("read"), "1")}
 AFTER_KEY: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("evalsha", "get", "hgetall", "memory|usage", "smembers", "unlink", "xlen"), ()),
+    **dict.fromkeys(("evalsha", "get", "hgetall", "memory|usage", "smembers", "type", "unlink", "xlen"), ()),
     **dict.fromkeys(("hdel", "hget", "hmget", "rpush", "sadd", "set", "srem"), ("x",)),
     "hset": ("x", "x"),
     "hincrby": ("x", "1"),
     "lrange": ("0", "-1"),
     "xadd": ("*", "x", "x"),
+    "xdel": ("0-1",),
     "xrange": ("-", "+"),
+    "xrevrange": ("+", "-"),
+    "xsetid": ("0-1",),
     "xtrim": ("MAXLEN", "1"),
 }
 """Arguments that make a command complete, by its name."""

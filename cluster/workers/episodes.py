@@ -84,7 +84,7 @@ def evaluate_on_ray(
     models = {id(task.model): typed_ray.put(task.model) for task in tasks}
     waiting = deque(merger.blocks)
     playing: dict[str, tuple[int, int, EvaluationTask]] = {}
-    supervisor = Supervisor(on_restart)
+    supervisor = Supervisor(on_restart, trouble=cluster.trouble)
     evaluator = ray.remote(EvaluatingActor)
     # Together they ask for less than one CPU, so that they find a place whatever else still holds some.
     share = int(10_000 / (cluster.cores + 1)) / 10_000

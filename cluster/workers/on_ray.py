@@ -49,7 +49,7 @@ class OnRay:
         playing = session.kind.playing
         assert not isinstance(playing, Recorded), "a run of recorded data is one process"
         self._role = playing.role
-        self._supervisor = Supervisor(self._on_restart)
+        self._supervisor = Supervisor(self._on_restart, trouble=placement.cluster.trouble)
         self._pool = ActorPool(self._supervisor, self._role, session, wanted, placement, self._player)
         self._tasks: tuple[EvaluationTask, ...] = ()
         self._playing: EvaluationTask | None = None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from cluster.ray.connection import workers_trouble
 from cluster.ray.typed_ray import typed_ray
@@ -16,6 +16,7 @@ from distill.errors import BufferUnavailable, DistillError, ReplacedError, RunEr
 log = logging.getLogger(__name__)
 
 GET_TIMEOUT_SECONDS = 30.0
+_OUTAGE = f"{BufferUnavailable.__module__}.{BufferUnavailable.__qualname__}: "
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ class Worker:
     incarnation: int = 0
     calls: deque[tuple[Any, float]] = field(default_factory=deque[tuple[Any, float]])
     start_at: float = 0.0
-    failures: deque[float] = field(default_factory=deque[float])
-    first_failure: str = ""
+    failures: deque[tuple[float, str]] = field(default_factory=deque[tuple[float, str]])
+    outages: int = 0
     answered: bool = False
     silent_starts: int = 0
     on_retired: Callable[[Any], None] | None = None
@@ -75,13 +76,20 @@ class Supervisor:
     Args:
         on_restart: called with the worker and the reason whenever one is replaced.
         patience: with workers that fail or do not answer.
+        trouble: returns what has become of a Ray that is gone, empty as long as it is there.
     """
 
-    def __init__(self, on_restart: Callable[[Worker, str], None], patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        on_restart: Callable[[Worker, str], None],
+        patience: Patience | None = None,
+        trouble: Callable[[], str] = str,
+    ) -> None:
         self._workers: list[Worker] = []
         self._roles: set[str] = set()
         self._on_restart = on_restart
         self._patience = patience or Patience()
+        self._trouble = trouble
 
     def add(self, worker: Worker) -> None:
         """Start a worker."""
@@ -108,10 +116,11 @@ class Supervisor:
         """Keep every worker busy and yield the answers that came within `timeout` seconds.
 
         Raises:
-            RunError: if a worker fails again and again; the message holds its first failure.
+            RunError: if a worker fails again and again, with the failure that began it; or if Ray is gone.
             DistillError: what an essential worker raised.
             ReplacedError: if the run goes on elsewhere.
         """
+        self._require_ray()
         for worker in self._workers:
             if worker.on_retired is None:
                 self._keep_busy(worker)
@@ -127,11 +136,13 @@ class Supervisor:
                 answer = typed_ray.get(call, timeout=GET_TIMEOUT_SECONDS)
             except RayTaskError as error:
                 self._on_error(worker, error)
-            except (RayActorError, GetTimeoutError) as error:
-                self._replace(worker, str(error))
+            except RayError as error:
+                # Workers end with their raylet, which then is what has to be told.
+                self._require_ray()
+                self._on_death(worker, str(error))
             else:
                 worker.calls.popleft()
-                worker.answered = True
+                worker.answered, worker.outages = True, 0
                 if worker.on_retired is None:
                     yield worker, answer
                 elif not worker.calls:
@@ -141,6 +152,13 @@ class Supervisor:
             seconds = time.monotonic() - worker.calls[0][1]
             if seconds > self._patience.call_seconds:
                 self._on_silence(worker, seconds)
+
+    def _require_ray(self) -> None:
+        trouble = self._trouble()
+        if trouble:
+            # Nobody is left who could answer, whatever he is told at the end.
+            self._workers.clear()
+            raise RunError(f"ray: {trouble}, and with it all actors and learners that ran there")
 
     def _keep_busy(self, worker: Worker) -> None:
         if worker.handle is None and time.monotonic() >= worker.start_at:
@@ -165,13 +183,27 @@ class Supervisor:
 
     def _on_error(self, worker: Worker, error: RayTaskError) -> None:
         cause = error.cause
-        # Who is asked here is the newest of its role: if that was replaced, so was this process.
-        if isinstance(cause, ReplacedError) or (worker.essential and isinstance(cause, DistillError)):
+        if isinstance(cause, ReplacedError):
+            # Who is asked here is the newest of its role: if that was replaced, so was this process.
             raise cause
         if isinstance(cause, BufferUnavailable):
-            # The buffer service is away: no fault of the worker, and no reason to spend its restarts.
-            worker.failures.clear()
-        self._replace(worker, str(error))
+            self._on_outage(worker, str(cause))
+        elif worker.essential and isinstance(cause, DistillError):
+            raise cause
+        else:
+            self._on_failure(worker, str(error))
+
+    def _on_death(self, worker: Worker, reason: str) -> None:
+        # What a constructor has raised, Ray tells in words alone: those of a traceback.
+        if reason.strip().rpartition("\n")[2].startswith(_OUTAGE):
+            self._on_outage(worker, reason)
+        else:
+            self._on_failure(worker, reason)
+
+    def _on_outage(self, worker: Worker, reason: str) -> None:
+        """Replace a worker that missed the buffer service: no fault of its own, and so none of its failures."""
+        worker.outages += 1
+        self._replace(worker, reason, worker.outages)
 
     def _on_silence(self, worker: Worker, seconds: float) -> None:
         if not worker.answered:
@@ -182,28 +214,30 @@ class Supervisor:
                     f"{worker.name}: started {worker.silent_starts} times, and never an answer within"
                     f" {self._patience.call_seconds:.0f} s; {workers_trouble()}"
                 )
-        self._replace(worker, f"no answer for {seconds:.0f} s")
+        self._on_failure(worker, f"no answer for {seconds:.0f} s")
 
-    def _replace(self, worker: Worker, reason: str) -> None:
+    def _on_failure(self, worker: Worker, reason: str) -> None:
+        now, patience, failures = time.monotonic(), self._patience, worker.failures
+        failures.append((now, reason))
+        while failures[0][0] < now - patience.budget_seconds:
+            failures.popleft()
+        if worker.on_retired is None and len(failures) > patience.failures:
+            raise RunError(
+                f"{worker.name} failed {len(failures)} times within {patience.budget_seconds:.0f} s;"
+                f" the first time:\n{failures[0][1]}"
+            )
+        self._replace(worker, reason, len(failures))
+
+    def _replace(self, worker: Worker, reason: str, times: int) -> None:
         if worker.on_retired is not None:
             log.warning("%s did not finish: %s", worker.name, reason)
             self._end(worker, None)
             return
-        now, patience = time.monotonic(), self._patience
-        worker.first_failure = worker.first_failure or reason
-        worker.failures.append(now)
-        while worker.failures[0] < now - patience.budget_seconds:
-            worker.failures.popleft()
-        if len(worker.failures) > patience.failures:
-            raise RunError(
-                f"{worker.name} failed {len(worker.failures)} times within {patience.budget_seconds:.0f} s;"
-                f" the first time:\n{worker.first_failure}"
-            )
         kill(worker.handle)
         worker.handle = None
         worker.calls.clear()
-        backoff = patience.first_backoff_seconds * 2 ** (len(worker.failures) - 1)
-        worker.start_at = now + min(patience.max_backoff_seconds, backoff)
+        backoff = self._patience.first_backoff_seconds * 2 ** min(times - 1, 16)
+        worker.start_at = time.monotonic() + min(self._patience.max_backoff_seconds, backoff)
         self._on_restart(worker, reason)
 
     def drain(self, role: str, timeout: float) -> None:

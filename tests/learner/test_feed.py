@@ -110,11 +110,13 @@ def test_bad_chunks_are_refused_by_reason_and_the_rest_goes_on(services: RedisSe
         fields = {"data": payload, "producer_id": producer_id, "sequence": 0}
         client.xadd(key, fields, id=f"{position * STEPS}-{STEPS}")
     client.xadd(key, {"nonsense": "1"}, id=f"{6 * STEPS}-{STEPS}")
-    client.hset(stream_keys(services.address.run, "pong", 0).meta, "pushed_transitions", 6 * STEPS)
+    pushed = {"pushed_transitions": 6 * STEPS, "epoch": "e"}
+    client.hset(stream_keys(services.address.run, "pong", 0).meta, mapping=pushed)
     push(services, "pong", [good])
     feed, replays, _ = feed_of(services)
     drain(feed)
-    assert feed.rejected == {"damaged": 2, "schema": 2, "other_run": 1, "unknown_game": 1, "shape": 0, "value": 0}
+    counts = {"foreign": 1, "damaged": 1, "schema": 2, "other_run": 1, "unknown_game": 1, "shape": 0, "value": 0}
+    assert feed.rejected == counts
     assert len(replays["pong"]) == STEPS
     assert "pong" in feed.last_rejection
     feed.close()

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from cluster.redis.connection import connect
 from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices
 from distill.architectures import ARCHITECTURES
@@ -128,3 +129,21 @@ def test_it_begins_with_the_initial_model(services: RedisServices, tmp_path: Pat
     other.close()
     with pytest.raises(RunError, match="expected one_percent with actions"):
         QTrainer(plan(data), {"breakout": 4}, services, tmp_path / "third", threaded=False)
+
+
+def test_the_first_version_for_explorers_is_owed_while_there_is_no_data(
+    own_redis: PrivateRedis, run_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("learner.q_trainer.PUBLISH_RETRY_SECONDS", 0.0)
+    services = services_of(own_redis, run_name, (GAME,), tmp_path)
+    with connect(own_redis.url) as client:
+        client.config_set("min-replicas-to-write", 1)
+        trainer = QTrainer(plan(), ACTIONS, services, tmp_path, threaded=False)
+        explorers = services.registry(explorers_lineage("pong"))
+        trainer.advance(1.0)
+        assert explorers.resolve("latest") is None
+        client.config_set("min-replicas-to-write", 0)
+    trainer.advance(1.0)
+    trainer.advance(1.0)
+    assert explorers.resolve("latest") == 1, "once, since nothing was learned in between"
+    trainer.close()

@@ -22,6 +22,7 @@ RANKS = st.integers(0, 1)
 @dataclass
 class ModelReader:
     position: int = 0
+    reached: int = 0
     epoch: int = 0
 
 
@@ -84,20 +85,21 @@ def test_the_stream_is_a_plain_list(one_redis_server: PrivateRedis) -> None:
         def read(self, rank: int, count: int) -> None:
             reader = self.model_readers[rank]
             if reader.epoch != self.epoch:
-                reader.position = 0
+                reader.position = reader.reached = 0
             reader.epoch = self.epoch
             expected = [chunk for chunk in self.model.kept if chunk[0] > reader.position][:count]
             found = self.readers[rank].read("pong", count)
             assert [(chunk.end, chunk.steps, chunk.producer_id, chunk.sequence) for chunk in found] == expected
             if expected:
                 reader.position = expected[-1][0]
+            reader.reached = max(reader.reached, reader.position)
 
         @rule(rank=RANKS)
         def commit(self, rank: int) -> None:
             self.readers[rank].commit()
             reader = self.model_readers[rank]
             if reader.epoch == self.epoch:
-                self.model.cursors[rank] = max(self.model.cursors[rank], reader.position)
+                self.model.cursors[rank] = max(self.model.cursors[rank], reader.reached)
 
         @rule(rank=RANKS)
         def rewind(self, rank: int) -> None:

@@ -76,7 +76,6 @@ def test_a_dead_server_holds_up_neither_reader_nor_writers_of_the_others(servers
     for index, writer in enumerate(writers):
         writer.write(make_chunk(0, producer_id=f"producer-{index}"))
     assert len(read_all(reader)) == 2
-    reader.commit()
     kill(servers[1])
     for index, writer in enumerate(writers):
         writer.write(make_chunk(1, producer_id=f"producer-{index}"))

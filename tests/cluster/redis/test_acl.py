@@ -42,6 +42,11 @@ def push(stream: StreamKeys) -> Command:
     return script("push", keys, "producer_id", 0, 4, b"chunk", 100, 100, 1, "", "epoch")
 
 
+def read(stream: StreamKeys) -> Command:
+    keys = (stream.chunks, stream.meta, stream.producers, stream.cursors)
+    return script("read", keys, "id", "role", 0, 0, "server", "epoch", 1, 2**20, 0, "epoch")
+
+
 PLAYING, LEARNING, TENDING, NOBODY = (ACTOR, LEARNER), (LEARNER,), (OPERATOR,), ()
 MATRIX: list[tuple[Command, tuple[str, ...]]] = [
     (("PING",), (ACTOR, LEARNER, OPERATOR, STRANGER)),
@@ -56,13 +61,18 @@ MATRIX: list[tuple[Command, tuple[str, ...]]] = [
     (("HSET", STREAM.producers, "producer_id", "1"), PLAYING),
     (("XLEN", STREAM.chunks), (LEARNER, OPERATOR)),
     (("MEMORY", "USAGE", STREAM.chunks), (LEARNER, OPERATOR)),
-    (script("read", (STREAM.chunks, STREAM.meta), "id", "role", 0, 0, 1), LEARNING),
+    (read(STREAM), LEARNING),
     (script("commit", (STREAM.meta, STREAM.cursors), "id", "role", 0, 0, 0, "server", "epoch"), LEARNING),
     (script("stats", (STREAM.chunks, STREAM.meta, STREAM.cursors), 1), LEARNING),
     (("HSET", STREAM.cursors, "0", "4"), LEARNING),
     (("HDEL", STREAM.cursors, "0"), LEARNING),
     (("DEL", STREAM.chunks), NOBODY),
-    (("XDEL", STREAM.chunks, "1-1"), NOBODY),
+    # Whoever reads mends what strangers have written.
+    (("XDEL", STREAM.chunks, "1-1"), LEARNING),
+    (("XSETID", STREAM.chunks, "4102444800000-1"), LEARNING),
+    (("XREVRANGE", STREAM.chunks, "+", "-"), LEARNING),
+    (("TYPE", STREAM.chunks), LEARNING),
+    (("HDEL", STREAM.meta, "field"), LEARNING),
     (("EXPIRE", STREAM.chunks, "1"), NOBODY),
     (("RENAME", STREAM.chunks, STREAM.chunks), NOBODY),
     (("DUMP", STREAM.chunks), NOBODY),
@@ -93,8 +103,7 @@ MATRIX: list[tuple[Command, tuple[str, ...]]] = [
     # The other run is out of reach, also through a script.
     (push(stream_keys(OTHER_RUN, "pong", 0)), (STRANGER,)),
     (("XRANGE", stream_keys(OTHER_RUN, "pong", 0).chunks, "-", "+"), (STRANGER,)),
-    (script("read", (stream_keys(OTHER_RUN, "pong", 0).chunks, stream_keys(OTHER_RUN, "pong", 0).meta), "id",
-            "role", 0, 0, 1), (STRANGER,)),
+    (read(stream_keys(OTHER_RUN, "pong", 0)), (STRANGER,)),
     (("GET", model_keys(OTHER_RUN, "student").model + "1"), (STRANGER,)),
     (("SET", model_keys(OTHER_RUN, "student").model + "1", "x"), (STRANGER,)),
     # All runs, and nothing that is not ours.

@@ -19,6 +19,18 @@ QUICK = Patience(call_seconds=60.0, first_backoff_seconds=0.05, max_backoff_seco
 
 
 @ray.remote(num_cpus=SHARE)
+class WithoutBuffer:
+    """Misses the buffer service in its constructor, as often as it is told."""
+
+    def __init__(self, misses: bool) -> None:
+        if misses:
+            raise BufferUnavailable("away")
+
+    def work(self) -> str:
+        return "works"
+
+
+@ray.remote(num_cpus=SHARE)
 class Unreliable:
     """Does what its name says on its n-th call."""
 
@@ -143,6 +155,40 @@ def test_a_missing_buffer_is_no_fault_of_the_worker():
     )
     assert recorder.first_answer()[0] == 2
     recorder.end()
+
+
+def test_a_buffer_missing_at_the_start_is_no_fault_of_the_worker_either():
+    recorder = Recorder(Patience(first_backoff_seconds=0.01, failures=0))
+    recorder.supervisor.add(
+        Worker("w", "tester", lambda starts: WithoutBuffer.remote(starts < 2), lambda handle: handle.work.remote())
+    )
+    assert recorder.first_answer() == "works"
+    assert len(recorder.reasons) == 2 and "away" in recorder.reasons[0]
+    recorder.end()
+
+
+def test_the_first_failure_that_is_told_is_none_of_an_outage_that_is_over():
+    recorder = Recorder(QUICK)
+    recorder.supervisor.add(
+        worker(lambda handle: handle.complain.remote() if recorder.reasons else handle.miss_the_buffer.remote())
+    )
+    with pytest.raises(RunError, match="w failed 3 times within 60 s; the first time:") as caught:
+        recorder.first_answer()
+    assert "complaint 1" in str(caught.value) and "away" not in str(caught.value)
+    recorder.end()
+
+
+def test_a_ray_that_is_gone_ends_all_and_nobody_is_asked_any_more():
+    trouble = ""
+    supervisor = Supervisor(lambda _, reason: pytest.fail(reason), QUICK, lambda: trouble)
+    handle = Unreliable.remote(0)
+    supervisor.add(Worker("w", "tester", lambda _: handle, lambda handle: handle.rest.remote(0.01)))
+    list(supervisor.poll(0.05))
+    trouble = "its raylet was ended by SIGKILL"
+    with pytest.raises(RunError, match=r"^ray: its raylet was ended by SIGKILL, and with it all actors and learners"):
+        list(supervisor.poll(0.05))
+    assert supervisor.handles("tester") == []
+    kill(handle)
 
 
 def test_a_bad_setting_that_an_essential_worker_finds_ends_the_run_at_once():
