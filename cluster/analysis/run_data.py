@@ -19,6 +19,7 @@ from cluster.state.folder import (
     ENVIRONMENT,
     EVALUATIONS,
     METRICS,
+    OF_FOLDER,
     SITTINGS,
     RunFolder,
     open_any_run,
@@ -146,7 +147,8 @@ def read_run(path: Path) -> RunData:
         ConfigError: if its configuration is damaged.
     """
     folder, notes = RunFolder(path.resolve()), list[str]()
-    settings = {"command": "run"} | read_yaml(require_config(path))
+    recorded = {"command": "run"} | read_yaml(require_config(path))
+    settings = {name: value for name, value in recorded.items() if name not in OF_FOLDER}
     try:
         open_any_run(path)
     except ConfigError as error:

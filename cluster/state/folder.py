@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 FORMAT = 3
 """Of the folders that this version writes. Format 1, of 0.1.0, named none and had other rows for `distill run`."""
-_OF_FOLDER = ("format", "run_id")
+OF_FOLDER = ("format", "run_id")
 """What the configuration's file says beside the settings."""
 CONFIG = "config.yaml"
 DELETED = "config.yaml.deleted"
@@ -320,7 +320,7 @@ def open_run(kind: type[Config], path: Path, name: str = CONFIG, *, oldest: int 
             " this program has made; that one can go on with it, this one can report, watch, evaluate and export what"
             " is of format 1 or newer"
         )
-    settings = {key: value for key, value in settings.items() if key not in _OF_FOLDER}
+    settings = {key: value for key, value in settings.items() if key not in OF_FOLDER}
     return RunFolder(path.resolve()), parse_settings(kind, settings, str(file))
 
 

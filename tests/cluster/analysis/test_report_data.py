@@ -204,4 +204,6 @@ def test_teachers_elsewhere_are_the_same_and_others_are_not(tmp_path: Path):
 def test_the_recorded_configuration_is_what_is_shown(tmp_path: Path):
     folder = made_run(tmp_path, "one")
     run = read_run(folder.path)
-    assert run.settings == yaml.safe_load((folder.path / "config.yaml").read_text())
+    recorded = yaml.safe_load((folder.path / "config.yaml").read_text())
+    assert run.settings | {"format": recorded["format"], "run_id": folder.run_id()} == recorded
+    assert not {"format", "run_id"} & set(run.settings), "they are the folder's, and no settings"

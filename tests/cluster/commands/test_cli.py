@@ -64,7 +64,7 @@ def test_the_help_of_run_is_grouped_and_complete(capsys: Capture):
         assert kind is not None and f"{name} options" in output
         for option in kind.model_fields:
             assert f"--{option.replace('_', '-')} " in output or f"--{option.replace('_', '-')}," in output
-    assert {"config", "resume"} == set(RunOptions.model_fields) - set(RunConfig.model_fields)
+    assert {"accept_loss", "config", "resume"} == set(RunOptions.model_fields) - set(RunConfig.model_fields)
 
 
 def test_without_a_command_it_shows_the_commands(capsys: Capture):
