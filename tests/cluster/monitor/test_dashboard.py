@@ -37,6 +37,6 @@ def test_the_page_lives_as_long_as_the_run(sandbox: Sandbox, number: signal.Sign
 def test_a_page_that_cannot_be_served_says_why(small_run: Path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        why = f"found: distill watch: watch: expected to listen on 127.0.0.1, port {port}, found: Address already in use"
+        why = f"found: distill watch: watch: expected to listen on 127.0.0.1, port {port}, found: Address already"
         with pytest.raises(RunError, match=why), dashboard(small_run, port):
             pytest.fail("it listens where another one does")
