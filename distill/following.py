@@ -15,6 +15,7 @@ from distill.protocols import ModelRegistry
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
+CLOSE_SECONDS = 5.0
 
 Model = TypeVar("Model")
 
@@ -92,8 +93,10 @@ class ModelFollower(Generic[Model]):
         return arrived
 
     def close(self) -> None:
-        """End the thread."""
+        """End the thread, which would miss a registry that goes next; wait for it for some seconds at most."""
         self._stop.set()
+        if self._thread is not None:
+            self._thread.join(CLOSE_SECONDS)
 
     def _run(self) -> None:
         while not self._stop.is_set():

@@ -4,6 +4,7 @@ The metadata are strings: `format_version`, and one JSON text for each other fie
 PyTorch: `distill.models` reads and writes the weights.
 """
 
+import hashlib
 import io
 import json
 from collections.abc import Mapping
@@ -169,6 +170,19 @@ def with_card(data: bytes, card: ModelCard) -> bytes:
     text = json.dumps(header, sort_keys=True).encode()
     text += b" " * (-len(text) % _ALIGNMENT)
     return len(text).to_bytes(_LENGTH_BYTES, "little") + text + memoryview(data)[start:]
+
+
+def weights_digest(data: bytes) -> str:
+    """Return the SHA-256 of a model file's tensors with their names, types and shapes, whatever the card says.
+
+    Raises:
+        ModelFileError: if it is no safetensors file, truncated or damaged.
+    """
+    header, start = read_header("model", io.BytesIO(data), len(data))
+    tensors = {key: header[key] for key in sorted(header) if key != METADATA}
+    digest = hashlib.sha256(json.dumps(tensors, sort_keys=True).encode())
+    digest.update(memoryview(data)[start:])
+    return digest.hexdigest()
 
 
 def card_of(name: str, header: Mapping[str, Any]) -> ModelCard:

@@ -14,6 +14,7 @@ from learner.gradient_updater import autocast_dtype
 from learner.label_replay import LabelReplay
 from learner.memory import keep_freed_memory
 from learner.plans import StudentPlan
+from learner.status import LearnerStatus
 from learner.student_updater import FreshLabels, StudentUpdater
 from learner.trainer import Trainer, choose_device
 
@@ -73,6 +74,12 @@ class StudentTrainer(Trainer):
     def spent(self) -> float:
         """Share of the updates that are made."""
         return self.updater.updates / self._plan.learner.updates
+
+    def close(self) -> LearnerStatus:
+        """Do what `Trainer.close` does, and follow the teachers no longer."""
+        for follower in self._followers.values():
+            follower.close()
+        return super().close()
 
     def _versions_due(self) -> int:
         return self.updater.updates // self._plan.eval_every

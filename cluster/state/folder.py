@@ -205,7 +205,7 @@ class RunFolder:
             return "unknown"
 
     def given(self) -> dict[str, Any] | None:
-        """Return path and SHA-256 of every model file that the run has begun with, by what it is for.
+        """Return path, and SHA-256 of the weights, of every model file that the run has begun with, by what it is for.
 
         It is None where `environment.json` is damaged.
         """
@@ -249,7 +249,7 @@ def new_run(config: Settings, games: list[str], models: Mapping[str, Mapping[str
     Args:
         config: its configuration.
         games: its games.
-        models: path and SHA-256 of every model file that it is given, by what it is for.
+        models: path and SHA-256 of the weights of every model file that it is given, by what it is for.
 
     Raises:
         RunError: if something of that name exists, or the folder cannot be made; then nothing is left of it.

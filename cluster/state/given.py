@@ -1,10 +1,9 @@
 """The model files that a run is given: its fixed teachers, and what its Q-learners begin with.
 
 Each is read once, when the run starts. What becomes of a file later matters to no process of the run; when the run is
-resumed, the file must be the same one, by its hash.
+resumed, its weights must be the same, by their hash. The card may change, as `distill evaluate --write-card` does it.
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 from cluster.state.folder import ENVIRONMENT, RunFolder
 from distill.errors import ConfigError
-from distill.model_card import read_bounded
+from distill.model_card import read_bounded, weights_digest
 from distill.teachers import Teacher, TeacherFile, load_teacher
 
 _SHOWN = 12
@@ -44,9 +43,9 @@ class GivenModels:
         return cls(loaded, initial, None if initial is None else read_bounded(initial))
 
     def record(self) -> dict[str, dict[str, str]]:
-        """Return what the run's folder keeps of them: path and SHA-256 by what each is for."""
+        """Return what the run's folder keeps of them: path and SHA-256 of the weights by what each is for."""
         return {
-            what: {"path": str(path.resolve()), "sha256": hashlib.sha256(data).hexdigest()}
+            what: {"path": str(path.resolve()), "weights_sha256": weights_digest(data)}
             for what, path, data in self._all()
         }
 
@@ -63,17 +62,17 @@ class GivenModels:
                     f"resume {folder.path}: {what}: expected none, as the run has begun without, found {found['path']};"
                     " leave it out, or start a new run with it"
                 )
-            expected = _sha256(recorded, what)
+            expected = _digest(recorded, what)
             if expected is None:
                 raise ConfigError(
-                    f"resume {folder.path}: {what}: expected its SHA-256 in {folder.path / ENVIRONMENT}, found a"
-                    " damaged file; mend that, or start a new run"
+                    f"resume {folder.path}: {what}: expected the SHA-256 of its weights in"
+                    f" {folder.path / ENVIRONMENT}, found a damaged file; mend that, or start a new run"
                 )
-            if expected != found["sha256"]:
+            if expected != found["weights_sha256"]:
                 raise ConfigError(
-                    f"resume {folder.path}: {what}: expected the file with SHA-256 {expected[:_SHOWN]}..., with which"
-                    f" the run has begun, found {found['sha256'][:_SHOWN]}... in {found['path']}; put the first one"
-                    " back, or start a new run with this one"
+                    f"resume {folder.path}: {what}: expected the weights with SHA-256 {expected[:_SHOWN]}..., with"
+                    f" which the run has begun, found {found['weights_sha256'][:_SHOWN]}... in {found['path']}; put the"
+                    " first file back, or start a new run with this one"
                 )
 
     def _all(self) -> Iterator[tuple[str, Path, bytes]]:
@@ -83,9 +82,9 @@ class GivenModels:
             yield "initial model", self.initial_file, self.initial
 
 
-def _sha256(recorded: Mapping[str, Any] | None, what: str) -> str | None:
+def _digest(recorded: Mapping[str, Any] | None, what: str) -> str | None:
     try:
-        found: Any = (recorded or {})[what]["sha256"]
+        found: Any = (recorded or {})[what]["weights_sha256"]
     except (LookupError, TypeError):
         return None
     return found if isinstance(found, str) else None

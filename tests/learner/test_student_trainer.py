@@ -1,5 +1,6 @@
 """The trainer on a real Redis: waits for data, publishes, checkpoints, resumes where it was."""
 
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -168,6 +169,7 @@ def until_taught(trainer: StudentTrainer, versions: dict[str, int]) -> None:
 
 def test_without_a_teacher_it_reads_on_and_makes_no_update(services: RedisServices, tmp_path: Path) -> None:
     trainer = taught(services, tmp_path, "fresh")
+    following = {thread for thread in threading.enumerate() if thread.name == "follow best"}
     while trainer.advance(0.1).inserted != dict.fromkeys(ACTIONS, 20 * STEPS):
         pass
     assert trainer.updater.updates == 0
@@ -179,6 +181,8 @@ def test_without_a_teacher_it_reads_on_and_makes_no_update(services: RedisServic
     trainer.advance(60.0)
     assert trainer.updater.updates == 8 * STEPS * 8 // 16
     trainer.close()
+    assert len(following) >= len(ACTIONS)
+    assert not following & set(threading.enumerate()), "a registry that goes next is not missed"
 
 
 def test_what_was_due_before_a_restart_is_made_up_for(services: RedisServices, tmp_path: Path) -> None:

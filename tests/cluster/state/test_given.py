@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,10 +44,10 @@ def teaching(root: Path, initial: Path | None) -> TeachConfig:
 
 
 def changed(file: Path) -> None:
-    """Put another model under the name of a file: one with the same weights and another card."""
-    card = read_card(file)
-    card.training["note"] = "another one"
-    write_card(file, card)
+    """Put another model under the name of a file: one bit of its last weight is another one, and no card says so."""
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
 
 
 KINDS: dict[str, tuple[str, str, Callable[[Path, Path], RunConfig | TeachConfig]]] = {
@@ -66,14 +67,16 @@ def test_another_file_under_the_same_name_is_refused(
 ) -> None:
     folder, given = begun(config(tmp_path / "runs", teacher))
     given.require_recorded(folder)
-    expected = given.record()[what]["sha256"]
-    assert folder.given() == {what: {"path": str(teacher), "sha256": expected}}
+    expected = given.record()[what]["weights_sha256"]
+    assert folder.given() == {what: {"path": str(teacher), "weights_sha256": expected}}
     before = folder.path.joinpath("config.yaml").read_bytes()
     changed(teacher)
     assert cli.run([command, "--resume", str(folder.path)]) == 2
     message = capsys.readouterr().err
-    assert f"{what}: expected the file with SHA-256 {expected[:12]}..., with which the run has begun, found" in message
-    assert f"... in {teacher}; put the first one back, or start a new run" in message.replace("\n", " ")
+    assert (
+        f"{what}: expected the weights with SHA-256 {expected[:12]}..., with which the run has begun, found" in message
+    )
+    assert f"... in {teacher}; put the first file back, or start a new run" in message.replace("\n", " ")
     assert folder.path.joinpath("config.yaml").read_bytes() == before
 
 
@@ -81,6 +84,14 @@ def test_the_same_file_may_lie_elsewhere(tmp_path: Path, teacher: Path) -> None:
     folder, _ = begun(distilling(tmp_path / "runs", teacher))
     moved = teacher.rename(tmp_path / "elsewhere.safetensors")
     _, teachers = with_teachers(distilling(tmp_path / "runs", moved))
+    GivenModels.read(teachers, None).require_recorded(folder)
+
+
+def test_the_card_may_be_another_one(tmp_path: Path, teacher: Path) -> None:
+    folder, _ = begun(distilling(tmp_path / "runs", teacher))
+    card = read_card(teacher)
+    write_card(teacher, replace(card, scores={"pong": {"episodes": 1, "mean": 3.0, "scores": [3.0]}}))
+    _, teachers = with_teachers(distilling(tmp_path / "runs", teacher))
     GivenModels.read(teachers, None).require_recorded(folder)
 
 
@@ -101,7 +112,7 @@ def test_a_folder_that_does_not_say_the_hash_is_refused(
     else:
         environment.write_text(damage)
     assert cli.run(["run", "--resume", str(folder.path)]) == 2
-    assert "teacher of pong: expected its SHA-256 in" in capsys.readouterr().err
+    assert "teacher of pong: expected the SHA-256 of its weights in" in capsys.readouterr().err
 
 
 def test_a_teachers_file_is_needed_no_more_once_the_run_has_begun(tmp_path: Path, teacher: Path) -> None:
