@@ -15,9 +15,11 @@ from distill.teach_config import OnlineConfig, PromotionConfig, TeachGeneralConf
 from tests.support.evaluations import row
 
 
-def test_every_version_of_the_last_half_is_played_once_and_alike(one_redis_server: PrivateRedis, tmp_path: Path):
+def test_every_version_of_the_last_half_is_played_once_and_alike(
+    one_redis_server: PrivateRedis, run_name: str, tmp_path: Path
+):
     config = OnlineConfig(
-        general=TeachGeneralConfig(name="run", root=tmp_path, games=("pong", "breakout"), seed=3),
+        general=TeachGeneralConfig(name=run_name, root=tmp_path, games=("pong", "breakout"), seed=3),
         promotion=PromotionConfig(curve_episodes=50, eval_lanes=10, eval_epsilon=0.01),
     )
     folder = new_run(config, ["pong", "breakout"])

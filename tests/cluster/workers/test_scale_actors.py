@@ -180,12 +180,12 @@ def test_an_actor_that_comes_back_begins_another_life(own_ray: None, tmp_path: P
         kill(handle)
 
 
-def test_nodes_that_join_a_cluster_are_used(sandbox: Sandbox, one_redis_server: PrivateRedis):
+def test_nodes_that_join_a_cluster_are_used(sandbox: Sandbox, one_redis_server: PrivateRedis, run_name: str):
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "resources": {"distill_actor": 2}})
     try:
-        folder = sandbox.run("run")
+        folder = sandbox.run(run_name)
         buffer = ("--address", cluster.address, "--buffer", one_redis_server.url)
-        run = sandbox.train("run", "--games", "breakout", *ENDLESS, *buffer)
+        run = sandbox.train(run_name, "--games", "breakout", *ENDLESS, *buffer)
         until_delivering(run, folder, {"breakout-0"})
         scale(sandbox, folder, "breakout=3")
         shortage = "breakout: 3 actors are wanted, 1 have a place on the Ray cluster; 2 start when nodes join"
