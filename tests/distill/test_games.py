@@ -25,6 +25,7 @@ from distill.games import (
 
 
 def test_known_games_are_those_that_ale_py_registers_for_one_player() -> None:
+    gymnasium.register_envs(ale_py)
     registered = {
         spec.kwargs["game"] for spec in gymnasium.registry.values() if str(spec.entry_point).startswith("ale_py")
     }
