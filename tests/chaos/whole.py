@@ -121,10 +121,10 @@ class Whole:
         return self.sandbox.path / "teachers"
 
     @contextlib.contextmanager
-    def redis(self) -> Iterator[redis.Redis]:
+    def redis(self, timeout: float = 2.0) -> Iterator[redis.Redis]:
         """Connect to the run's Redis, past the proxy."""
         url = self.server.url if self.server else f"unix://{self._own_socket()}"
-        with connect(url, timeout=2.0) as client:
+        with connect(url, timeout=timeout) as client:
             yield client
 
     def _own_socket(self) -> Path:
