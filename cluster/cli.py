@@ -34,6 +34,7 @@ COMMANDS = {
     "import-teacher": "turn a Stable-Baselines3, CleanRL or plain PyTorch file into a teacher",
     "teachers": "list teacher files with their cards",
     "export": "write a student or teacher as ONNX",
+    "publish": "make a folder of a model, ready for a hub, or upload it",
     "runs": "list runs with their size, or delete one",
     "scale-actors": "change how many actors the games of a run have, also while it runs",
     "watch": "serve a live page of a run: its games being played, curves, actors",
@@ -41,6 +42,7 @@ COMMANDS = {
     "models": "list a run's models, export one, or roll a promotion back",
     "experiment": "run one of the paper's experiments, with table, plot and page",
     "bench": "measure this machine against bare loops",
+    "completion": "print a script for your shell's completion",
 }
 
 SETTINGS = {
