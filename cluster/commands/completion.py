@@ -43,7 +43,7 @@ class CompletionOptions(Section):
     """Print a script by which a shell completes commands, options and their values; README says where to put it."""
 
     shell: tyro.conf.Positional[Shell]
-    """Shell that is to read it."""
+    """Shell that is to read it: bash, zsh or fish."""
 
 
 def command(arguments: Sequence[str], console: Console) -> None:
