@@ -81,11 +81,10 @@ def fold_dueling(layers: Mapping[str, Layer]) -> dict[str, Layer] | None:
             return None
         folded[hidden] = {part: torch.cat((first[part], second[part])) for part in ("weight", "bias")}
         # Neither stream reads the other's hidden units.
-        deaf = torch.zeros_like
         a, v = linear[last]["weight"], linear[value]["weight"]
         weight = (
-            torch.cat((a, deaf(v).expand(a.shape[0], -1)), dim=1),
-            torch.cat((deaf(a[:1]), v), dim=1),
+            torch.cat((a, a.new_zeros(len(a), v.shape[1])), dim=1),
+            torch.cat((v.new_zeros(len(v), a.shape[1]), v), dim=1),
         )
     else:
         return None
