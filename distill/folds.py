@@ -115,8 +115,8 @@ def mean_of_quantiles(layer: Layer, actions: int) -> Layer:
 def _dueling(advantage: Tensor, value: Tensor) -> Tensor:
     """Return V + A - mean A over the actions, computed in float64; value [N, ...] and advantage [A * N, ...]."""
     v = value.double()
-    a = advantage.double().unflatten(0, (-1, len(v)))
-    return (v + a - a.mean(0, keepdim=True)).flatten(0, 1).float()
+    a = advantage.double().reshape(-1, *v.shape)
+    return (v + a - a.mean(0, keepdim=True)).reshape(advantage.shape).float()
 
 
 def _in_order(linear: Mapping[str, Layer], names: list[str]) -> tuple[str, str]:

@@ -210,7 +210,9 @@ def card_of(name: str, header: Mapping[str, Any]) -> ModelCard:
 
 def _architecture_of(sizes: dict[str, Any]) -> Architecture:
     support = sizes.get("support")
-    read = {"channels": tuple(sizes["channels"]), "support": None if support is None else Support(**support)}
+    read: dict[str, Any] = {"channels": tuple(sizes["channels"])}
+    if support is not None:
+        read["support"] = Support(**support)
     return Architecture(**(sizes | read))
 
 
