@@ -18,6 +18,7 @@ from distill import file_kinds
 from distill.architectures import ARCHITECTURES, Architecture
 from distill.containers import unpack
 from distill.errors import ModelFileError
+from distill.evaluation_protocols import protocol_of_format
 from distill.flax_files import has_flax_names, read_flax_file, torch_layers
 from distill.folds import mean_of_quantiles
 from distill.games import MAX_ACTIONS, action_count, known_games
@@ -87,7 +88,8 @@ def import_teacher(path: Path, game: str) -> tuple[QNetwork, ModelCard]:
         source["folded"] = list(found.folded)
     if found.left_out:
         source["left_out"] = found.left_out[:_MAX_LEFT_OUT]
-    card = ModelCard("teacher", network.architecture, dict(network.actions), training={"imported_from": source})
+    training = {"imported_from": source, **protocol_of_format(origin)}
+    card = ModelCard("teacher", network.architecture, dict(network.actions), training=training)
     return network, card
 
 

@@ -40,8 +40,9 @@ class ModelCard:
         architecture: sizes of the network.
         actions: number of actions of every game it plays.
         preprocessing: what observations it was trained on; must equal `distill.games.PREPROCESSING`.
-        training: how it was trained, free JSON.
-        scores: per game `mean`, `standard_deviation`, `episodes`, `scores`, `epsilon`, `noop_max` and the like.
+        training: how it was trained, free JSON; `protocol` names whose emulator it was trained on, where that is known.
+        scores: per game `mean`, `standard_deviation`, `episodes`, `scores`, `epsilon`, `noop_max` and the like, and
+            under `protocols` what was measured under other protocols than this project's; see `distill.reproduction`.
     """
 
     kind: Literal["teacher", "student"]
@@ -220,10 +221,15 @@ def _is_size(value: object) -> bool:
 def _is_score(score: object) -> bool:
     if not isinstance(score, dict):
         return False
-    values: object = cast(dict[str, Any], score).get("scores", [])
-    if not isinstance(values, list):
+    entry = cast(dict[str, Any], score)
+    values, others = entry.get("scores", []), entry.get("protocols", {})
+    if not isinstance(values, list) or not isinstance(others, dict):
         return False
-    return all(type(value) in (int, float) and abs(value) <= MAX_SCORE for value in cast(list[Any], values))
+    numbers = all(type(value) in (int, float) and abs(value) <= MAX_SCORE for value in cast(list[Any], values))
+    return numbers and all(
+        "protocols" not in other and _is_score(other) if isinstance(other, dict) else False
+        for other in cast(dict[str, Any], others).values()
+    )
 
 
 def check_card(card: ModelCard, name: str) -> None:

@@ -1,6 +1,7 @@
 """`distill import-teacher`: turn another library's file into a teacher."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,6 +12,7 @@ from cluster.commands.options import parse_options
 from cluster.output.shell import command_line
 from distill.config import Section
 from distill.errors import ConfigError
+from distill.evaluation_protocols import ProtocolName, trained_under
 from distill.files import require_writable
 from distill.game_names import GameName
 from distill.importing import import_teacher
@@ -25,6 +27,8 @@ class ImportOptions(Section):
     """The file to read, or a folder or zip that holds it; nothing in it is executed."""
     game: Annotated[GameName, tyro.conf.arg(aliases=["-g"])]
     """The game it plays: ROM name such as space_invaders, or an id such as SpaceInvadersNoFrameskip-v4."""
+    protocol: ProtocolName | None = None
+    """Under which it was trained; found out for files of Stable-Baselines3, CleanRL and PFRL."""
     out: Path | None = None
     """Teacher file to write; teachers/GAME.safetensors if absent."""
     dtype: Literal["float16", "float32"] = "float32"
@@ -42,6 +46,8 @@ def command(arguments: Sequence[str], console: Console) -> None:
     if out.absolute().parent.is_dir():
         require_writable("out", out, ours=is_model_file, kind="a model file")
     network, card = import_teacher(options.source, options.game)
+    if options.protocol is not None:
+        card = replace(card, training=card.training | {"protocol": options.protocol})
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -63,3 +69,11 @@ def command(arguments: Sequence[str], console: Console) -> None:
         f" {command_line('distill', 'evaluate', out, '--episodes', '200', '--write-card')}",
         soft_wrap=True,
     )
+    protocol = trained_under(card.training)
+    if protocol is None:
+        console.print("Its protocol is not known; name it with --protocol, if you know it.", soft_wrap=True)
+    else:
+        words = command_line("distill", "evaluate", out, "--protocol", protocol.name, "--reported", "SCORE")
+        console.print(
+            f"Trained under protocol {protocol.name}; compare with its author's score: {words}", soft_wrap=True
+        )
