@@ -122,13 +122,14 @@ PROTOCOLS: Mapping[str, EvaluationProtocol] = {
 """By name. Every source was read in the version of 2026."""
 assert set(PROTOCOLS) == set(get_args(ProtocolName))
 
-_BY_FORMAT = (("Stable-Baselines3", "sb3"), ("sb3", "sb3"), ("CleanRL", "cleanrl"), ("PFRL", "pfrl"))
+_BY_FORMAT = (("Stable-Baselines3", "sb3"), ("sb3-contrib", "sb3"), ("CleanRL", "cleanrl"))
 """Part of a file's format as `distill.importing` calls it, and who writes such files."""
 
 
 def protocol_of_format(file_format: str) -> dict[str, str]:
     """Return what a card says of the protocol of whoever writes such files; nothing where that is not known."""
-    return next(({"protocol": name} for part, name in _BY_FORMAT if part in file_format), {})
+    found = [name for part, name in _BY_FORMAT if part in file_format]
+    return {"protocol": found[0]} if found else {}
 
 
 def trained_under(training: Mapping[str, Any]) -> EvaluationProtocol | None:

@@ -219,17 +219,19 @@ def _is_size(value: object) -> bool:
 
 
 def _is_score(score: object) -> bool:
+    if not _has_scores(score):
+        return False
+    others: object = cast(dict[str, Any], score).get("protocols", {})
+    return isinstance(others, dict) and all(map(_has_scores, cast(dict[str, Any], others).values()))
+
+
+def _has_scores(score: object) -> bool:
     if not isinstance(score, dict):
         return False
-    entry = cast(dict[str, Any], score)
-    values, others = entry.get("scores", []), entry.get("protocols", {})
-    if not isinstance(values, list) or not isinstance(others, dict):
+    values: object = cast(dict[str, Any], score).get("scores", [])
+    if not isinstance(values, list):
         return False
-    numbers = all(type(value) in (int, float) and abs(value) <= MAX_SCORE for value in cast(list[Any], values))
-    return numbers and all(
-        "protocols" not in other and _is_score(other) if isinstance(other, dict) else False
-        for other in cast(dict[str, Any], others).values()
-    )
+    return all(type(value) in (int, float) and abs(value) <= MAX_SCORE for value in cast(list[Any], values))
 
 
 def check_card(card: ModelCard, name: str) -> None:

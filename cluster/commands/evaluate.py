@@ -38,10 +38,7 @@ log = logging.getLogger(__name__)
 
 
 class EvaluateOptions(Section):
-    """Play whole episodes with a model: fixed seeds, the same number of episodes from every emulator.
-
-    A protocol says how they begin, go on and end. Others than distill are for comparing with their authors' scores.
-    """
+    """Play whole episodes with a model: fixed seeds, the same number of episodes from every emulator."""
 
     model: tyro.conf.Positional[Path]
     """Native model file of a student or a teacher."""
@@ -52,7 +49,7 @@ class EvaluateOptions(Section):
     lanes: Annotated[int, Field(ge=1, le=1024)] = 16
     """Emulators at a time."""
     protocol: ProtocolName = "distill"
-    """How episodes begin, go on and end; labels and comparisons of models are always made under distill."""
+    """How episodes begin, go on and end; others than distill are for comparing with their authors' scores."""
     epsilon: Share | None = None
     """Share of uniformly random actions; the protocol's if absent, and so for those below."""
     sticky_actions: Share | None = None

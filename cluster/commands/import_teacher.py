@@ -28,7 +28,7 @@ class ImportOptions(Section):
     game: Annotated[GameName, tyro.conf.arg(aliases=["-g"])]
     """The game it plays: ROM name such as space_invaders, or an id such as SpaceInvadersNoFrameskip-v4."""
     protocol: ProtocolName | None = None
-    """Under which it was trained; found out for files of Stable-Baselines3, CleanRL and PFRL."""
+    """Under which it was trained; found out for files of Stable-Baselines3 and CleanRL."""
     out: Path | None = None
     """Teacher file to write; teachers/GAME.safetensors if absent."""
     dtype: Literal["float16", "float32"] = "float32"

@@ -111,7 +111,7 @@ def test_scores_of_several_protocols_stand_beside_each_other_and_older_ones_give
 
 
 @pytest.mark.parametrize(
-    "entries", [[], {"sb3": []}, {"sb3": {"scores": ["x"]}}, {"sb3": {"scores": [1e300]}}, {"sb3": {ENTRY: {}}}]
+    "entries", [[], {"sb3": []}, {"sb3": {"scores": ["x"]}}, {"sb3": {"scores": [1e300]}}, {"sb3": None}]
 )
 def test_a_card_with_damaged_scores_of_a_protocol_is_refused(entries: object) -> None:
     card = read_card(BREAKOUT)
