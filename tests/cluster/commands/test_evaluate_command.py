@@ -6,9 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from cluster import cli
 from distill.model_card import read_card, write_card
+from tests.support.foreign_networks import CleanRLQNetwork, PlainNetwork
 from tests.support.sandbox import TEACHERS
 
 FEW = ["--episodes", "2", "--lanes", "2", "--max-frames", "400", "--serial"]
@@ -69,3 +71,30 @@ def test_wrong_settings_are_refused(
 ) -> None:
     assert cli.run(["evaluate", str(model), *words, "--serial"]) == 2
     assert message in " ".join(capsys.readouterr().err.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("words", "protocol", "told"),
+    [
+        ((), "cleanrl", "Trained under protocol cleanrl; compare with its author's score: distill evaluate"),
+        (("--protocol", "dopamine"), "dopamine", "Trained under protocol dopamine;"),
+    ],
+)
+def test_an_imported_teacher_names_its_protocol(
+    words: tuple[str, ...], protocol: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = tmp_path / "dqn_atari.cleanrl_model", tmp_path / "pong.safetensors"
+    torch.save(CleanRLQNetwork(6).state_dict(), source)
+    assert cli.run(["import-teacher", str(source), "--game", "PongNoFrameskip-v4", "--out", str(out), *words]) == 0
+    assert told in printed(capsys)
+    assert read_card(out).training["protocol"] == protocol
+
+
+def test_a_file_that_anybody_could_have_written_has_no_protocol(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = tmp_path / "net.pth", tmp_path / "breakout.safetensors"
+    torch.save(PlainNetwork().state_dict(), source)
+    assert cli.run(["import-teacher", str(source), "--game", "breakout", "--out", str(out)]) == 0
+    assert "Its protocol is not known; name it with --protocol" in printed(capsys)
+    assert "protocol" not in read_card(out).training
