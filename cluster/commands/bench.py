@@ -11,7 +11,8 @@ from pydantic import Field
 from rich.console import Console
 from rich.table import Table
 
-from cluster.bench.suite import Row, Suite
+from cluster.bench.rows import Row
+from cluster.bench.suite import Suite
 from cluster.commands.options import parse_options, write_or_print
 from cluster.ray.cluster import available_cores
 from distill.config import Section
@@ -22,7 +23,7 @@ from distill.teachers import choose_teachers
 log = logging.getLogger(__name__)
 
 Measurement = Literal[
-    "collector", "learner", "together", "teach", "buffer", "gather", "memory", "recorded", "monitoring"
+    "collector", "learner", "together", "teach", "buffer", "gather", "compressed", "memory", "recorded", "monitoring"
 ]
 
 
