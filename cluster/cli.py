@@ -42,6 +42,7 @@ COMMANDS = {
     "experiment": "run one of the paper's experiments, with table, plot and page",
     "bench": "measure this machine against bare loops",
     "scale": "measure what more actors bring, what stops them, and what to add next",
+    "completion": "print a script for your shell's completion",
 }
 
 SETTINGS = {

@@ -9,7 +9,9 @@ from rich.console import Console
 
 from cluster.commands.options import parse_options
 from cluster.output.shell import command_line
+from distill.architectures import Support
 from distill.config import Section
+from distill.conversion import Told
 from distill.errors import ConfigError
 from distill.files import require_writable
 from distill.game_names import GameName
@@ -19,7 +21,7 @@ from distill.models import save_model
 
 
 class ImportOptions(Section):
-    """Turn a DQN or QR-DQN of Stable-Baselines3, or another library's DQN, into a teacher."""
+    """Turn a DQN or QR-DQN of Stable-Baselines3, or another library's DQN or C51, into a teacher."""
 
     source: tyro.conf.Positional[Path]
     """The file to read, or a folder or zip that holds it; nothing in it is executed."""
@@ -29,6 +31,8 @@ class ImportOptions(Section):
     """Teacher file to write; teachers/GAME.safetensors if absent."""
     dtype: Literal["float16", "float32"] = "float32"
     """How the weights are stored; float16 halves the file and changes the q-values in the third digit."""
+    support: tuple[float, float, int] | None = None
+    """Lowest and highest return of a C51 and their number, if its file does not say them; -10 10 51 is usual."""
     overwrite: bool = False
     """Replace the file if it is a model file."""
 
@@ -41,7 +45,7 @@ def command(arguments: Sequence[str], console: Console) -> None:
         raise ConfigError(f"out: {out} exists; choose another --out, or --overwrite it")
     if out.absolute().parent.is_dir():
         require_writable("out", out, ours=is_model_file, kind="a model file")
-    network, card = import_teacher(options.source, options.game)
+    network, card = import_teacher(options.source, options.game, _told(options))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -63,3 +67,15 @@ def command(arguments: Sequence[str], console: Console) -> None:
         f" {command_line('distill', 'evaluate', out, '--episodes', '200', '--write-card')}",
         soft_wrap=True,
     )
+
+
+def _told(options: ImportOptions) -> Told:
+    if options.support is None:
+        return Told()
+    support = Support(*options.support)
+    if not (support.low < support.high and support.atoms > 1):
+        raise ConfigError(
+            f"support: expected the lowest and the highest of two returns or more, and how many, found {support.low:g}"
+            f" {support.high:g} {support.atoms}"
+        )
+    return Told(support)
