@@ -15,6 +15,7 @@ from distill import file_kinds
 from distill.containers import unpack
 from distill.conversion import Told, convert
 from distill.errors import ModelFileError
+from distill.evaluation_protocols import protocol_of_format
 from distill.flax_files import has_flax_names, read_flax_file, torch_layers
 from distill.model_card import ModelCard, card_of, read_header
 from distill.networks import QNetwork
@@ -79,7 +80,8 @@ def import_teacher(path: Path, game: str, told: Told | None = None) -> tuple[QNe
         source["folded"] = list(found.folded)
     if found.left_out:
         source["left_out"] = found.left_out[:_MAX_LEFT_OUT]
-    card = ModelCard("teacher", network.architecture, dict(network.actions), training={"imported_from": source})
+    training = {"imported_from": source, **protocol_of_format(origin)}
+    card = ModelCard("teacher", network.architecture, dict(network.actions), training=training)
     return network, card
 
 

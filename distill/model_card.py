@@ -40,8 +40,9 @@ class ModelCard:
         architecture: sizes of the network.
         actions: number of actions of every game it plays.
         preprocessing: what observations it was trained on; must equal `distill.games.PREPROCESSING`.
-        training: how it was trained, free JSON.
-        scores: per game `mean`, `standard_deviation`, `episodes`, `scores`, `epsilon`, `noop_max` and the like.
+        training: how it was trained, free JSON; `protocol` names whose emulator it was trained on, where that is known.
+        scores: per game `mean`, `standard_deviation`, `episodes`, `scores`, `epsilon`, `noop_max` and the like, and
+            under `protocols` what was measured under other protocols than this project's; see `distill.reproduction`.
     """
 
     kind: Literal["teacher", "student"]
@@ -230,6 +231,13 @@ def _is_support(support: Support) -> bool:
 
 
 def _is_score(score: object) -> bool:
+    if not _has_scores(score):
+        return False
+    others: object = cast(dict[str, Any], score).get("protocols", {})
+    return isinstance(others, dict) and all(map(_has_scores, cast(dict[str, Any], others).values()))
+
+
+def _has_scores(score: object) -> bool:
     if not isinstance(score, dict):
         return False
     values: object = cast(dict[str, Any], score).get("scores", [])

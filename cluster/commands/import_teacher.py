@@ -1,6 +1,7 @@
 """`distill import-teacher`: turn another library's file into a teacher."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,10 +14,11 @@ from distill.architectures import Support
 from distill.config import Section
 from distill.conversion import Told
 from distill.errors import ConfigError
+from distill.evaluation_protocols import ProtocolName, trained_under
 from distill.files import require_writable
 from distill.game_names import GameName
 from distill.importing import import_teacher
-from distill.model_card import is_model_file
+from distill.model_card import ModelCard, is_model_file
 from distill.models import save_model
 
 
@@ -27,6 +29,8 @@ class ImportOptions(Section):
     """The file to read, or a folder or zip that holds it; nothing in it is executed."""
     game: Annotated[GameName, tyro.conf.arg(aliases=["-g"])]
     """The game it plays: ROM name such as space_invaders, or an id such as SpaceInvadersNoFrameskip-v4."""
+    protocol: ProtocolName | None = None
+    """Under which it was trained; found out for files of Stable-Baselines3 and CleanRL."""
     out: Path | None = None
     """Teacher file to write; teachers/GAME.safetensors if absent."""
     dtype: Literal["float16", "float32"] = "float32"
@@ -46,6 +50,8 @@ def command(arguments: Sequence[str], console: Console) -> None:
     if out.absolute().parent.is_dir():
         require_writable("out", out, ours=is_model_file, kind="a model file")
     network, card = import_teacher(options.source, options.game, _told(options))
+    if options.protocol is not None:
+        card = replace(card, training=card.training | {"protocol": options.protocol})
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -67,6 +73,7 @@ def command(arguments: Sequence[str], console: Console) -> None:
         f" {command_line('distill', 'evaluate', out, '--episodes', '200', '--write-card')}",
         soft_wrap=True,
     )
+    _tell_protocol(out, card, console)
 
 
 def _told(options: ImportOptions) -> Told:
@@ -79,3 +86,14 @@ def _told(options: ImportOptions) -> Told:
             f" {support.high:g} {support.atoms}"
         )
     return Told(support)
+
+
+def _tell_protocol(out: Path, card: ModelCard, console: Console) -> None:
+    protocol = trained_under(card.training)
+    if protocol is None:
+        console.print("Its protocol is not known; name it with --protocol, if you know it.", soft_wrap=True)
+    else:
+        words = command_line("distill", "evaluate", out, "--protocol", protocol.name, "--reported", "SCORE")
+        console.print(
+            f"Trained under protocol {protocol.name}; compare with its author's score: {words}", soft_wrap=True
+        )
