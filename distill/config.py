@@ -150,6 +150,8 @@ class TrainingConfig(Section):
     """Minutes of training after which the run ends even if its budget is left; the learning-rate schedule follows."""
     replay_capacity: Annotated[int, Field(ge=2_048)] = 540_000
     """Transitions per game in a learner's replay."""
+    replay: Literal["plain", "compressed"] = "plain"
+    """Keep frames as they are, 7.2 kB a transition, or compressed in main memory, 0.1 to 0.4 kB, until sampled."""
     min_replay: Annotated[int, Field(ge=1)] = 5_000
     """Transitions of every game that must be there before the first update."""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
