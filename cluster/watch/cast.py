@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from actors.policy import Policy, warm_policy
 from cluster.models.mirror import ModelMirror, mirrored_lineages
@@ -34,6 +34,18 @@ class Player:
     version: int
     lineage: str | None = None
     path: Path | None = None
+
+
+class Casting(Protocol):
+    """Says who plays."""
+
+    def player(self, who: Who, game: str) -> Player | None:
+        """Return who plays a game now, None if there is no such model yet."""
+        ...
+
+    def policy(self, who: Who, game: str, player: Player) -> Policy:
+        """Return a player's policy for a game."""
+        ...
 
 
 def titles(config: AnyConfig) -> Mapping[Who, str]:
