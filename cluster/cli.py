@@ -32,6 +32,7 @@ COMMANDS = {
     "evaluate": "play whole episodes with a model and print its scores",
     "compare": "test whether a new model plays better than an old one",
     "play": "look at a model playing: on the terminal, in a film, on a live page",
+    "disagree": "show where a student's choices cost most by its teacher's q-values",
     "import-teacher": "turn a Stable-Baselines3, CleanRL or plain PyTorch file into a teacher",
     "teachers": "list teacher files with their cards",
     "export": "write a student or teacher as ONNX",

@@ -212,6 +212,8 @@ class SeedStream(enum.IntEnum):
     """The match on the live page."""
     COMPARISON = 7
     """Episodes of `distill compare`."""
+    DISAGREEMENT = 8
+    """Episodes of `distill disagree`."""
 
 
 def reset_seed(seed: int, *stream: int) -> int:

@@ -54,14 +54,21 @@ def test_models_play_on_the_page(browser: Browser, tmp_path: Path, size: tuple[i
         page.call("Page.close")
 
 
+@pytest.fixture(scope="module")
+def disagreements(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of one episode."""
+    folder = tmp_path_factory.mktemp("page")
+    model, out = worse_student(folder / "student.safetensors"), folder / "page.html"
+    words = ["disagree", str(model), "--teachers", str(TEACHERS), "--episodes", "1", "--states", "2", "--out", str(out)]
+    assert cli.run(words) == 0
+    return out
+
+
 @SIZES
 def test_the_page_of_disagreements_can_be_read_and_its_clips_play(
-    browser: Browser, tmp_path: Path, size: tuple[int, int]
+    browser: Browser, disagreements: Path, size: tuple[int, int]
 ) -> None:
-    model, out = worse_student(tmp_path / "student.safetensors"), tmp_path / "page.html"
-    words = ["disagree", str(model), "--teachers", str(TEACHERS), "--episodes", "2", "--states", "3", "--out", str(out)]
-    assert cli.run(words) == 0
-    page = browser.open(out.as_uri(), *size)
+    page = browser.open(disagreements.as_uri(), *size)
     page.until("document.readyState === 'complete'", "the page")
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     for scheme in ("light", "dark"):
