@@ -288,6 +288,10 @@ class MonitoringConfig(Section):
     """Port of that page; 0 takes a free one and prints it."""
     tensorboard: bool = False
     """Write TensorBoard event files into the run's folder."""
+    wandb: bool = False
+    """Log to Weights & Biases; its own variables say where, such as WANDB_PROJECT, or WANDB_MODE=offline."""
+    mlflow: bool = False
+    """Log to MLflow; its own variables say where, MLFLOW_TRACKING_URI and MLFLOW_EXPERIMENT_NAME."""
     log_json: bool = False
     """Log one JSON object a line, into run.log and, where there is no live display, to standard error."""
 
