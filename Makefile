@@ -15,7 +15,7 @@ RUN := $(if $(filter-out 1,$(SEED)),demo-$(SEED),demo)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-root fuzz bench results scale chaos soak clean
+.PHONY: help demo test test-root fuzz bench results scale chaos soak docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -63,6 +63,10 @@ chaos: $(VENV)/.installed-test ## break runs on purpose, and check what is lost;
 
 soak: $(VENV)/.installed-test ## train for 30 minutes, and see whether anything grows
 	$(BIN)/python -m tests.chaos.soak --out results/soak.json $(SOAK)
+
+docs: $(VENV)/.installed ## build the documentation as a site, build/site/index.html; every link is checked
+	$(BIN)/pip install --quiet --editable '.[docs]'
+	$(BIN)/mkdocs build
 
 # An environment of another name, as VENV= or the shell gives it, is somebody's own.
 clean: ## remove .venv, builds and caches; runs/ stays

@@ -43,7 +43,9 @@ class StudentTrainer(Trainer):
         manual_seed(plan.seed)
         network = QNetwork(ARCHITECTURES[plan.student.student], dict(actions))
         label_replays = {
-            game: LabelReplay(count, training.replay_capacity, plan.chunk_steps, device)
+            game: LabelReplay(
+                count, training.replay_capacity, plan.chunk_steps, device, compressed=training.replay == "compressed"
+            )
             for game, count in actions.items()
         }
         self._labels = FreshLabels(device) if plan.teachers and plan.labels == "fresh" else None

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from cluster.bench.machine import describe_machine
-from cluster.bench.suite import Row, Suite
+from cluster.bench.rows import Row
+from cluster.bench.suite import Suite
 from cluster.commands.options import parse_options, write_or_print
 from distill.config import Section
 from distill.files import begins_with, require_writable
@@ -21,7 +22,7 @@ from distill.teachers import choose_teachers
 log = logging.getLogger(__name__)
 
 Measurement = Literal[
-    "collector", "learner", "together", "teach", "buffer", "gather", "memory", "recorded", "monitoring"
+    "collector", "learner", "together", "teach", "buffer", "gather", "compressed", "memory", "recorded", "monitoring"
 ]
 
 
