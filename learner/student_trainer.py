@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from distill.architectures import ARCHITECTURES
+from distill.evaluation_protocols import DISTILL
 from distill.following import ModelFollower
 from distill.model_card import ModelCard
 from distill.networks import QNetwork
@@ -42,7 +43,9 @@ class StudentTrainer(Trainer):
         manual_seed(plan.seed)
         network = QNetwork(ARCHITECTURES[plan.student.student], dict(actions))
         label_replays = {
-            game: LabelReplay(count, training.replay_capacity, plan.chunk_steps, device)
+            game: LabelReplay(
+                count, training.replay_capacity, plan.chunk_steps, device, compressed=training.replay == "compressed"
+            )
             for game, count in actions.items()
         }
         self._labels = FreshLabels(device) if plan.teachers and plan.labels == "fresh" else None
@@ -120,6 +123,7 @@ class StudentTrainer(Trainer):
             "method": "online policy distillation" if self._followers else "policy distillation",
             "loss": student.loss,
             "tau": student.tau,
+            "protocol": DISTILL.name,
             "seed": self._plan.seed,
             "average": self._plan.learner.average,
             **self._metadata(),
