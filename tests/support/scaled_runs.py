@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tests.support.sandbox import UNTRAINED, Distill, Sandbox, rows
 
-ENDLESS = ("--updates", "100000000", *UNTRAINED)
+ENDLESS = ("--updates", "100000000", "--actors", "1", *UNTRAINED)
 
 
 def collectors(run: Path) -> dict[str, int]:
