@@ -43,7 +43,7 @@ def hub(server: ModelHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     monkeypatch.setattr(constants, "ENDPOINT", server.url)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(
-        huggingface_hub.constants,
+        constants,
         "HUGGINGFACE_CO_URL_TEMPLATE",
         server.url + "/{repo_id}/resolve/{revision}/{filename}",
     )
