@@ -41,7 +41,7 @@ class Collecting:
     @property
     def actors(self) -> int:
         """Players per game."""
-        return self.config.actors
+        return self.config.players
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Exploring:
     @property
     def actors(self) -> int:
         """Players per game."""
-        return self.config.actors
+        return self.config.players
 
 
 @dataclass(frozen=True)
@@ -207,6 +207,12 @@ def with_teachers(config: AnyConfig) -> tuple[AnyConfig, dict[str, TeacherFile]]
     if not general.games:
         raise ConfigError(f"games: name one or more, as in `distill {config.command} --game pong`")
     return config, {}
+
+
+def with_players(config: AnyConfig, count: int) -> AnyConfig:
+    """Return a configuration with that many players per game."""
+    name, play = ("collect", config.collect) if isinstance(config, RunConfig) else ("explore", config.explore)
+    return config.model_copy(update={name: play.model_copy(update={"actors": count})})
 
 
 def initial_model(config: AnyConfig) -> Path | None:
