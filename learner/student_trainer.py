@@ -59,7 +59,7 @@ class StudentTrainer(Trainer):
             STUDENT,
             services.registry(STUDENT),
             StudentUpdater(
-                network, label_replays, plan.student, settings, device, dtype, plan.seed, labels=self._labels
+                network, label_replays, plan.student, settings, device, dtype, plan.seed, self._labels, plan.taus
             ),
             label_replays,
             actions,
@@ -123,6 +123,7 @@ class StudentTrainer(Trainer):
             "method": "online policy distillation" if self._followers else "policy distillation",
             "loss": student.loss,
             "tau": student.tau,
+            **({"taus": dict(self._plan.taus)} if self._plan.taus else {}),
             "protocol": DISTILL.name,
             "seed": self._plan.seed,
             "average": self._plan.learner.average,
@@ -130,4 +131,5 @@ class StudentTrainer(Trainer):
         }
         if self._followers:
             training["taught_by"] = self.taught_by()
-        return ModelCard("student", network.architecture, network.actions, training=training)
+        labels = "q-values" if student.loss == "mse" else "logits"
+        return ModelCard("student", network.architecture, network.actions, training=training, labels=labels)
