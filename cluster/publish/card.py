@@ -102,7 +102,7 @@ def _introduction(source: Source) -> str:
             f" ([Rusu et al. 2015](https://arxiv.org/abs/{_PAPER})) with Policy Distillery: {network}. Its outputs are"
             f" {_outputs(card.training.get('loss', source.settings.get('loss')))}."
         )
-    return f"A network that plays {games}: {network}. Its outputs are {'q-values' if card.labels == 'q-values' else 'logits'}."
+    return f"A network that plays {games}: {network}. Its outputs are {card.labels}."
 
 
 def _outputs(loss: Any) -> str:
