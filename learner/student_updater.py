@@ -9,6 +9,7 @@ from distill.losses import distillation_loss
 from distill.networks import QNetwork
 from learner.gradient_updater import GradientUpdater
 from learner.label_replay import LabelledMinibatch, LabelReplay
+from learner.ranks import Ranks
 
 
 class FreshLabels:
@@ -45,6 +46,7 @@ class StudentUpdater(GradientUpdater[LabelledMinibatch]):
         dtype: the trunk's reduced dtype, or None for float32.
         seed: seed of minibatch and game sampling.
         labels: labels what is sampled anew; None takes the labels that came with the chunks.
+        ranks: see `GradientUpdater`.
     """
 
     def __init__(
@@ -57,8 +59,9 @@ class StudentUpdater(GradientUpdater[LabelledMinibatch]):
         dtype: torch.dtype | None,
         seed: int,
         labels: FreshLabels | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
-        super().__init__(network, replays, settings, device, dtype, seed)
+        super().__init__(network, replays, settings, device, dtype, seed, ranks)
         self._student = student
         self._labels = labels
 

@@ -142,4 +142,5 @@ class ActorPool:
         if short or self._asked_autoscaler:
             self._asked_autoscaler = True
             count = sum(self._wanted.values())
-            self._placement.cluster.request([self._placement.learner, *[self._placement.added] * (count + 1)])
+            placement = self._placement
+            placement.cluster.request([*[placement.learner] * placement.learners, *[placement.added] * (count + 1)])

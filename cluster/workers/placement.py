@@ -17,6 +17,7 @@ class Placement:
 
     Attributes:
         cluster: the Ray that is shared.
+        learners: how many there are.
         learner_threads: CPU threads of each learner.
         learner: what a learner asks Ray for, as its options.
         actor: what every other actor asks Ray for, likewise; all together ask for what there is or less, so that none
@@ -25,6 +26,7 @@ class Placement:
     """
 
     cluster: RayCluster
+    learners: int
     learner_threads: int
     learner: Mapping[str, Any]
     actor: Mapping[str, Any]
@@ -64,4 +66,4 @@ def place(others: int, learners: int, training: TrainingConfig, cluster: RayClus
     if "GPU" in wanted:
         learner["num_gpus"] = wanted["GPU"]
     added = cluster.actor_options(share if cluster.resources else 0.0)
-    return Placement(cluster, threads, learner, cluster.actor_options(share), added)
+    return Placement(cluster, learners, threads, learner, cluster.actor_options(share), added)
