@@ -123,7 +123,7 @@ def test_two_learners_bear_the_death_of_each(sandbox: Sandbox):
         at, before = checkpointed(folder), run.actors("Learner") | run.actors("FurtherRank")
         assert len(before) == 2
         kill(run.actors(role))
-        run.until(lambda at=at: checkpointed(folder) > at + 20, f"updates after the {role}'s death", 60.0)
+        run.until(lambda at=at: checkpointed(folder) > at + 20, f"updates after the {role}'s death")
         assert not before.keys() & (run.actors("Learner") | run.actors("FurtherRank")).keys(), "the group is a new one"
     assert run.actors("Collector").keys() == collectors, "the others never stop"
     assert run.output.count("is replaced") == 2, run.output
