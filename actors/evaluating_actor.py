@@ -42,6 +42,7 @@ class EvaluatingActor:
             lanes=task.lanes,
             epsilon=task.epsilon,
             seed=task.seed,
+            protocol=task.protocol,
         )
         return ""
 

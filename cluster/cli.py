@@ -41,6 +41,7 @@ COMMANDS = {
     "models": "list a run's models, export one, or roll a promotion back",
     "experiment": "run one of the paper's experiments, with table, plot and page",
     "bench": "measure this machine against bare loops",
+    "completion": "print a script for your shell's completion",
 }
 
 SETTINGS = {

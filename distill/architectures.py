@@ -8,6 +8,21 @@ ArchitectureName = Literal["teacher", "net1", "net2", "net3", "one_percent", "mu
 
 
 @dataclass(frozen=True)
+class Support:
+    """The returns that a categorical network (C51, Bellemare et al. 2017) gives probabilities to.
+
+    Attributes:
+        low: the lowest.
+        high: the highest.
+        atoms: how many there are, evenly spaced.
+    """
+
+    low: float
+    high: float
+    atoms: int
+
+
+@dataclass(frozen=True)
 class Architecture:
     """Sizes of a Q-network.
 
@@ -16,12 +31,14 @@ class Architecture:
         channels: output channels of the convolutions 8x8/4, 4x4/2 and 3x3/1.
         hidden: units of the shared linear layer.
         controller_hidden: units of a game's own hidden layer; None where the controller is one linear layer.
+        support: returns of which each output is the expectation; None where outputs are those of the last layer.
     """
 
     name: str
     channels: tuple[int, int, int]
     hidden: int
     controller_hidden: int | None = None
+    support: Support | None = None
 
 
 ARCHITECTURES: dict[str, Architecture] = {

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from distill.errors import ModelFileError
+from distill.model_card import MAX_UNITS
 from distill.networks import FEATURE_CELLS
 from distill.torch_files import printable
 
@@ -32,6 +33,8 @@ _DTYPES = {
     "bool": torch.bool,
 }
 _KERNEL = "kernel"
+_RANGE = ("v_min", "v_max", "n_atoms")
+"""Arguments of a C51 of CleanRL, beside whose parameters they are saved (cleanrl/c51_atari_jax.py)."""
 
 
 def read_flax_file(name: str, data: bytes) -> dict[str, Tensor]:
@@ -48,7 +51,7 @@ def read_flax_file(name: str, data: bytes) -> dict[str, Tensor]:
         raise ModelFileError(f"{name}: truncated or damaged msgpack: {printable(str(error))}") from error
     if walk.left:
         raise ModelFileError(f"{name}: truncated or damaged msgpack: {walk.left} bytes follow its end")
-    return torch_layers(found)
+    return torch_layers(found) | _supports(walk.numbers)
 
 
 def torch_layers(arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -77,6 +80,17 @@ def torch_layers(arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return layers
 
 
+def _supports(numbers: Mapping[str, float]) -> dict[str, Tensor]:
+    """Return the returns that a file's arguments describe, as the tensor that a C51 of PyTorch keeps."""
+    supports: dict[str, Tensor] = {}
+    for path in numbers:
+        parent, _, key = path.rpartition(".")
+        low, high, atoms = (numbers.get(f"{parent}.{part}", 0.0) for part in _RANGE)
+        if key == _RANGE[-1] and low < high and 2 <= atoms <= MAX_UNITS:
+            supports[f"{parent}.atoms"] = torch.linspace(low, high, int(atoms))
+    return supports
+
+
 def has_flax_names(tensors: Mapping[str, Tensor]) -> bool:
     """Return whether tensors are called as Flax calls them."""
     return any(map(_is_kernel, tensors))
@@ -91,6 +105,8 @@ class _Walk:
 
     def __init__(self, name: str, data: bytes, found: dict[str, Tensor]) -> None:
         self._name, self._data, self._found = name, data, found
+        self.numbers: dict[str, float] = {}
+        """Numbers of the file by their path."""
         self._unpacker = msgpack.Unpacker(max_buffer_size=max(1, len(data)), strict_map_key=False)
         self._unpacker.feed(data)
         self._nodes = 0
@@ -118,6 +134,8 @@ class _Walk:
             value = self._leaf()
             if isinstance(value, msgpack.ExtType) and value.code == _ARRAY:
                 self._found[path] = self._array(path, value.data)
+            elif isinstance(value, int | float) and math.isfinite(value):
+                self.numbers[path] = float(value)
 
     def _leaf(self) -> object:
         """Return the next number, text, bytes or array; a key may be nothing else either."""

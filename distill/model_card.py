@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 from distill import file_kinds
-from distill.architectures import Architecture
+from distill.architectures import Architecture, Support
 from distill.errors import ConfigError, ModelFileError
 from distill.files import write_atomically
 from distill.games import PREPROCESSING, action_count
@@ -40,8 +40,9 @@ class ModelCard:
         architecture: sizes of the network.
         actions: number of actions of every game it plays.
         preprocessing: what observations it was trained on; must equal `distill.games.PREPROCESSING`.
-        training: how it was trained, free JSON.
-        scores: per game `mean`, `standard_deviation`, `episodes`, `scores`, `epsilon`, `noop_max` and the like.
+        training: how it was trained, free JSON; `protocol` names whose emulator it was trained on, where that is known.
+        scores: per game `mean`, `standard_deviation`, `episodes`, `scores`, `epsilon`, `noop_max` and the like, and
+            under `protocols` what was measured under other protocols than this project's; see `distill.reproduction`.
     """
 
     kind: Literal["teacher", "student"]
@@ -200,13 +201,20 @@ def card_of(name: str, header: Mapping[str, Any]) -> ModelCard:
         raise ModelFileError(f"{name}: expected format version {FORMAT_VERSION}, found {version!r}")
     try:
         values = {name: json.loads(metadata[name], parse_constant=_refuse_constant) for name in _CARD_FIELDS}
-        sizes = values["architecture"]
-        architecture = Architecture(**(sizes | {"channels": tuple(sizes["channels"])}))
+        architecture = _architecture_of(values["architecture"])
         card = ModelCard(**cast(dict[str, Any], values | {"architecture": architecture}))
     except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise ModelFileError(f"{name}: damaged card: {error!r}") from error
     check_card(card, name)
     return card
+
+
+def _architecture_of(sizes: dict[str, Any]) -> Architecture:
+    support = sizes.get("support")
+    read: dict[str, Any] = {"channels": tuple(sizes["channels"])}
+    if support is not None:
+        read["support"] = Support(**support)
+    return Architecture(**(sizes | read))
 
 
 def _refuse_constant(text: str) -> None:
@@ -217,7 +225,19 @@ def _is_size(value: object) -> bool:
     return type(value) is int and 1 <= value <= MAX_UNITS
 
 
+def _is_support(support: Support) -> bool:
+    numbers = all(type(value) in (int, float) and abs(value) <= MAX_SCORE for value in (support.low, support.high))
+    return numbers and support.low < support.high and _is_size(support.atoms) and support.atoms > 1
+
+
 def _is_score(score: object) -> bool:
+    if not _has_scores(score):
+        return False
+    others: object = cast(dict[str, Any], score).get("protocols", {})
+    return isinstance(others, dict) and all(map(_has_scores, cast(dict[str, Any], others).values()))
+
+
+def _has_scores(score: object) -> bool:
     if not isinstance(score, dict):
         return False
     values: object = cast(dict[str, Any], score).get("scores", [])
@@ -243,6 +263,10 @@ def check_card(card: ModelCard, name: str) -> None:
     if len(architecture.channels) != 3 or not all(_is_size(size) for size in sizes):
         raise ModelFileError(
             f"{name}: expected three channel counts and sizes from 1 to {MAX_UNITS}, found {architecture}"
+        )
+    if architecture.support is not None and not _is_support(architecture.support):
+        raise ModelFileError(
+            f"{name}: expected a support of 2 to {MAX_UNITS} atoms between two numbers, found {architecture.support}"
         )
     if not card.actions:
         raise ModelFileError(f"{name}: expected at least one game, found none")

@@ -72,7 +72,15 @@ class QNetwork(nn.Module):
         for layer in hidden:
             x = F.relu(layer(x))
         with torch.autocast(device, enabled=False):
-            return F.linear(x.float(), last.weight, last.bias)
+            return self._outputs(F.linear(x.float(), last.weight, last.bias))
+
+    def _outputs(self, last: Tensor) -> Tensor:
+        """Return q-values [B, A] of what the last layer gives, [B, A] or the logits of returns, [B, A * atoms]."""
+        support = self.architecture.support
+        if support is None:
+            return last
+        returns = torch.linspace(support.low, support.high, support.atoms, device=last.device)
+        return last.view(len(last), -1, support.atoms).softmax(2) @ returns
 
     def controller(self, game: str) -> list[nn.Linear]:
         """Return the game's own linear layers, with a ReLU between each and the next.
@@ -90,10 +98,11 @@ class QNetwork(nn.Module):
 
 
 def _controller(architecture: Architecture, actions: int) -> nn.ModuleList:
+    outputs = actions if architecture.support is None else actions * architecture.support.atoms
     if architecture.controller_hidden is None:
-        sizes = [architecture.hidden, actions]
+        sizes = [architecture.hidden, outputs]
     else:
-        sizes = [architecture.hidden, architecture.controller_hidden, actions]
+        sizes = [architecture.hidden, architecture.controller_hidden, outputs]
     return nn.ModuleList(nn.Linear(size, following) for size, following in itertools.pairwise(sizes))
 
 

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
+import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
+from distill.architectures import Support
 from distill.errors import DistillError
 from distill.games import OBSERVATION_SHAPE, PREPROCESSING, action_meanings
 from distill.model_card import write_model_file
@@ -39,7 +41,7 @@ class _Graph:
         self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
         return output
 
-    def weight(self, name: str, values: npt.NDArray[np.float32]) -> str:
+    def weight(self, name: str, values: npt.NDArray[Any]) -> str:
         self.weights.append(numpy_helper.from_array(values, name))
         return name
 
@@ -123,13 +125,25 @@ def _controller(
     graph: _Graph, features: str, game: str, network: QNetwork, arrays: dict[str, npt.NDArray[np.float32]]
 ) -> None:
     layers = len(network.controller(game))
+    support = network.architecture.support
     x = features
     for index in range(layers):
-        name = output_name(game) if index == layers - 1 else f"controller_{game}_{index}"
+        name = f"controller_{game}_{index}" if index < layers - 1 or support else output_name(game)
         key = f"heads.{game}.{index}"
         x = graph.layer("Gemm", x, name, [arrays[f"{key}.weight"], arrays[f"{key}.bias"]], transB=1)
         if index < layers - 1:
             x = graph.relu(x)
+    if support is not None:
+        _expectation(graph, x, game, network.actions[game], support)
+
+
+def _expectation(graph: _Graph, logits: str, game: str, actions: int, support: Support) -> None:
+    """Append the q-values of a game: the means of the returns whose logits [N, A * atoms] are given."""
+    shape = graph.weight(f"shape_{game}", np.array([-1, actions, support.atoms], np.int64))
+    by_action = graph.node("Reshape", [logits, shape], f"logits_{game}")
+    shares = graph.node("Softmax", [by_action], f"probabilities_{game}", axis=2)
+    returns = torch.linspace(support.low, support.high, support.atoms)
+    graph.node("MatMul", [shares, graph.weight(f"returns_{game}", _array(returns))], output_name(game))
 
 
 def _array(tensor: Tensor) -> npt.NDArray[np.float32]:

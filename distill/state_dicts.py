@@ -11,10 +11,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from distill.architectures import Support
+from distill.categorical import find_supports
 from distill.errors import ModelFileError
 from distill.folds import Layer, fold_dueling, has_value_stream, without_noise
 from distill.games import STACK
 from distill.networks import FEATURE_CELLS
+from distill.torch_files import TorchContent
 from distill.words import words_of
 
 EXPECTED = "three convolutions 8x8, 4x4, 3x3 on 4 frames, then two linear layers"
@@ -26,10 +29,11 @@ _MAX_SEGMENTS = 64
 _SHOWN = 16
 
 _TRAIN = "train a plain DQN with `distill teach` or Stable-Baselines3"
+_RESAVE = "where it was trained, torch.save(model.state_dict(), 'q.pth'), and import that"
 _TARGET_WORDS = {"old", "tgt", "lagged"}
 _ACTOR_CRITIC = {"actor", "critic", "action", "pi", "vf"}
 _ADVANTAGE = {"advantage", "advantages", "adv"}
-_CHANNELS = {1: "one frame", 3: "one frame in RGB", 12: "4 frames in RGB"}
+_CHANNELS = {1: "one frame", 3: "one frame in RGB, or 3 frames", 12: "4 frames in RGB"}
 
 
 @dataclass(frozen=True)
@@ -41,12 +45,14 @@ class PlainNetwork:
         layers: the three convolutions and the two linear layers, in the order of computation, by name.
         left_out: prefixes of other networks, then names of other tensors.
         folded: what the file's own layers were, if they became these by folding, a phrase each.
+        support: returns that the last layer gives logits of, if the file holds them.
     """
 
     prefix: str
     layers: dict[str, Layer]
     left_out: list[str]
     folded: tuple[str, ...] = ()
+    support: Support | None = None
 
 
 def find_network(name: str, tensors: Mapping[str, Tensor]) -> PlainNetwork:
@@ -80,8 +86,43 @@ def find_network(name: str, tensors: Mapping[str, Tensor]) -> PlainNetwork:
     ordered = _ordered(name, network)
     others = [other for other in _candidates(_layers(tensors)) if other != prefix]
     within = tuple(f"{other}." for other in others)
-    alone = [key for key in tensors if key.rpartition(".")[0] not in names and not key.startswith(within)]
-    return PlainNetwork(prefix, ordered, others + alone, tuple(folded))
+    supports = find_supports(name, tensors)
+    used = {*(f"{layer}.{part}" for layer in names for part in ("weight", "bias")), *supports}
+    alone = [key for key in tensors if key not in used and not key.startswith(within)]
+    return PlainNetwork(prefix, ordered, others + alone, tuple(folded), next(iter(supports.values()), None))
+
+
+def network_of(name: str, content: TorchContent) -> PlainNetwork:
+    """Return the DQN in a file of `torch.save`.
+
+    Raises:
+        ModelFileError: if there is none, or several; it says what else is there.
+    """
+    try:
+        if content.tensors:
+            return find_network(name, content.tensors)
+    except ModelFileError as error:
+        if not content.objects:
+            raise
+        raise ModelFileError(
+            f"{error}; it also holds {_objects(content)}, which is not read, since it can run code"
+        ) from error
+    if not content.objects:
+        raise ModelFileError(f"{name}: expected one state dict, alone or in a checkpoint; found {content.summary}")
+    if all(callee.startswith("numpy") for callee in content.objects.values()):
+        raise ModelFileError(
+            f"{name}: expected tensors, found arrays of NumPy ({_objects(content)}); convert each with"
+            " torch.from_numpy, torch.save the dict of tensors, and import that"
+        )
+    raise ModelFileError(
+        f"{name}: expected tensors alone, as torch.save(network.state_dict(), ...) writes them, found"
+        f" {_objects(content)}; other Python objects can run code and are refused; {_RESAVE}"
+    )
+
+
+def _objects(content: TorchContent) -> str:
+    callees = list(dict.fromkeys(content.objects.values()))
+    return ", ".join(callees[:3])
 
 
 def is_target(key: str) -> bool:

@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 
 from distill.errors import ConfigError, ModelFileError
+from distill.evaluation_protocols import DISTILL, trained_under
 from distill.games import require_known
 from distill.model_card import ModelCard, card_of, read_bounded, read_card, read_header
 
@@ -74,7 +75,7 @@ def read_teacher(path: Path) -> TeacherFile:
 
 
 def load_teacher(file: TeacherFile) -> Teacher:
-    """Return a teacher with the bytes of its file, and the card that they hold.
+    """Return a teacher with the bytes of its file, and the card that they hold; warn of what it has not learned from.
 
     Raises:
         ModelFileError: if the file cannot be read, or is no teacher of its game any more.
@@ -84,7 +85,17 @@ def load_teacher(file: TeacherFile) -> Teacher:
     found = _teacher_of(file.path, card_of(str(file.path), header))
     if found.game != file.game:
         raise ModelFileError(f"{file.path}: expected a teacher of {file.game}, found one of {found.game}")
+    _warn_of_protocol(found)
     return Teacher(found.game, found.path, found.card, data)
+
+
+def _warn_of_protocol(teacher: TeacherFile) -> None:
+    protocol = trained_under(teacher.card.training)
+    if protocol is not None and (differences := protocol.differences(DISTILL)):
+        log.warning(
+            "teacher %s: it was trained under protocol %s, and labels under this project's: %s",
+            teacher.path, protocol.name, "; ".join(differences),
+        )  # fmt: skip
 
 
 def _teacher_of(path: Path, card: ModelCard) -> TeacherFile:

@@ -9,6 +9,7 @@ import torch
 
 from distill.architectures import ARCHITECTURES
 from distill.errors import BufferUnavailable, RunError
+from distill.evaluation_protocols import DISTILL
 from distill.model_card import ModelCard
 from distill.models import load_model, model_bytes
 from distill.networks import QNetwork
@@ -120,6 +121,7 @@ class QTrainer(Trainer):
         training = {
             "method": f"{learner.n_step}-step {'Double ' if learner.double_q else ''}DQN",
             "preset": self._plan.preset,
+            "protocol": DISTILL.name,
             "seed": self._plan.seed,
             "commit": self._plan.commit,
             "from_random_weights": self._plan.initial is None,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from distill.architectures import ARCHITECTURES
+from distill.evaluation_protocols import DISTILL
 from distill.following import ModelFollower
 from distill.model_card import ModelCard
 from distill.networks import QNetwork
@@ -133,6 +134,7 @@ class StudentTrainer(Trainer):
             "method": "online policy distillation" if self._followers else "policy distillation",
             "loss": student.loss,
             "tau": student.tau,
+            "protocol": DISTILL.name,
             "seed": self._plan.seed,
             "average": self._plan.learner.average,
             **self._metadata(),

@@ -88,6 +88,18 @@ def test_safetensors_with_the_names_of_flax(separator: str, tmp_path: Path) -> N
     assert_same(network, "pong", q_values(model, real_frames("pong")))
 
 
+def test_a_categorical_network_of_cleanrl_with_its_arguments(tmp_path: Path) -> None:
+    model, path = flax_network(6 * 51), tmp_path / "c51_atari_jax.cleanrl_model"
+    arguments = {"seed": 1, "exp_name": "c51", "n_atoms": 51, "v_min": -10, "v_max": 10.0, "capture_video": False}
+    path.write_bytes(packed({"model_weights": {"params": model}, "args": arguments}))
+    network, _ = import_teacher(path, "pong")
+    logits = q_values(model, real_frames("pong")).view(-1, 6, 51)
+    assert_same(network, "pong", (logits.softmax(2) * torch.linspace(-10, 10, 51)).sum(2))
+    path.write_bytes(packed({"model_weights": {"params": model}, "args": arguments | {"n_atoms": 10**12}}))
+    with pytest.raises(ModelFileError, match="51 an action, as of C51 or QR-DQN"):
+        import_teacher(path, "pong")
+
+
 def zeros(*shape: int) -> dict[str, npt.NDArray[Any]]:
     return {"kernel": np.zeros(shape, np.float32), "bias": np.zeros(shape[-1], np.float32)}
 

@@ -11,13 +11,8 @@ from torch import Tensor, nn
 
 from distill.errors import ModelFileError
 from distill.importing import import_teacher
-from tests.support.foreign_networks import Pixels, plain, saved
+from tests.support.foreign_networks import NoisyLinear, Pixels, plain, saved, trunk
 from tests.support.real_frames import assert_same, real_frames
-
-
-def trunk() -> nn.Sequential:
-    layers = nn.Conv2d(4, 32, 8, 4), nn.Conv2d(32, 64, 4, 2), nn.Conv2d(64, 64, 3)
-    return nn.Sequential(*(part for layer in layers for part in (layer, nn.ReLU())), nn.Flatten())
 
 
 def stream(hidden: int, outputs: int) -> nn.Sequential:
@@ -51,24 +46,6 @@ class SharedDueling(nn.Module):
         x = torch.relu(self.fc(self.features(x / 255)))
         advantage = self.advantage(x)
         return self.value(x) + advantage - advantage.mean(1, keepdim=True)
-
-
-class NoisyLinear(nn.Module):
-    """As Fortunato et al. (2018) define it, without noise, as an agent acts that is evaluated."""
-
-    def __init__(self, inputs: int, outputs: int, names: tuple[str, str, str]) -> None:
-        super().__init__()
-        self.names = names
-        weight = nn.Linear(inputs, outputs)
-        mean, spread, noise = names
-        for part, value in (("weight", weight.weight), ("bias", weight.bias)):
-            self.register_parameter(mean.format(part), nn.Parameter(value.detach()))
-            self.register_parameter(spread.format(part), nn.Parameter(torch.full_like(value, 0.1)))
-            self.register_buffer(noise.format(part), torch.randn_like(value))
-
-    def forward(self, x: Tensor) -> Tensor:
-        mean = self.names[0]
-        return nn.functional.linear(x, getattr(self, mean.format("weight")), getattr(self, mean.format("bias")))
 
 
 class Noisy(nn.Module):

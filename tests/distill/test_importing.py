@@ -34,6 +34,7 @@ def test_stable_baselines3(tmp_path: Path) -> None:
         assert (network(frames, "pong").argmax(1).numpy() == actions).all()
     assert card.architecture == ARCHITECTURES["teacher"]
     assert card.training["imported_from"]["format"] == "Stable-Baselines3 DQN"
+    assert card.training["protocol"] == "sb3"
     with pytest.raises(ModelFileError, match=r"breakout has 4 actions \(ALE's minimal set\), found 6"):
         import_teacher(tmp_path / "dqn.zip", "breakout")
 
@@ -58,6 +59,7 @@ def test_cleanrl(tmp_path: Path, options: dict[str, Any]) -> None:
     with torch.no_grad():
         assert_same(network, "pong", model(torch.from_numpy(real_frames("pong"))))
     assert card.training["imported_from"]["format"] == "CleanRL dqn_atari"
+    assert card.training["protocol"] == "cleanrl"
 
 
 @pytest.mark.parametrize("nest", [lambda s: s, lambda s: {"model": s, "epoch": 3, "optimizer": {"state": {}}}])

@@ -46,6 +46,30 @@ class PlainNetwork(nn.Module):
         return self.out(torch.relu(self.middle(x.flatten(1))))
 
 
+def trunk() -> nn.Sequential:
+    """Return three convolutions with their ReLUs, flattened to 3136 values."""
+    layers = nn.Conv2d(4, 32, 8, 4), nn.Conv2d(32, 64, 4, 2), nn.Conv2d(64, 64, 3)
+    return nn.Sequential(*(part for layer in layers for part in (layer, nn.ReLU())), nn.Flatten())
+
+
+class NoisyLinear(nn.Module):
+    """As Fortunato et al. (2018) define it, without noise, as an agent acts that is evaluated."""
+
+    def __init__(self, inputs: int, outputs: int, names: tuple[str, str, str]) -> None:
+        super().__init__()
+        self.names = names
+        weight = nn.Linear(inputs, outputs)
+        mean, spread, noise = names
+        for part, value in (("weight", weight.weight), ("bias", weight.bias)):
+            self.register_parameter(mean.format(part), nn.Parameter(value.detach()))
+            self.register_parameter(spread.format(part), nn.Parameter(torch.full_like(value, 0.1)))
+            self.register_buffer(noise.format(part), torch.randn_like(value))
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = self.names[0]
+        return nn.functional.linear(x, getattr(self, mean.format("weight")), getattr(self, mean.format("bias")))
+
+
 class Pixels(gymnasium.Env[np.ndarray, Any]):
     """Observations as VecFrameStack and VecTransposeImage give them."""
 

@@ -14,7 +14,9 @@ DEBIAN_REDIS = "/usr/bin/redis-server"
 """Redis 7.0 with TLS. Another one that stands before it on PATH may have neither."""
 PACKAGES = {
     DEBIAN_REDIS: "redis-server",
+    "bash": "bash",
     "chromium": "chromium",
+    "fish": "fish",
     "ip": "iproute2",
     "kubectl": "kubernetes-client",
     "nsenter": "util-linux",
@@ -27,6 +29,7 @@ PACKAGES = {
     "ssh-keygen": "openssh-client",
     "sshd": "openssh-server",
     "unshare": "util-linux",
+    "zsh": "zsh",
 }
 """Debian's package of each program."""
 _NAMES = {DEBIAN_REDIS: "Debian's redis-server"}
