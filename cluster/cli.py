@@ -41,6 +41,7 @@ COMMANDS = {
     "models": "list a run's models, export one, or roll a promotion back",
     "experiment": "run one of the paper's experiments, with table, plot and page",
     "bench": "measure this machine against bare loops",
+    "scale": "measure what more actors bring, what stops them, and what to add next",
     "completion": "print a script for your shell's completion",
 }
 

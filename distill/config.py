@@ -150,6 +150,8 @@ class TrainingConfig(Section):
     """Minutes of training after which the run ends even if its budget is left; the learning-rate schedule follows."""
     replay_capacity: Annotated[int, Field(ge=2_048)] = 540_000
     """Transitions per game in a learner's replay."""
+    replay: Literal["plain", "compressed"] = "plain"
+    """Keep frames as they are, 7.2 kB a transition, or compressed in main memory, 0.1 to 0.4 kB, until sampled."""
     min_replay: Annotated[int, Field(ge=1)] = 5_000
     """Transitions of every game that must be there before the first update."""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
@@ -283,6 +285,10 @@ class MonitoringConfig(Section):
     """Port of that page; 0 takes a free one and prints it."""
     tensorboard: bool = False
     """Write TensorBoard event files into the run's folder."""
+    wandb: bool = False
+    """Log to Weights & Biases; its own variables say where, such as WANDB_PROJECT, or WANDB_MODE=offline."""
+    mlflow: bool = False
+    """Log to MLflow; its own variables say where, MLFLOW_TRACKING_URI and MLFLOW_EXPERIMENT_NAME."""
     log_json: bool = False
     """Log one JSON object a line, into run.log and, where there is no live display, to standard error."""
 

@@ -57,7 +57,12 @@ class QTrainer(Trainer):
             keep_freed_memory()
         manual_seed(plan.seed)
         rule = NStepRule(config.n_step, config.discount, config.clip_rewards, config.life_loss_ends)
-        step_replays = {game: NStepReplay(rule, training.replay_capacity, plan.chunk_steps, device) for game in actions}
+        step_replays = {
+            game: NStepReplay(
+                rule, training.replay_capacity, plan.chunk_steps, device, compressed=training.replay == "compressed"
+            )
+            for game in actions
+        }
         self._plan = plan
         self._for_explorers = services.registry(explorers_lineage(plan.lineage))
         self._explorers_version = self._for_explorers.resolve("latest") or 0

@@ -45,9 +45,9 @@ class StudentTrainer(Trainer):
         threaded: bool,
         ranks: Ranks | None = None,
     ) -> None:
-        rank = 0
+        rank, size = 0, 1
         if ranks is not None:
-            plan, rank = plan.shared(), ranks.rank
+            plan, rank, size = plan.shared(), ranks.rank, ranks.size
         training, settings = plan.training, plan.learner.optimization
         device = choose_device(training.device) if ranks is None else ranks.device
         if device.type == "cpu":
@@ -55,7 +55,9 @@ class StudentTrainer(Trainer):
         manual_seed(plan.seed)
         network = QNetwork(ARCHITECTURES[plan.student.student], dict(actions))
         label_replays = {
-            game: LabelReplay(count, training.replay_capacity, plan.chunk_steps, device)
+            game: LabelReplay(
+                count, training.replay_capacity, plan.chunk_steps, device, compressed=training.replay == "compressed"
+            )
             for game, count in actions.items()
         }
         self._labels = FreshLabels(device) if plan.teachers and plan.labels == "fresh" else None
@@ -73,7 +75,7 @@ class StudentTrainer(Trainer):
             ),
             label_replays,
             actions,
-            services.reader(plan.rank, rank, plan.ranks),
+            services.reader(plan.rank, rank, size),
             training,
             settings.batch_size,
             plan.learner.pace,

@@ -59,6 +59,17 @@ class BufferAddress:
             found.setdefault(self._server_of(game, shard), []).append(shard)
         return found
 
+    def stream(self, game: str, index: int) -> tuple[str, int]:
+        """Return to which stream of a game its producer of that number writes: the URL of its server, and its shard.
+
+        Raises:
+            ConfigError: if the game is not of this run.
+        """
+        if game not in self.games:
+            raise ConfigError(f"game {game!r}: run {self.run} has {', '.join(self.games)}")
+        shard = index % self.limits.shards
+        return self.servers[self._server_of(game, shard)], shard
+
     def writer(self, game: str, index: int = 0, *, timeout: float = 1.0) -> RedisChunkWriter:
         """Make a writer with a connection of its own, which connects when it is first used.
 
@@ -70,11 +81,8 @@ class BufferAddress:
         Raises:
             ConfigError: if the game is not of this run.
         """
-        if game not in self.games:
-            raise ConfigError(f"game {game!r}: run {self.run} has {', '.join(self.games)}")
-        shard = index % self.limits.shards
-        client = connect(self.servers[self._server_of(game, shard)], timeout=timeout)
-        return RedisChunkWriter(client, self.run, game, self.limits, shard=shard)
+        url, shard = self.stream(game, index)
+        return RedisChunkWriter(connect(url, timeout=timeout), self.run, game, self.limits, shard=shard)
 
     def reader(self, rank: int = 0, holder: Holder | None = None, *, part: int = 0, parts: int = 1) -> RedisChunkReader:
         """Make a reader of all games with connections of its own, which connect when they are first used.

@@ -5,7 +5,7 @@ import torch
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
 from cluster.monitor.metrics.target import require_target
-from cluster.monitor.tensorboard import require_tensorboard
+from cluster.monitor.trackers.catalogue import require_trackers
 from cluster.ray.cluster import require_listener
 from cluster.redis.connection import connect, require_server
 from cluster.redis.rights import require_rights
@@ -38,8 +38,7 @@ def require_surroundings(config: AnyConfig) -> None:
             with connect(url) as client:
                 require_server(client)
                 require_rights(client, name, general.games[0])
-    if monitoring.tensorboard:
-        require_tensorboard()
+    require_trackers(monitoring)
     # Somebody else may take a port a moment later; then its server says the same.
     listen("metrics", monitoring.metrics_host, monitoring.metrics_port).close()
     if monitoring.dashboard:

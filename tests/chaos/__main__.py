@@ -3,7 +3,8 @@
     python -m tests.chaos --seconds 300 --seed 1 --out results/chaos.json
 
 First the table, then, taken out one by one, the mends that the checker must miss, then seeded schedules until the time
-is up. `python -m tests.chaos.page > docs/reliability.md` makes the page of it.
+is up. With `--only`, or without a table, whatever else the file holds stays there, each row with its commit.
+`python -m tests.chaos.page > docs/reliability.md` makes the page of it.
 """
 
 import json
@@ -34,24 +35,45 @@ def main() -> int:
     options = _options()
     # What was started is ended as well.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    began = time.monotonic()
-    found: dict[str, Any] = {**circumstances(), "seed": options.seed}
+    here = circumstances()
+    found = _found_before(options, here)
     rows = [row for row in ROWS if options.only in f"{row.on}: {row.name}"] if options.times else []
-    found["table"] = [_say(asdict(result)) for result in tabulate(rows, times=options.times, short=options.short)]
-    found["not_tried"] = NOT_TRIED
-    found["mutations"] = [_say(_without(name)) for name in MUTATIONS if options.mutations]
-    found["schedules"] = _summary(list(_schedules(options.seed, options.seconds)))
-    found["seconds"] = round(time.monotonic() - began)
-    if options.out is not None:
-        write_atomically(options.out, (json.dumps(found, indent=1) + "\n").encode())
+    for result in tabulate(rows, times=options.times, short=options.short):
+        found["table"] = _in_order([*found["table"], _say({**asdict(result), **here})])
+        _write(found, options)
+    if options.mutations:
+        found["mutations"] = [_say(_without(name)) for name in MUTATIONS]
+    if options.seconds:
+        found["schedules"] = _summary(list(_schedules(options.seed, options.seconds))) | here
+    _write(found, options)
     missed = [mutation for mutation in found["mutations"] if not mutation["caught"]]
     broken = [result for result in found["table"] if result["failure"]]
     return bool(missed or broken or found["schedules"]["violations"])
 
 
+def _found_before(options: Namespace, here: dict[str, str]) -> dict[str, Any]:
+    """Return what the file holds already, which stays where it is not done again, or the frame of a new one."""
+    found: dict[str, Any] = {"table": [], "mutations": [], "schedules": _summary([]) | here}
+    if options.out is not None and options.out.exists() and (options.only or not options.times):
+        found |= json.loads(options.out.read_text())
+    return {**found, "not_tried": NOT_TRIED}
+
+
+def _in_order(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the newest result of each row that there is, in the order of the table."""
+    newest = {(result["on"], result["row"]): result for result in results}
+    return [newest[key] for row in ROWS if (key := (row.on, row.name)) in newest]
+
+
+def _write(found: dict[str, Any], options: Namespace) -> None:
+    """Write all that is known: what was measured for an hour outlasts the end of this process."""
+    if options.out is not None:
+        write_atomically(options.out, (json.dumps(found, indent=1) + "\n").encode())
+
+
 def _options() -> Namespace:
     parser = ArgumentParser(prog="python -m tests.chaos", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=300.0, help="for seeded schedules, after everything else")
+    parser.add_argument("--seconds", type=float, default=300.0, help="for schedules, after everything else; 0 for none")
     parser.add_argument("--seed", type=int, default=1, help="of the first schedule; those after it count on")
     parser.add_argument("--times", type=int, default=3, help="that each row of the table is done; 0 for no table")
     parser.add_argument("--short", action="store_true", help="let the table's faults last seconds")

@@ -56,7 +56,7 @@ def page(chaos: dict[str, Any], soak: dict[str, Any] | None) -> str:
     head = ["fault", "lasts, s", "run", "promise", "well again, s", "times", "lost", "doubled", "green"]
     parts = [
         _HEAD,
-        f"Measured on {chaos['machine']}, commit {chaos['commit']}.\n",
+        f"{_measured([*chaos['table'], schedules])}\n",
         _TABLE,
         _table(head, [_result(row) for row in chaos["table"]]),
         "".join(f"Not tried: {fault}, since {why}.\n\n" for fault, why in chaos["not_tried"].items()),
@@ -76,6 +76,12 @@ def page(chaos: dict[str, Any], soak: dict[str, Any] | None) -> str:
     if soak is not None:
         parts += [_SOAK, _soaked(soak)]
     return "\n".join(parts)
+
+
+def _measured(parts: list[dict[str, Any]]) -> str:
+    """Say on which machines and commits these were measured."""
+    where = dict.fromkeys((part["machine"], part["commit"]) for part in parts)
+    return f"Measured on {'; '.join(f'{machine}, commit {commit}' for machine, commit in where)}."
 
 
 def _result(row: dict[str, Any]) -> list[str]:

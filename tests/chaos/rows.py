@@ -21,6 +21,7 @@ from cluster.redis.typed_redis import typed
 from tests.chaos import wire
 from tests.chaos.faults import UNREACHABLE
 from tests.chaos.whole import GAME, NAME, On, Whole, add_player_node
+from tests.support import own_clock
 from tests.support.machine_limits import no_more_memory
 from tests.support.sandbox import processes
 
@@ -54,7 +55,6 @@ class Row:
 
 ROWS: list[Row] = []
 NOT_TRIED = {
-    "clock jumps": "the clock is that of the whole machine, and `distill run` does not start under libfaketime",
     "an emulator that stalls": "to a run it is a collector that gets SIGSTOP",
     "an episode that never ends": "the emulator itself cuts it, `tests/distill/test_games.py`",
 }
@@ -288,6 +288,15 @@ def _machine() -> None:
         ballast.unlink()
 
 
+def _clocks() -> None:
+    for words, hours in (("ahead", 1), ("back", -1)):
+
+        @_row(f"the clock jumps an hour {words}", "own_clock", _GOES_ON)
+        def jump(whole: Whole, seconds: float, hours: int = hours) -> Generator[None]:
+            own_clock.jump(whole.sandbox.path, 3600.0 * hours)
+            yield
+
+
 def _starved(whole: Whole, pid: int, seconds: float) -> Generator[None]:
     with no_more_memory(pid):
         killed = whole.until(lambda: pid not in processes(whole.sandbox.path), seconds)
@@ -324,7 +333,7 @@ def _teachers() -> None:
         yield
 
 
-for _add in (_signals, _links, _redis, _wire, _machine, _teachers, _ends):
+for _add in (_signals, _links, _redis, _wire, _machine, _clocks, _teachers, _ends):
     _add()
 
 

@@ -23,6 +23,7 @@ from cluster.redis.keys import stream_keys
 from cluster.redis.private_server import PrivateRedis
 from tests.chaos import wire
 from tests.chaos.history import REMEMBER_SECONDS, SLACK_SECONDS, ChunkId
+from tests.support import own_clock
 from tests.support.machine_limits import can_limit, small_disk
 from tests.support.sandbox import TEACHERS, TINY, Distill, Sandbox, new_sandbox, processes
 from tests.support.tcp_proxy import TcpProxy
@@ -34,9 +35,9 @@ START_SECONDS = 180.0
 END_SECONDS = 90.0
 RECOVERY_SECONDS = 30.0
 POLL_SECONDS = 0.2
-On = Literal["run", "users_redis", "online", "small_disk", "cluster"]
+On = Literal["run", "users_redis", "online", "small_disk", "cluster", "own_clock"]
 """Kinds of runs: with a Redis of its own, with the user's behind a proxy, with Q-learners, with its folder on a disk of
-its own, and on a Ray of two nodes whose second one has all who play."""
+its own, on a Ray of two nodes whose second one has all who play, and with a clock that can be set."""
 DISK_MEGABYTES = 400
 RUN = ("run", *TINY, "--games", GAME, "--updates", "100000000", "--checkpoint-seconds", "0.5", "--eval-every", "400")
 ONLINE = (
@@ -236,6 +237,8 @@ def not_here(kind: On) -> str:
     """Return why a kind of run cannot be made on this machine, empty if it can."""
     if kind == "small_disk" and not can_limit():
         return "without root"
+    if kind == "own_clock":
+        return own_clock.not_here()
     return ""
 
 
@@ -265,6 +268,8 @@ def started(kind: On, options: tuple[str, ...] = ()) -> Iterator[Whole]:
             add_player_node(cluster)
             # Its processes were not started by the run.
             more, roles = ("--address", cluster.address), ()
+        elif kind == "own_clock":
+            sandbox.environment |= own_clock.prepare(sandbox.path)
         elif kind == "small_disk":
             stack.enter_context(small_disk(sandbox.path / "runs", DISK_MEGABYTES))
         options = (*(options or (ONLINE if kind == "online" else RUN)), *more)

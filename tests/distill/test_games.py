@@ -2,6 +2,7 @@ import ast
 import itertools
 from pathlib import Path
 
+import ale_py
 import gymnasium
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from distill.games import (
     action_count,
     action_meanings,
     known_games,
+    load_rom,
     make_environment,
     reference_score,
     require_known,
@@ -23,6 +25,7 @@ from distill.games import (
 
 
 def test_known_games_are_those_that_ale_py_registers_for_one_player() -> None:
+    gymnasium.register_envs(ale_py)
     registered = {
         spec.kwargs["game"] for spec in gymnasium.registry.values() if str(spec.entry_point).startswith("ale_py")
     }
@@ -33,6 +36,11 @@ def test_known_games_are_those_that_ale_py_registers_for_one_player() -> None:
 def test_a_two_player_rom_is_refused_before_the_emulator_ends_the_process() -> None:
     with pytest.raises(ConfigError, match="combat"):
         action_count("combat")
+
+
+def test_the_table_holds_the_action_sets_of_ale() -> None:
+    found = {game: tuple(action.name for action in load_rom(game).getMinimalActionSet()) for game in known_games()}
+    assert {game: action_meanings(game) for game in known_games()} == found
 
 
 @pytest.mark.parametrize(
