@@ -116,7 +116,7 @@ def explorer_epsilon(config: ExploreConfig, index: int, game_steps: int) -> floa
     It falls linearly from `epsilon_start` to the explorer's own last value, as Ape-X spreads them (Horgan et al. 2018):
     `epsilon_final ** (1 + 0.5 * index / (explorers - 1))`. Explorers that were added later have the last one's.
     """
-    spread = min(1.0, index / (config.actors - 1)) if config.actors > 1 else 0.0
+    spread = min(1.0, index / (config.players - 1)) if config.players > 1 else 0.0
     last = config.epsilon_final ** (1.0 + 0.5 * spread) if config.epsilon_final else 0.0
     done = min(1.0, game_steps / config.epsilon_steps)
     return config.epsilon_start + done * (last - config.epsilon_start)

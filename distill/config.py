@@ -107,14 +107,19 @@ class StudentConfig(Section):
 class PlayConfig(Section):
     """How an actor's emulators are run."""
 
-    actors: Annotated[int, Field(ge=1, le=MOST_ACTORS)] = 1
-    """Actors per game that collect data."""
+    actors: Annotated[int | None, Field(ge=1, le=MOST_ACTORS)] = None
+    """Actors per game that collect data; as many as the cores that learner and evaluator leave if absent."""
     lanes: Annotated[int, Field(ge=1, le=1024)] = 16
     """Emulators per actor."""
     env_threads: Annotated[int, Field(ge=1, le=256)] = 1
     """Emulator threads per actor."""
     chunk_steps: Annotated[int, Field(ge=8, le=1024)] = 128
     """Steps per chunk."""
+
+    @property
+    def players(self) -> int:
+        """Actors per game; one before the run has found out how many the machine holds."""
+        return self.actors or 1
 
 
 class CollectConfig(PlayConfig):
@@ -376,7 +381,7 @@ def require_agreement(training: TrainingConfig, buffer: BufferConfig, play: Play
         raise ConfigError(
             f"min_replay: found {training.min_replay}; must be at most replay_capacity ({training.replay_capacity})"
         )
-    if buffer.shards > play.actors:
+    if play.actors is not None and buffer.shards > play.actors:
         raise ConfigError(
             f"shards: found {buffer.shards}; must be at most actors ({play.actors}), since each actor writes to one"
         )

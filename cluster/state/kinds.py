@@ -41,7 +41,7 @@ class Collecting:
     @property
     def actors(self) -> int:
         """Players per game."""
-        return self.config.actors
+        return self.config.players
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Exploring:
     @property
     def actors(self) -> int:
         """Players per game."""
-        return self.config.actors
+        return self.config.players
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,7 @@ class Kind:
         updates: budget of the leading learner in updates; None if it is in steps.
         student: the student's network and loss, None without one.
         taught: whether the student's teachers are fixed files.
+        learners: processes that learn, of all lineages.
     """
 
     lineages: tuple[Lineage, ...]
@@ -117,6 +118,7 @@ class Kind:
     updates: int | None
     student: StudentConfig | None
     taught: bool
+    learners: int
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -162,6 +164,7 @@ def kind_of(config: AnyConfig) -> Kind:
             updates=config.learner.updates,
             student=config.student,
             taught=True,
+            learners=config.learner.learners,
         )
     promotion = config.promotion
     online = config if isinstance(config, OnlineConfig) else None
@@ -182,6 +185,7 @@ def kind_of(config: AnyConfig) -> Kind:
         updates=None,
         student=online.student if online else None,
         taught=False,
+        learners=len(lineages),
     )
 
 
@@ -203,6 +207,12 @@ def with_teachers(config: AnyConfig) -> tuple[AnyConfig, dict[str, TeacherFile]]
     if not general.games:
         raise ConfigError(f"games: name one or more, as in `distill {config.command} --game pong`")
     return config, {}
+
+
+def with_players(config: AnyConfig, count: int) -> AnyConfig:
+    """Return a configuration with that many players per game."""
+    name, play = ("collect", config.collect) if isinstance(config, RunConfig) else ("explore", config.explore)
+    return config.model_copy(update={name: play.model_copy(update={"actors": count})})
 
 
 def initial_model(config: AnyConfig) -> Path | None:

@@ -24,7 +24,7 @@ from tests.support.sandbox import UNTRAINED, Distill, Sandbox, new_sandbox, rows
 
 pytestmark = pytest.mark.timeout(300)
 
-ENDLESS = ("--updates", "100000000", *UNTRAINED)
+ENDLESS = ("--updates", "100000000", "--actors", "1", *UNTRAINED)
 
 
 @pytest.fixture
