@@ -1,6 +1,6 @@
 """Counts of several ranks are shared out and summed up without losing or doubling any."""
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from learner.feed import FeedState
@@ -8,6 +8,7 @@ from learner.limiter import LimiterState
 from learner.shares import as_one, joined, share_of
 from learner.status import LearnerStatus
 
+BUSY_MACHINE = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 COUNTS = st.integers(0, 10**12)
 NAMES = st.text("abc", min_size=1, max_size=2)
 STATES = st.builds(
@@ -25,6 +26,7 @@ STATES = st.builds(
 )
 
 
+@BUSY_MACHINE
 @given(STATES, st.sampled_from([1, 2, 4, 8, 64]))
 def test_shares_sum_up_to_the_whole(state: FeedState, size: int):
     shares = [share_of(state, rank, size) for rank in range(size)]
@@ -33,6 +35,7 @@ def test_shares_sum_up_to_the_whole(state: FeedState, size: int):
     assert max(sampled) - min(sampled) <= 1, "they are even"
 
 
+@BUSY_MACHINE
 @given(STATES, st.integers(1, 5), st.dictionaries(NAMES, COUNTS))
 def test_what_one_rank_has_read_since_is_kept_whoever_reads_it_next(state: FeedState, size: int, read: dict[str, int]):
     shares = [share_of(state, rank, size) for rank in range(size)]
