@@ -34,6 +34,7 @@ COMMANDS = {
     "import-teacher": "turn a Stable-Baselines3, CleanRL or plain PyTorch file into a teacher",
     "teachers": "list teacher files with their cards",
     "export": "write a student or teacher as ONNX",
+    "publish": "make a folder of a model, ready for a hub, or upload it",
     "runs": "list runs with their size, or delete one",
     "scale-actors": "change how many actors the games of a run have, also while it runs",
     "watch": "serve a live page of a run: its games being played, curves, actors",

@@ -42,7 +42,7 @@ def _experiment(name: str, summary: Summary, folder: Path, beside: Path) -> list
     picture = Path(os.path.relpath(ScaleFolder(folder).picture, beside)).as_posix()
     return [
         f"### {name}",
-        told_settings(summary.points[0]),
+        told_settings(summary.points),
         f"![{name}: throughput, pushes, cores]({picture})",
         *map(block_markdown, tell(summary)),
     ]

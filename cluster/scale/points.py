@@ -23,7 +23,7 @@ class Point:
         repeat: counted from 1.
         settings: see `cluster.scale.cells.Settings`.
         seconds: length of the measurement.
-        transitions: acknowledged by the buffer service, per second.
+        transitions: that the actors made, per second; see `ActorsReading`.
         ingested: that entered the learner's replay, per second.
         samples: of the learner, per second.
         push: seconds of a push below which 50 % and 99 % of them lie, by `p50` and `p99`; none if nothing was pushed.

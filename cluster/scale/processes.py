@@ -35,7 +35,7 @@ class MeasuredActor:
         return ActorsReading(
             at=time.monotonic(),
             cpu_seconds=time.process_time(),
-            transitions=status.writer.transitions,
+            transitions=status.steps,
             bytes=status.writer.bytes,
             wait_seconds=status.seconds["wait"],
             pushes=status.histograms["push"],
@@ -57,8 +57,9 @@ class MeasuredLearner:
     """
 
     def __init__(self, config: RunConfig, actions: Mapping[str, int], services: Services, learn: bool) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="distill-scale-")
-        self._trainer = StudentTrainer(student_plan(config), actions, services, Path(self._folder.name), threaded=True)
+        # It writes no checkpoint while it is measured, and may be ended at any moment: nothing of it is to be left.
+        with tempfile.TemporaryDirectory(prefix="distill-scale-") as folder:
+            self._trainer = StudentTrainer(student_plan(config), actions, services, Path(folder), threaded=True)
         self._learn = learn
         self._taken = self._trainer.feed.witness = Taken()
 
@@ -79,7 +80,6 @@ class MeasuredLearner:
     def finish(self) -> tuple[Taken, int]:
         """Read no more; return what became of the chunks, and how many transitions the learner counts as inserted."""
         self._trainer.feed.close()
-        self._folder.cleanup()
         return self._taken, sum(self._trainer.feed.inserted.values())
 
 

@@ -24,7 +24,8 @@ class ActorsReading:
     Attributes:
         at: when, by its own clock.
         cpu_seconds: that it took.
-        transitions: acknowledged by the buffer service.
+        transitions: that its actors made: what simulated ones had acknowledged, what real ones labelled, since these
+            push all their lanes' chunks at once, many seconds apart.
         bytes: of the acknowledged chunks.
         wait_seconds: in which its actors waited for room in the buffer, all together.
         pushes: seconds of every push that was acknowledged.

@@ -16,7 +16,7 @@ def show(summary: Summary, folder: ScaleFolder, console: Console) -> None:
     Raises:
         RunError: if books do not balance.
     """
-    console.print(told_settings(summary.points[0]), soft_wrap=True)
+    console.print(told_settings(summary.points), soft_wrap=True)
     for block in tell(summary):
         console.print(_shown(block), soft_wrap=not isinstance(block, Grid))
     files = (folder.points, folder.rows, folder.summary, folder.picture)

@@ -16,6 +16,7 @@ def tell(summary: Summary) -> list[Block]:
     """Return all that is told of an experiment."""
     return [
         _throughput(summary),
+        _waits(summary),
         _costs(summary),
         *_laws(summary),
         *(Sentence(f"{_servers(each.servers)}: {each.verdict.sentence}") for each in summary.curves),
@@ -24,24 +25,28 @@ def tell(summary: Summary) -> list[Block]:
     ]
 
 
-def told_settings(point: Point) -> str:
-    """Return in a sentence what was measured."""
-    settings = point.settings
-    pace = settings["simulate_env"]
+def told_settings(points: Sequence[Point]) -> str:
+    """Return in sentences what was measured, and on what a machine.
+
+    Args:
+        points: of one experiment, at least one.
+    """
+    settings, machine, commit = points[0].settings, points[0].machine, _short(points[0].commit)
+    pace, ratio = settings["simulate_env"], settings["sample_to_insert"]
     actors = (
-        f"actors of {settings['lanes']} {settings['game']} emulators each"
+        f"Actors of {settings['lanes']} {settings['game']} emulators each"
         if pace is None
-        else f"simulated actors of {settings['lanes']} lanes, {pace:g} ms a step, {settings['game']}"
+        else f"Simulated actors of {settings['lanes']} lanes, {pace:g} ms a step, {settings['game']}"
     )
-    ratio = settings["sample_to_insert"]
     learner = (
         "takes chunks into its replay and makes no updates"
         if not settings["learn"]
         else "learns as fast as it can" if ratio is None else f"samples a transition {ratio:g} times"
     )  # fmt: skip
+    background = fmean(point.background for point in points)
     return (
-        f"{actors[0].upper()}{actors[1:]}; the learner {learner}. {settings['seconds']:g} s a measurement after"
-        f" {settings['warm_up']:g} s, on {point.machine}, commit {_short(point.commit)}."
+        f"{actors}; the learner {learner}. {settings['seconds']:g} s a measurement after {settings['warm_up']:g} s, on"
+        f" {machine}, commit {commit}. Something else kept {background:.2f} cores busy before them."
     )
 
 
@@ -52,22 +57,27 @@ def _cells(summary: Summary) -> Iterator[tuple[Curve, int, Sequence[Point]]]:
 
 
 def _throughput(summary: Summary) -> Grid:
-    head = (
-        "Redis servers", "actors", "transitions/s [95 %]", "efficiency", "learner takes in/s", "samples/s",
-        "push p50, ms", "p99, ms", "actors wait", "learner waits", "feed waits",
-    )  # fmt: skip
-    rows: list[list[str]] = []
-    for each, actors, points in _cells(summary):
-        mean = each.transitions[actors]
-        rows.append(
-            [
-                str(each.servers), f"{actors:,}", _mean(mean), _efficiency(points),
-                number(fmean(p.ingested for p in points), ",.0f"), number(fmean(p.samples for p in points), ",.0f"),
-                *(_push(points, name) for name in ("p50", "p99")),
-                *(f"{fmean(p.waits[who] for p in points):.0%}" for who in ("actors", "learner", "feed")),
-            ]
-        )  # fmt: skip
-    return Grid("Throughput, and who waits", head, rows, 0)
+    head = ("Redis servers", "actors", "transitions/s [95 %]", "efficiency", "learner takes in/s", "samples/s")
+    rows = [
+        [
+            str(each.servers), f"{actors:,}", _mean(each.transitions[actors]), _efficiency(points),
+            *(number(fmean(rates), ",.0f") for rates in ([p.ingested for p in points], [p.samples for p in points])),
+        ]
+        for each, actors, points in _cells(summary)
+    ]  # fmt: skip
+    return Grid("Throughput", head, rows, 0)
+
+
+def _waits(summary: Summary) -> Grid:
+    head = ("Redis servers", "actors", "push p50, ms", "push p99, ms", "actors wait", "learner waits", "feed waits")
+    rows = [
+        [
+            str(each.servers), f"{actors:,}", *(_push(points, name) for name in ("p50", "p99")),
+            *(f"{fmean(p.waits[who] for p in points):.0%}" for who in ("actors", "learner", "feed")),
+        ]
+        for each, actors, points in _cells(summary)
+    ]  # fmt: skip
+    return Grid("How long a push takes, and who waits", head, rows, 0)
 
 
 def _costs(summary: Summary) -> Grid:

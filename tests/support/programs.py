@@ -19,6 +19,7 @@ PACKAGES = {
     "fish": "fish",
     "ip": "iproute2",
     "kubectl": "kubernetes-client",
+    "npm": "npm",
     "nsenter": "util-linux",
     "openssl": "openssl",
     "prometheus": "prometheus",

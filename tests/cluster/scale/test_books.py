@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.scale.books import MOST_NAMED, Books, Taken, balance
@@ -52,6 +52,7 @@ def world(fates: dict[str, list[str]]) -> World:
 fates = st.dictionaries(st.sampled_from("abc"), st.lists(st.sampled_from(FATES), max_size=12), max_size=3)
 
 
+@settings(deadline=None)
 @given(fates)
 def test_every_chunk_is_in_exactly_one_book(its: dict[str, list[str]]):
     books = world(its).balance()

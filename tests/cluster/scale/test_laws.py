@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.scale.laws import Law, Throughputs, fit
@@ -18,6 +18,7 @@ def curve_of(law: Law, repeats: int = 1, noise: float = 0.0) -> Throughputs:
     return {n: [law.at(n) * (1.0 + noise * random.normal()) for _ in range(repeats)] for n in COUNTS}
 
 
+@settings(deadline=None)
 @given(rates, shares, crosstalks)
 def test_the_law_that_made_a_curve_is_found_again(rate: float, serial: float, crosstalk: float):
     law = Law(rate, serial, crosstalk)
@@ -29,6 +30,7 @@ def test_the_law_that_made_a_curve_is_found_again(rate: float, serial: float, cr
     assert fitted.error == pytest.approx(0.0, abs=1e-6)
 
 
+@settings(deadline=None)
 @given(rates, shares)
 def test_so_is_amdahls_which_has_no_crosstalk(rate: float, serial: float):
     fitted = fit(curve_of(Law(rate, serial, 0.0)), "amdahl")
@@ -37,6 +39,7 @@ def test_so_is_amdahls_which_has_no_crosstalk(rate: float, serial: float):
     assert fitted.law.crosstalk == 0.0
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.integers(1, 2000), st.lists(st.floats(1.0, 1e6), min_size=1, max_size=3), max_size=6))
 def test_whatever_was_measured_no_parameter_is_negative(measured: dict[int, list[float]]):
     for kind, parameters in (("amdahl", 2), ("usl", 3)):

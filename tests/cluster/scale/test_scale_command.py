@@ -1,11 +1,13 @@
-"""`distill scale` as a process: killed, gone on with, and rendered; real actors on Ray; and what it refuses."""
+"""`distill scale` as a process: killed, stopped, gone on with; real actors on Ray; and what it refuses."""
 
 import json
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import ray
 
 from cluster import cli
 from cluster.ray.cluster import RayCluster
@@ -31,14 +33,15 @@ def sandbox() -> Iterator[Sandbox]:
         yield sandbox
 
 
-@pytest.mark.timeout(240)
-def test_a_killed_experiment_goes_on_and_measures_no_point_again(sandbox: Sandbox):
+@pytest.mark.timeout(400)
+def test_a_killed_experiment_goes_on_and_measures_no_point_again(own_ray: None, sandbox: Sandbox):
+    words = (*SIMULATE, "--address", ray.get_runtime_context().gcs_address)
     folder = ScaleFolder(sandbox.path / "scaling")
-    first = sandbox.start(*SIMULATE)
+    first = sandbox.start(*words)
     first.until(lambda: rows(folder.path, "points.jsonl"), "a point is measured", SECONDS)
     first.kill_group()
     before = folder.points.read_bytes()
-    again = sandbox.distill(*SIMULATE, seconds=SECONDS)
+    again = sandbox.distill(*words, seconds=SECONDS)
     assert again.code == 0, again.output
     assert folder.points.read_bytes().startswith(before)
     points = rows(folder.path, "points.jsonl")
@@ -54,6 +57,19 @@ def test_a_killed_experiment_goes_on_and_measures_no_point_again(sandbox: Sandbo
         assert file.exists()
     for word in ("1 of 2 measurements are left", "Books: where every acknowledged chunk is", "At 25 actors"):
         assert word in again.output
+
+
+@pytest.mark.timeout(400)
+def test_one_that_is_asked_to_stop_says_how_to_go_on_and_leaves_nothing(own_ray: None, sandbox: Sandbox):
+    words = (*SIMULATE, "--address", ray.get_runtime_context().gcs_address, "--seconds", "3600")
+    process = sandbox.start(*words)
+    process.until(lambda: "measurements are left" in process.output, "it has begun", SECONDS)
+    process.until(lambda: list(sandbox.temporary.glob("distill-scale-*")), "a cell has begun", SECONDS)
+    process.signal(signal.SIGINT)
+    assert process.wait(SECONDS) == 0, process.output
+    assert "stopped; the same command goes on" in process.output
+    assert not (sandbox.path / "scaling" / "points.jsonl").exists()
+    assert sandbox.leftovers() == []
 
 
 @pytest.mark.timeout(240)
