@@ -7,6 +7,7 @@ from actors.collecting_actor import CollectorStatus, status_of
 from actors.collector import Collector
 from actors.policy import Policy, warm_policy
 from distill.following import Followed, ModelFollower
+from distill.inference import make_q_function
 from distill.protocols import Services, explorers_lineage
 from distill.teach_config import ExploreConfig
 
@@ -57,10 +58,14 @@ class ExploringActor:
         self._acting = ModelFollower(
             services.registry(explorers_lineage(spec.lineage)),
             "latest",
-            lambda network: warm_policy(network, spec.game),
+            lambda network: warm_policy(make_q_function(network), spec.game),
         )
         self._best = (
-            ModelFollower(services.registry(spec.lineage), "best", lambda network: warm_policy(network, spec.game))
+            ModelFollower(
+                services.registry(spec.lineage),
+                "best",
+                lambda network: warm_policy(make_q_function(network), spec.game),
+            )
             if spec.labels == "best"
             else None
         )

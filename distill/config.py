@@ -101,7 +101,7 @@ class StudentConfig(Section):
     loss: LossKind = "kl"
     """KL to the sharpened teacher, NLL of its best action, MSE of its q-values, reverse KL, Jensen-Shannon."""
     tau: Annotated[float, Field(gt=0.0, le=100.0)] = 0.01
-    """Temperature that divides the teacher's q-values before their softmax; nll and mse have none."""
+    """Temperature that divides a teacher's q-values before their softmax. Nll and mse have none, logits have 1."""
 
 
 class PlayConfig(Section):

@@ -1,16 +1,20 @@
 """Makes the network of this project out of the layers that were found in another library's file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 
 from distill.architectures import ARCHITECTURES, Architecture, Support
 from distill.errors import ModelFileError
 from distill.games import MAX_ACTIONS, action_count, known_games
-from distill.model_card import check_actions
+from distill.model_card import Labels, check_actions
 from distill.models import check_finite
 from distill.networks import QNetwork
 from distill.state_dicts import PlainNetwork
+
+Pixels = Literal["raw", "scaled"]
+"""0 to 255, or 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -19,9 +23,13 @@ class Told:
 
     Attributes:
         support: returns of a categorical network (C51).
+        labels: what the outputs are.
+        pixels: what an ONNX graph takes.
     """
 
     support: Support | None = None
+    labels: Labels | None = None
+    pixels: Pixels | None = None
 
 
 def convert(name: str, found: PlainNetwork, game: str, told: Told) -> QNetwork:
@@ -40,7 +48,7 @@ def convert(name: str, found: PlainNetwork, game: str, told: Told) -> QNetwork:
     support = _support(name, found, game, told, outputs)
     if support is None:
         _check_outputs(name, game, outputs)
-    architecture = _architecture((first, second, third), hidden, support)
+    architecture = _architecture((first, second, third), hidden, found, support)
     actions = outputs if support is None else outputs // support.atoms
     with torch.device("meta"):
         network = QNetwork(architecture, {game: actions})
@@ -50,9 +58,32 @@ def convert(name: str, found: PlainNetwork, game: str, told: Told) -> QNetwork:
         for module, layer in zip(modules, found.layers.values(), strict=True)
         for part, tensor in layer.items()
     }
+    parameters |= {
+        f"norms.{index}.{part}": tensor.float().contiguous()
+        for index, layer in enumerate(found.norms)
+        for part, tensor in layer.items()
+    }
+    if found.standardization is not None:
+        parameters |= dict(zip(("pixel_mean", "pixel_scale"), found.standardization, strict=True))
     check_finite(parameters, name)
     network.load_state_dict(parameters, assign=True)
     return network
+
+
+def labels_of(name: str, found: PlainNetwork, told: Told) -> Labels:
+    """Return what a network's outputs are.
+
+    Raises:
+        ModelFileError: if neither names nor the user say it, or they contradict each other.
+    """
+    if found.labels is None and told.labels is None:
+        raise ModelFileError(
+            f"{name}: layer {next(reversed(found.layers))} is called an actor's, and no critic is beside it; say with"
+            " --labels whether its outputs are logits or q-values"
+        )
+    if found.labels == "logits" and told.labels == "q-values":
+        raise ModelFileError(f"{name}: labels: expected logits, since it is an actor-critic, found q-values")
+    return told.labels or found.labels or "q-values"
 
 
 def _support(name: str, found: PlainNetwork, game: str, told: Told, outputs: int) -> Support | None:
@@ -96,8 +127,26 @@ def _check_outputs(name: str, game: str, outputs: int) -> None:
         raise
 
 
-def _architecture(channels: tuple[int, int, int], hidden: int, support: Support | None) -> Architecture:
+def _architecture(
+    channels: tuple[int, int, int], hidden: int, found: PlainNetwork, support: Support | None
+) -> Architecture:
+    custom = Architecture(
+        "custom",
+        channels,
+        hidden,
+        pixels="scaled" if found.standardization is None else "standardized",
+        padding=found.padding,
+        normalization=_normalization(found),
+        activation=found.activation,
+        support=support,
+    )
     for known in ARCHITECTURES.values():
-        if known == Architecture(known.name, channels, hidden, support=support):
+        if known == replace(custom, name=known.name):
             return known
-    return Architecture("custom", channels, hidden, support=support)
+    return custom
+
+
+def _normalization(found: PlainNetwork) -> Literal["none", "layer", "channels"]:
+    if not found.norms:
+        return "none"
+    return "channels" if found.norms[0]["weight"].dim() == 1 else "layer"

@@ -18,7 +18,9 @@ Layer = dict[str, Tensor]
 _MEAN = re.compile(r"mu_(?:w|weight)|(?:w|weight)_mu|mu_(?:b|bias)|(?:b|bias)_mu", re.IGNORECASE)
 _NOISE = re.compile(r"(?:^|_)(?:sigma|epsilon|eps)(?:_|$)")
 _SPREAD = re.compile(r"(?:^|_)sigma(?:_|$)")
-_ADVANTAGE = {"advantage", "advantages", "adv", "a"}
+ADVANTAGE = {"advantage", "advantages", "adv"}
+"""Words of which one says for certain that a layer is an advantage's."""
+_ADVANTAGE = {*ADVANTAGE, "a"}
 _VALUE = {"value", "values", "val", "v"}
 
 

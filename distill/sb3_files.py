@@ -14,8 +14,13 @@ from distill.state_dicts import PlainNetwork, network_of
 from distill.torch_files import open_bounded, read_member, read_torch_file
 
 _SETTINGS = "data"
-_NETWORK = "q_net."
-_QUANTILES = "quantile_net."
+_QUANTILES = "quantile_net"
+_FORMS = {
+    "q_net": "Stable-Baselines3 DQN",
+    _QUANTILES: "QR-DQN of sb3-contrib",
+    "action_net": "Stable-Baselines3 actor-critic",
+}
+"""Formats by the module that all of their kind have."""
 
 
 def read_sb3_zip(name: str, data: bytes, file_bytes: int, game: str) -> tuple[str, PlainNetwork]:
@@ -28,7 +33,7 @@ def read_sb3_zip(name: str, data: bytes, file_bytes: int, game: str) -> tuple[st
         game: which it plays; tells how many quantiles an action has.
 
     Raises:
-        ModelFileError: if it is damaged, or holds no value network that can be read.
+        ModelFileError: if it is damaged, or holds no network that can be read.
     """
     archive = open_bounded(name, data, file_bytes)
     policies = file_kinds.members(archive, file_kinds.SB3_POLICY)
@@ -36,18 +41,18 @@ def read_sb3_zip(name: str, data: bytes, file_bytes: int, game: str) -> tuple[st
         raise ModelFileError(f"{name}: expected one model of Stable-Baselines3, found {len(policies)}; zip one alone")
     inner = f"{name}: {file_kinds.SB3_POLICY}"
     content = read_torch_file(inner, read_member(name, archive, policies[0]), file_bytes)
-    quantiles = any(key.startswith(_QUANTILES) for key in content.tensors)
-    if content.tensors and not quantiles and not any(key.startswith(_NETWORK) for key in content.tensors):
-        parts = sorted({key.split(".")[0] for key in content.tensors})
+    parts = dict.fromkeys(key.split(".")[0] for key in content.tensors)
+    form = next((form for part, form in _FORMS.items() if part in parts), None)
+    if content.tensors and form is None:
         raise ModelFileError(
-            f"{name}: expected a DQN of Stable-Baselines3, with a q_net; found a policy of"
-            f" {', '.join(parts[:8])} (it has no q-values)"
+            f"{name}: expected a network of Stable-Baselines3 for discrete actions, one of {', '.join(_FORMS)}; found"
+            f" {', '.join(sorted(parts)[:8])}"
         )
     network = network_of(inner, content)
-    if quantiles:
+    if _QUANTILES in parts:
         network = _without_quantiles(name, network, game)
     _require_scaled(name, archive, policies[0].filename.removesuffix(file_kinds.SB3_POLICY))
-    return ("QR-DQN of sb3-contrib" if quantiles else "Stable-Baselines3 DQN"), network
+    return form or "Stable-Baselines3", network
 
 
 def _require_scaled(name: str, archive: zipfile.ZipFile, root: str) -> None:
@@ -60,7 +65,7 @@ def _require_scaled(name: str, archive: zipfile.ZipFile, root: str) -> None:
         policy: dict[str, Any] = values["policy_kwargs"] or {}
         scaled = policy.get("normalize_images", True)
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise ModelFileError(f"{name}: member {_SETTINGS}: expected the JSON of a DQN's settings: {error!r}") from error
+        raise ModelFileError(f"{name}: member {_SETTINGS}: expected the JSON of its settings: {error!r}") from error
     if scaled in (False, "False"):
         raise ModelFileError(f"{name}: expected pixels divided by 255, found a policy with normalize_images=False")
 

@@ -1,11 +1,12 @@
 """Finds the teacher files of a run: one native model file a game."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 
+from distill.config import LossKind
 from distill.errors import ConfigError, ModelFileError
 from distill.evaluation_protocols import DISTILL, trained_under
 from distill.games import require_known
@@ -14,6 +15,8 @@ from distill.model_card import ModelCard, card_of, read_bounded, read_card, read
 log = logging.getLogger(__name__)
 
 _SUFFIX = ".safetensors"
+LOGITS_TAU = 1.0
+"""Temperature of a policy's logits: their softmax is the policy itself, and needs no sharpening."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,25 @@ def choose_teachers(places: Sequence[Path], games: Sequence[str]) -> dict[str, T
         raise ConfigError(f"games: no teacher for {', '.join(missing)}; {where} has {', '.join(sorted(by_game))}")
     found.warn()
     return {game: by_game[game] for game in sorted(games or by_game)}
+
+
+def taus_of(teachers: Mapping[str, TeacherFile]) -> dict[str, float]:
+    """Return the temperature of each game whose teacher gives logits; q-values have the run's own."""
+    return {game: LOGITS_TAU for game, teacher in teachers.items() if teacher.card.labels == "logits"}
+
+
+def require_labels(teachers: Mapping[str, TeacherFile], loss: LossKind) -> None:
+    """Check that a student can learn from its teachers' labels by a loss.
+
+    Raises:
+        ConfigError: if the loss copies q-values and a teacher gives logits.
+    """
+    for game, teacher in teachers.items():
+        if loss == "mse" and teacher.card.labels == "logits":
+            raise ConfigError(
+                f"loss: mse copies q-values, but the teacher of {game}, {teacher.path}, is a policy and gives logits;"
+                " use kl, nll, reverse-kl or jensen-shannon"
+            )
 
 
 def _require_there(place: Path) -> None:

@@ -1,7 +1,7 @@
 """What a trainer needs to know of the configuration; without PyTorch, for those who only hand it on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from distill.config import LearnerConfig, StudentConfig, TrainingConfig
@@ -20,6 +20,7 @@ class StudentPlan:
         eval_every: updates between versions.
         seed: the run's seed.
         rank: rank of its reader of the buffer.
+        taus: temperatures of games whose labels have another one than `student` says.
         teachers: lineage of models per game whose `best` is the teacher; none if teachers are fixed.
         labels: with such lineages, label anew what is sampled, or learn from the present teacher's own chunks alone.
     """
@@ -31,6 +32,7 @@ class StudentPlan:
     eval_every: int
     seed: int
     rank: int = 0
+    taus: Mapping[str, float] = field(default_factory=dict[str, float])
     teachers: Mapping[str, str] | None = None
     labels: Literal["fresh", "stored"] = "stored"
 

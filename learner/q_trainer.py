@@ -159,8 +159,10 @@ def require_initial(card: ModelCard, learner: QLearnerConfig, actions: Mapping[s
         actions: A of every game of it.
 
     Raises:
-        RunError: if the model is of another architecture or other games.
+        RunError: if the model is of another architecture or other games, or a policy.
     """
+    if card.labels == "logits":
+        raise RunError("initial model: expected q-values, which a Q-learner goes on with, found the logits of a policy")
     architecture = ARCHITECTURES[learner.network]
     if card.architecture != architecture or dict(card.actions) != dict(actions):
         raise RunError(

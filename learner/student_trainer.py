@@ -71,7 +71,16 @@ class StudentTrainer(Trainer):
             STUDENT,
             services.registry(STUDENT),
             StudentUpdater(
-                network, label_replays, plan.student, settings, device, dtype, plan.seed, self._labels, ranks
+                network,
+                label_replays,
+                plan.student,
+                settings,
+                device,
+                dtype,
+                plan.seed,
+                labels=self._labels,
+                taus=plan.taus,
+                ranks=ranks,
             ),
             label_replays,
             actions,
@@ -136,6 +145,7 @@ class StudentTrainer(Trainer):
             "method": "online policy distillation" if self._followers else "policy distillation",
             "loss": student.loss,
             "tau": student.tau,
+            **({"taus": dict(self._plan.taus)} if self._plan.taus else {}),
             "protocol": DISTILL.name,
             "seed": self._plan.seed,
             "average": self._plan.learner.average,
@@ -143,4 +153,5 @@ class StudentTrainer(Trainer):
         }
         if self._followers:
             training["taught_by"] = self.taught_by()
-        return ModelCard("student", network.architecture, network.actions, training=training)
+        labels = "q-values" if student.loss == "mse" else "logits"
+        return ModelCard("student", network.architecture, network.actions, training=training, labels=labels)

@@ -8,6 +8,7 @@ import yaml
 from cluster.analysis.table import result_table
 from cluster.publish.names import MODEL, ONNX, PAGE, environment_id, film_of
 from cluster.publish.source import Source
+from distill.architectures import Architecture, Graph
 from distill.games import action_meanings
 from distill.scores import GameScore, Interval
 
@@ -83,21 +84,25 @@ def _interval(interval: Interval, digits: int) -> str:
     return f"{interval[0]:.{digits}f} to {interval[1]:.{digits}f}"
 
 
+def _layers(architecture: Architecture | Graph) -> str:
+    if isinstance(architecture, Graph):
+        return f"an ONNX graph of {architecture.parameters:,} parameters"
+    own = architecture.controller_hidden
+    controller = f", and a controller of {own} units" if own else ""
+    channels = ", ".join(map(str, architecture.channels))
+    return f"three convolutions of {channels} channels and a layer of {architecture.hidden} units{controller}"
+
+
 def _introduction(source: Source) -> str:
     card, games = source.card, ", ".join(source.card.actions)
-    sizes = card.architecture
-    controller = f", and a controller of {sizes.controller_hidden} units" if sizes.controller_hidden else ""
-    network = (
-        f"three convolutions of {', '.join(map(str, sizes.channels))} channels and a layer of {sizes.hidden} units"
-        f"{controller}"
-    )
+    network = _layers(card.architecture)
     if card.kind == "student":
         return (
             f"A student that plays {games}, made from trained networks by policy distillation"
             f" ([Rusu et al. 2015](https://arxiv.org/abs/{_PAPER})) with Policy Distillery: {network}. Its outputs are"
             f" {_outputs(card.training.get('loss', source.settings.get('loss')))}."
         )
-    return f"A network that plays {games}: {network}. Its outputs are q-values."
+    return f"A network that plays {games}: {network}. Its outputs are {'q-values' if card.labels == 'q-values' else 'logits'}."
 
 
 def _outputs(loss: Any) -> str:

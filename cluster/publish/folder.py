@@ -21,6 +21,7 @@ from cluster.publish.source import Source
 from distill.errors import ConfigError, RunError
 from distill.files import write_atomically
 from distill.games import SeedStream, action_meanings, reset_seed
+from distill.inference import make_q_function
 from distill.machine_errors import refusal
 from distill.model_card import write_model_file
 from distill.models import load_model
@@ -72,7 +73,7 @@ def make_folder(source: Source, folder: Path, wanted: Wanted) -> list[str]:
         network, _ = load_model(source.data)
         write_model_file(place / MODEL, source.data)
         export_onnx(place / ONNX, network)
-        policies = {game: warm_policy(network, game) for game in source.card.actions}
+        policies = {game: warm_policy(make_q_function(network), game) for game in source.card.actions}
         seed = reset_seed(wanted.seed, SeedStream.FILMS)
         if wanted.films:
             for game, policy in policies.items():

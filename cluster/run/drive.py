@@ -24,6 +24,7 @@ from cluster.workers.on_ray import OnRay
 from cluster.workers.placement import place
 from cluster.workers.wanted_actors import WantedActors
 from distill.errors import RunError
+from distill.teachers import taus_of
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def prepare(run: Run, surroundings: Surroundings) -> tuple[Session, Workers]:
     config = resolved(run.folder, run.config, surroundings.cluster)
     session = Session(run.folder, config, surroundings.services, run.given.teachers, surroundings.number)
     wanted = WantedActors.of(run.folder, config)
-    plans = plans_of(config, session.kind, run.folder.commit(), run.given.initial)
+    plans = plans_of(config, session.kind, run.folder.commit(), run.given.initial, taus_of(run.given.teachers))
     players, learners = sum(wanted.wanted().values()), session.kind.learners
     # The evaluator plays beside them; where nobody does, it and the learner take turns. The coordinator takes no place.
     others = players + 1 if players else 0

@@ -145,7 +145,7 @@ def begin_match(game: str, cast: Cast, config: AnyConfig) -> Match:
     # A Q-learner's candidate has no loss with a temperature; the paper's makes its choices visible as well.
     student = kind.student or StudentConfig(loss="mse")
     student_tau = student.tau if student.loss == "mse" else 1.0
-    return Match(game, cast, config.general.seed, kind.final.epsilon, student.tau, student_tau)
+    return Match(game, cast, config.general.seed, kind.final.epsilon, cast.tau(game, student.tau), student_tau)
 
 
 def softmax(values: Vector, tau: float) -> npt.NDArray[np.float64]:

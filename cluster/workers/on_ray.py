@@ -117,6 +117,7 @@ class OnRay:
     def _stop_playing(self) -> None:
         self._pool.close()
         stop_collecting(self._supervisor, self._role, self._session, done=self._session.done)
+        self._pool.release()
 
     def _stop_learning(self) -> None:
         self._stop_playing()

@@ -18,7 +18,6 @@ class Placement:
 
     Attributes:
         cluster: the Ray that is shared.
-        learners: how many there are.
         learner_threads: CPU threads of each learner.
         learner: what a learner asks Ray for, as its options.
         actor: what every other actor asks Ray for, likewise; all together ask for what there is or less, so that none
@@ -27,7 +26,6 @@ class Placement:
     """
 
     cluster: RayCluster
-    learners: int
     learner_threads: int
     learner: Mapping[str, Any]
     actor: Mapping[str, Any]
@@ -66,7 +64,7 @@ def place(others: int, learners: int, training: TrainingConfig, cluster: RayClus
     if "GPU" in wanted:
         learner["num_gpus"] = wanted["GPU"]
     added = cluster.actor_options(share if cluster.resources else 0.0)
-    return Placement(cluster, learners, threads, learner, cluster.actor_options(share), added)
+    return Placement(cluster, threads, learner, cluster.actor_options(share), added)
 
 
 def players_per_game(games: int, learners: int, training: TrainingConfig, cluster: RayCluster) -> int:

@@ -18,60 +18,13 @@ from distill.model_card import ModelCard
 from distill.models import load_model, model_bytes
 from distill.networks import QNetwork
 from distill.onnx_graph import export_onnx
-from tests.support.foreign_networks import NoisyLinear, saved, trunk
+from tests.support.foreign_categorical import AtariAgents, CleanRLC51, Rainbow
+from tests.support.foreign_networks import saved
 from tests.support.real_frames import assert_same, real_frames
 
 State = dict[str, Tensor]
 USUAL = Support(-10.0, 10.0, 51)
 C51 = Architecture("custom", (32, 64, 64), 512, support=USUAL)
-
-
-def probabilities(logits: Tensor, atoms: int) -> Tensor:
-    return logits.view(len(logits), -1, atoms).softmax(2)
-
-
-class CleanRL(nn.Module):
-    """As cleanrl/c51_atari.py defines it."""
-
-    def __init__(self, actions: int = 6, atoms: int = 51, low: float = -10.0, high: float = 10.0) -> None:
-        super().__init__()
-        self.register_buffer("atoms", torch.linspace(low, high, steps=atoms))
-        self.network = nn.Sequential(*trunk(), nn.Linear(3136, 512), nn.ReLU(), nn.Linear(512, actions * atoms))
-
-    def forward(self, x: Tensor) -> Tensor:
-        atoms = self.get_buffer("atoms")
-        return (probabilities(self.network(x / 255.0), len(atoms)) * atoms).sum(2)
-
-
-class AtariAgents(nn.Module):
-    """To the layout of the C51 files of floringogianu/atari-agents."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.__support = nn.Parameter(torch.linspace(-10, 10, 51), requires_grad=False)
-        self.__features = trunk()[:-1]
-        self.__head = nn.Sequential(nn.Linear(3136, 512), nn.ReLU(), nn.Linear(512, 6 * 51))
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits = self.__head(self.__features(x.float().div(255)).flatten(1))
-        return torch.mul(probabilities(logits, 51), self.__support).sum(2)
-
-
-class Rainbow(nn.Module):
-    """To the layout of Kaixhin/Rainbow, whose file does not hold the returns: dueling, noisy and categorical."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        names = ("{}_mu", "{}_sigma", "{}_epsilon")
-        self.convs = trunk()
-        self.fc_h_v, self.fc_h_a = NoisyLinear(3136, 512, names), NoisyLinear(3136, 512, names)
-        self.fc_z_v, self.fc_z_a = NoisyLinear(512, 51, names), NoisyLinear(512, 6 * 51, names)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.convs(x / 255)
-        value = self.fc_z_v(torch.relu(self.fc_h_v(x))).view(-1, 1, 51)
-        advantage = self.fc_z_a(torch.relu(self.fc_h_a(x))).view(-1, 6, 51)
-        return ((value + advantage - advantage.mean(1, keepdim=True)).softmax(2) * torch.linspace(-10, 10, 51)).sum(2)
 
 
 def beside_its_target(model: nn.Module) -> State:
@@ -86,10 +39,10 @@ def beside_its_target(model: nn.Module) -> State:
 @pytest.mark.parametrize(
     ("model", "state", "support"),
     [
-        (CleanRL(), lambda model: {"model_weights": model.state_dict(), "args": {"v_min": -10}}, None),
-        (CleanRL(atoms=21, low=-1.0, high=5.0), beside_its_target, None),
-        (CleanRL(), lambda model: model.network.state_dict(), USUAL),
-        (CleanRL(), lambda model: model.state_dict(), USUAL),
+        (CleanRLC51(), lambda model: {"model_weights": model.state_dict(), "args": {"v_min": -10}}, None),
+        (CleanRLC51(atoms=21, low=-1.0, high=5.0), beside_its_target, None),
+        (CleanRLC51(), lambda model: model.network.state_dict(), USUAL),
+        (CleanRLC51(), lambda model: model.state_dict(), USUAL),
         (AtariAgents(), lambda model: {"estimator_state": model.state_dict()}, None),
         (Rainbow(), lambda model: model.state_dict(), USUAL),
     ],
@@ -113,7 +66,7 @@ def test_the_expected_return_is_the_librarys(model: nn.Module, state, support, t
 
 
 def test_formats_are_named(tmp_path: Path) -> None:
-    path = saved(tmp_path / "c51.pth", CleanRL().state_dict())
+    path = saved(tmp_path / "c51.pth", CleanRLC51().state_dict())
     assert import_teacher(path, "pong")[1].training["imported_from"]["format"] == "CleanRL c51_atari"
     _, card = import_teacher(saved(tmp_path / "rainbow.pth", Rainbow().state_dict()), "pong", Told(USUAL))
     assert card.training["imported_from"]["folded"] == [
@@ -125,15 +78,15 @@ def test_formats_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("state", "support", "message"),
     [
-        (CleanRL().network.state_dict(), None, "51 an action, as of C51 or .*, say .*--support -10 10 51"),
-        (CleanRL().state_dict(), Support(-5.0, 5.0, 51), "expected -10 10 51, as the file says, found -5 5 51;"),
-        (CleanRL(actions=4).state_dict(), None, "pong has 6 actions .*a last layer of 204 outputs, not 6 times 51"),
-        (CleanRL(actions=4).network.state_dict(), Support(0.0, 1.0, 51), "of 204 outputs, not 6 times 51 returns"),
-        (CleanRL().network.state_dict(), Support(0.0, 1.0, 50), "of 306 outputs, not 6 times 50 returns"),
-        (CleanRL().state_dict() | {"atoms": torch.linspace(-10, 10, 51) ** 3}, None, "expected evenly spaced returns"),
-        (CleanRL().state_dict() | {"atoms": torch.zeros(51)}, None, "expected evenly spaced returns"),
-        (CleanRL().state_dict() | {"atoms": torch.full((51,), float("nan"))}, None, "expected evenly spaced returns"),
-        (CleanRL().state_dict() | {"a.support": torch.linspace(0, 1, 51)}, None, "one support of returns, found"),
+        (CleanRLC51().network.state_dict(), None, "51 an action, as of C51 or .*, say .*--support -10 10 51"),
+        (CleanRLC51().state_dict(), Support(-5.0, 5.0, 51), "expected -10 10 51, as the file says, found -5 5 51;"),
+        (CleanRLC51(actions=4).state_dict(), None, "pong has 6 actions .*a last layer of 204 outputs, not 6 times 51"),
+        (CleanRLC51(actions=4).network.state_dict(), Support(0.0, 1.0, 51), "of 204 outputs, not 6 times 51 returns"),
+        (CleanRLC51().network.state_dict(), Support(0.0, 1.0, 50), "of 306 outputs, not 6 times 50 returns"),
+        (CleanRLC51().state_dict() | {"atoms": torch.linspace(-10, 10, 51) ** 3}, None, "evenly spaced returns"),
+        (CleanRLC51().state_dict() | {"atoms": torch.zeros(51)}, None, "evenly spaced returns"),
+        (CleanRLC51().state_dict() | {"atoms": torch.full((51,), float("nan"))}, None, "evenly spaced returns"),
+        (CleanRLC51().state_dict() | {"a.support": torch.linspace(0, 1, 51)}, None, "one support of returns, found"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(state: State, support: Support | None, message: str, tmp_path: Path) -> None:

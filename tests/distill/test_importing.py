@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from stable_baselines3 import PPO
 from torch import Tensor, nn
 
 from distill.architectures import ARCHITECTURES, Architecture
 from distill.errors import ModelFileError
 from distill.importing import import_teacher
 from distill.models import load_model, save_model
-from tests.support.foreign_networks import CleanRLQNetwork, Pixels, PlainNetwork, plain, saved, sb3
+from tests.support.foreign_networks import CleanRLQNetwork, PlainNetwork, plain, saved, sb3
 from tests.support.real_frames import assert_same, real_frames
 
 TEACHERS = Path(__file__).parents[2] / "teachers"
@@ -41,8 +40,12 @@ def test_stable_baselines3(tmp_path: Path) -> None:
 
 def test_other_stable_baselines3_policies_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.zip"
-    PPO("CnnPolicy", Pixels(6), device="cpu", n_steps=2, batch_size=2).save(path)
-    with pytest.raises(ModelFileError, match=r"expected a DQN of Stable-Baselines3.*found a policy of action_net"):
+    with zipfile.ZipFile(path, "w") as archive:
+        # As SAC and TD3 call theirs, which are for continuous actions.
+        archive.write(saved(tmp_path / "policy.pth", {"actor.mu.weight": torch.ones(1, 2)}), "policy.pth")
+    with pytest.raises(
+        ModelFileError, match=r"expected a network of Stable-Baselines3 for discrete actions.*found actor"
+    ):
         import_teacher(path, "pong")
     sb3(6, net_arch=[64]).save(path)
     with pytest.raises(ModelFileError, match=r"expected three convolutions.*q_net.q_net.2.weight \[6, 64\]"):

@@ -14,6 +14,7 @@ from cluster.publish.episode import MOST_STEPS, as_document, play
 from cluster.publish.player_page import player_page
 from cluster.publish.runtime import Runtime, fetch_runtime
 from distill.errors import RunError
+from distill.inference import make_q_function
 from distill.models import load_model
 from distill.onnx_graph import build_onnx
 from tests.support import programs
@@ -36,7 +37,7 @@ def unpacked(text: str, rows: int) -> np.ndarray:
 
 @pytest.mark.parametrize("game, epsilon", [("breakout", 0.05), ("pong", 0.0)])
 def test_a_document_holds_what_was_seen_said_and_done(network, game: str, epsilon: float, tmp_path: Path):
-    policy = warm_policy(network, game)
+    policy = warm_policy(make_q_function(network), game)
     steps = [step for step, _ in zip(play(game, policy, epsilon, 7), range(MOST_STEPS), strict=False)]
     document = as_document(game, policy, epsilon, 7)
     count = document["steps"]
@@ -54,7 +55,7 @@ def test_a_document_holds_what_was_seen_said_and_done(network, game: str, epsilo
 
 
 def test_film_and_page_show_the_same_episode(network, tmp_path: Path):
-    policy = warm_policy(network, "breakout")
+    policy = warm_policy(make_q_function(network), "breakout")
     film = record_episode(tmp_path / "film.mp4", "breakout", policy, seed=3, max_steps=200)
     rewards = [step.reward for step, _ in zip(play("breakout", policy, 0.05, 3), range(200), strict=False)]
     assert (film.steps, film.score) == (len(rewards), sum(rewards))
@@ -80,7 +81,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def html(runtime: Runtime, network, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "play.html"
     games = tuple(network.actions)
-    recordings = [as_document(game, warm_policy(network, game), 0.05, 1) for game in games]
+    recordings = [as_document(game, warm_policy(make_q_function(network), game), 0.05, 1) for game in games]
     model = build_onnx(network).SerializeToString()
     path.write_text(player_page("small </script><b>", model, recordings, runtime))
     return path
