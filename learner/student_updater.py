@@ -9,6 +9,7 @@ from distill.losses import distillation_loss
 from distill.networks import QNetwork
 from learner.gradient_updater import GradientUpdater
 from learner.label_replay import LabelledMinibatch, LabelReplay
+from learner.ranks import Ranks
 
 
 class FreshLabels:
@@ -46,6 +47,7 @@ class StudentUpdater(GradientUpdater[LabelledMinibatch]):
         seed: seed of minibatch and game sampling.
         labels: labels what is sampled anew; None takes the labels that came with the chunks.
         taus: temperatures of games whose labels have another one than `student` says.
+        ranks: see `GradientUpdater`.
     """
 
     def __init__(
@@ -59,8 +61,9 @@ class StudentUpdater(GradientUpdater[LabelledMinibatch]):
         seed: int,
         labels: FreshLabels | None = None,
         taus: Mapping[str, float] | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
-        super().__init__(network, replays, settings, device, dtype, seed)
+        super().__init__(network, replays, settings, device, dtype, seed, ranks)
         self._student = student
         self._labels = labels
         self._taus = dict.fromkeys(replays, student.tau) | dict(taus or {})

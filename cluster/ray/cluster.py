@@ -18,6 +18,7 @@ from distill.config import BufferConfig
 from distill.errors import ConfigError, RunError
 
 CONNECT_SECONDS = 10.0
+LOOPBACK = "127.0.0.1"
 
 LEARNER_RESOURCE, ACTOR_RESOURCE = "distill_learner", "distill_actor"
 """Custom resources of a cluster's nodes that say who runs where; a cluster may do without."""
@@ -38,6 +39,11 @@ class RayCluster:
     hosts: int = 1
     resources: Mapping[str, float] = field(default_factory=dict[str, float])
     trouble: Callable[[], str] = field(default=str, compare=False)
+
+    @property
+    def host(self) -> str | None:
+        """Address at which all its processes reach each other; None where every node has its own."""
+        return None if self.resources else LOOPBACK
 
     def for_learner(self, device: str) -> dict[str, float]:
         """Return what a learner asks for beside CPUs; `GPU` under that name."""
@@ -102,17 +108,21 @@ class RayCluster:
         Raises:
             RunError: with what is asked and what there is.
         """
-        asked: dict[str, float] = {}
-        for count, wanted in ((learners, self.for_learner(device)), (others, self.for_actor())):
-            for name, amount in wanted.items():
-                asked[name] = asked.get(name, 0.0) + count * amount
-        short = [
-            f"{amount:g} {name}, it has {self.resources[name]:g}"
-            for name, amount in asked.items()
-            if amount > self.resources[name]
-        ]
+        short: list[str] = []
+        remedies: list[str] = []
+        for count, wanted, remedy in (
+            (learners, self.for_learner(device), "have fewer learners"),
+            (others, self.for_actor(), "lower --actors"),
+        ):
+            found = [
+                f"{count * amount:g} {name}, it has {self.resources[name]:g}"
+                for name, amount in wanted.items()
+                if count * amount > self.resources[name]
+            ]
+            short += found
+            remedies += [remedy] if found else []
         if short:
-            raise RunError(f"ray: this run asks for {'; '.join(short)}; add nodes, or lower --actors")
+            raise RunError(f"ray: this run asks for {'; '.join(short)}; add nodes, or {' and '.join(remedies)}")
 
 
 def available_cores() -> int:

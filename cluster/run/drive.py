@@ -86,7 +86,7 @@ def prepare(run: Run, surroundings: Surroundings) -> tuple[Session, Workers]:
     session = Session(run.folder, config, surroundings.services, run.given.teachers, surroundings.number)
     wanted = WantedActors.of(run.folder, config)
     plans = plans_of(config, session.kind, run.folder.commit(), run.given.initial, taus_of(run.given.teachers))
-    players, learners = sum(wanted.wanted().values()), len(session.kind.lineages)
+    players, learners = sum(wanted.wanted().values()), session.kind.learners
     # The evaluator plays beside them; where nobody does, it and the learner take turns. The coordinator takes no place.
     others = players + 1 if players else 0
     placement = place(others, learners, config.training, surroundings.cluster)

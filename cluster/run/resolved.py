@@ -17,7 +17,7 @@ def resolved(folder: RunFolder, config: AnyConfig, cluster: RayCluster) -> AnyCo
     general, kind = config.general, kind_of(config)
     if isinstance(kind.playing, Recorded) or kind.playing.config.actors is not None:
         return config
-    most = players_per_game(len(general.games), len(kind.lineages), config.training, cluster)
+    most = players_per_game(len(general.games), kind.learners, config.training, cluster)
     # A game's streams need a player each.
     config = with_players(config, max(config.buffer.shards, 1 if general.serial else most))
     folder.write_config(config, folder.run_id(), folder.name, list(general.games), folder.path.parent)

@@ -106,6 +106,7 @@ class Kind:
         updates: budget of the leading learner in updates; None if it is in steps.
         student: the student's network and loss, None without one.
         taught: whether the student's teachers are fixed files.
+        learners: processes that learn, of all lineages.
     """
 
     lineages: tuple[Lineage, ...]
@@ -117,6 +118,7 @@ class Kind:
     updates: int | None
     student: StudentConfig | None
     taught: bool
+    learners: int
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -162,6 +164,7 @@ def kind_of(config: AnyConfig) -> Kind:
             updates=config.learner.updates,
             student=config.student,
             taught=True,
+            learners=config.learner.learners,
         )
     promotion = config.promotion
     online = config if isinstance(config, OnlineConfig) else None
@@ -182,6 +185,7 @@ def kind_of(config: AnyConfig) -> Kind:
         updates=None,
         student=online.student if online else None,
         taught=False,
+        learners=len(lineages),
     )
 
 
