@@ -119,7 +119,7 @@ PROTOCOLS: Mapping[str, EvaluationProtocol] = {
         "pfrl: examples/atari/reproduction/dqn/train_dqn.py, pfrl/wrappers/atari_wrappers.py",
     ),
 }  # fmt: skip
-"""By name. Every source was read in the version of 2026."""
+"""By name. The libraries were read in their versions of 2026; for papers alone there is no code to read."""
 assert set(PROTOCOLS) == set(get_args(ProtocolName))
 
 _BY_FORMAT = (("Stable-Baselines3", "sb3"), ("sb3-contrib", "sb3"), ("CleanRL", "cleanrl"))

@@ -3,8 +3,8 @@
     python -m tests.chaos.soak --minutes 30 --out results/soak.json
 
 Its rings are small, so that they are full when the measurement begins. Versions come once a minute or less, as in a run
-of days: what is known of a version is kept, a few kilobytes for each. What is fitted are means over half a minute: single
-samples follow one another, and would make the interval too small.
+of days: what is known of a version is kept, a few kilobytes for each. What is fitted are means over half a minute:
+single samples follow one another, and would make the interval too small.
 """
 
 import json
