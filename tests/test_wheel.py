@@ -39,11 +39,11 @@ READ_ALL = """
 import cluster
 from cluster.experiment.paper import published
 from cluster.redis.scripts import NAMES, script_sha
-from cluster.watch.routes import PAGES, _file
+from cluster.watch.routes import MODELS, RUN, _file
 from distill.games import reference_score
 for name in NAMES:
     script_sha(name)
-for file, kind in PAGES.values():
+for file, kind in (*RUN.values(), *MODELS.values()):
     _file(file, kind)
 assert reference_score("pong") and published("losses", "breakout", "teacher", "score")
 print(cluster.__file__)

@@ -8,7 +8,7 @@ from actors.policy import warm_policy
 from cluster.disagree.clips import Clip, clips
 from cluster.disagree.findings import GameFindings, find
 from cluster.disagree.page import document
-from distill.models import load_model
+from distill.inference import load_q_function
 
 
 def disagreements(
@@ -35,11 +35,11 @@ def disagreements(
     Raises:
         DistillError: if a model cannot be read or played.
     """
-    network, _ = load_model(student)
+    q_function, _ = load_q_function(student)
     findings: list[GameFindings] = []
     found_clips: dict[str, list[Clip]] = {}
     for game, path in teachers.items():
-        judge, plays = warm_policy(load_model(path)[0], game), warm_policy(network, game)
+        judge, plays = warm_policy(load_q_function(path)[0], game), warm_policy(q_function, game)
         played: list[JudgedEpisode] = []
         tell(f"{game}: episode 1 of {episodes}")
         for episode in judged_episodes(game, plays, judge, episodes=episodes, epsilon=epsilon, seed=seed):

@@ -9,9 +9,8 @@ from cluster.watch.cast import Player, Who
 from cluster.watch.match import Match
 from distill.config import StudentConfig
 from distill.errors import ConfigError
+from distill.inference import QFunction, load_q_function
 from distill.model_card import ModelCard, read_card
-from distill.models import load_model
-from distill.networks import QNetwork
 from distill.teachers import find_teachers
 
 
@@ -32,7 +31,7 @@ class Lineup:
     files: Mapping[Who, Mapping[str, Path]]
     tau: float
     student_tau: float
-    _networks: dict[Path, QNetwork] = field(default_factory=dict[Path, QNetwork], init=False, repr=False)
+    _q_functions: dict[Path, QFunction] = field(default_factory=dict[Path, QFunction], init=False, repr=False)
     _policies: dict[tuple[Path, str], Policy] = field(
         default_factory=dict[tuple[Path, str], Policy], init=False, repr=False
     )
@@ -52,9 +51,9 @@ class Lineup:
         assert player.path is not None, "all players are files"
         key = player.path, game
         if key not in self._policies:
-            if player.path not in self._networks:
-                self._networks[player.path] = load_model(player.path)[0]
-            self._policies[key] = warm_policy(self._networks[player.path], game)
+            if player.path not in self._q_functions:
+                self._q_functions[player.path] = load_q_function(player.path)[0]
+            self._policies[key] = warm_policy(self._q_functions[player.path], game)
         return self._policies[key]
 
     def match(self, game: str, seed: int, epsilon: float, *, endless: bool) -> Match:

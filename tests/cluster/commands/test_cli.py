@@ -113,7 +113,10 @@ def test_an_unknown_command_shows_the_known_ones(capsys: Capture):
         (("--min-replay", "600000"), "min_replay: found 600000; must be at most replay_capacity (540000)"),
         (("--sample-to-insert-window", "10"), "sample_to_insert_window: found 10; must be at least 1536"),
         (("--backlog", "1000"), "backlog: found 1000; must be at least lanes x chunk_steps x shards (2048)"),
-        (("--shards", "2"), "shards: found 2; must be at most actors (1), since each actor writes to one"),
+        (
+            ("--shards", "2", "--actors", "1"),
+            "shards: found 2; must be at most actors (1), since each actor writes to one",
+        ),
         (("--learners", "2"), "learners: found 2; shards (1) must be a multiple, since each reads streams of its own"),
         (("--learners", "2", "--shards", "3", "--actors", "3"), "learners: found 2; shards (3) must be a multiple"),
         (

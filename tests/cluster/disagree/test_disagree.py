@@ -17,7 +17,7 @@ from cluster import cli
 from cluster.disagree.clips import AFTER, BEFORE, clips
 from cluster.disagree.findings import APART, find
 from distill.errors import RunError
-from distill.models import load_model
+from distill.inference import load_q_function
 from tests.support.played_models import untrained_student, worse_student
 from tests.support.sandbox import TEACHERS
 
@@ -30,7 +30,7 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def policies(student: Path):
-    return warm_policy(load_model(student)[0], "breakout"), warm_policy(load_model(BREAKOUT)[0], "breakout")
+    return warm_policy(load_q_function(student)[0], "breakout"), warm_policy(load_q_function(BREAKOUT)[0], "breakout")
 
 
 @pytest.fixture(scope="module")
