@@ -15,7 +15,7 @@ RUN := $(if $(filter-out 1,$(SEED)),demo-$(SEED),demo)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-root fuzz bench results chaos soak clean
+.PHONY: help demo test test-root fuzz bench results scale chaos soak docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -49,11 +49,24 @@ bench: $(VENV)/.installed ## measure this machine against bare loops; BENCH="--o
 results: $(VENV)/.installed ## tables, plots and README's results from the scores in results/
 	$(BIN)/distill experiment --render --readme README.md
 
+# It takes about an hour, on a machine that does nothing else. What was measured before is not measured again.
+scale: $(VENV)/.installed ## what more actors bring, and the plan for many of them, into results/scale and docs/scaling.md
+	$(BIN)/distill scale --out results/scale/emulators --actors 1,2,4 --repeats 5 --no-learn
+	$(BIN)/distill scale --out results/scale/emulators-learning --actors 1,2,4 --repeats 5
+	$(BIN)/distill scale --out results/scale/simulated --simulate-env 20 --actors 1,10,100,200,400,1000 --no-learn
+	$(BIN)/distill scale --out results/scale/shards --simulate-env 20 --actors 200,1000 --redis-shards 1,2,4 --no-learn
+	$(BIN)/distill scale --out results/scale/simulated-learning --simulate-env 20 --actors 10,100,1000
+	$(BIN)/distill scale --out results/scale/simulated --render --page docs/scaling.md
+
 chaos: $(VENV)/.installed-test ## break runs on purpose, and check what is lost; CHAOS="--seconds 60 --short" passes options on
 	$(BIN)/python -m tests.chaos --seed $(SEED) --mutations --out results/chaos.json $(CHAOS)
 
 soak: $(VENV)/.installed-test ## train for 30 minutes, and see whether anything grows
 	$(BIN)/python -m tests.chaos.soak --out results/soak.json $(SOAK)
+
+docs: $(VENV)/.installed ## build the documentation as a site, build/site/index.html; every link is checked
+	$(BIN)/pip install --quiet --editable '.[docs]'
+	$(BIN)/mkdocs build
 
 # An environment of another name, as VENV= or the shell gives it, is somebody's own.
 clean: ## remove .venv, builds and caches; runs/ stays

@@ -8,7 +8,7 @@ from actors.policy import warm_policy
 from distill.config import CollectConfig
 from distill.following import ModelFollower
 from distill.histograms import HistogramTotals
-from distill.models import load_model
+from distill.inference import load_q_function, make_q_function
 from distill.protocols import Services, WriterCounters
 
 
@@ -77,12 +77,11 @@ class CollectingActor:
     """
 
     def __init__(self, spec: CollectorSpec, services: Services) -> None:
-        network, _ = load_model(spec.teacher)
         self._writer = services.writer(spec.game, spec.index)
         self._spec = spec
         self._collector = Collector(
             spec.game,
-            warm_policy(network, spec.game),
+            warm_policy(load_q_function(spec.teacher)[0], spec.game),
             self._writer,
             spec.config,
             spec.config.epsilon,
@@ -92,7 +91,7 @@ class CollectingActor:
             run_id=services.run_id,
         )
         self._student = ModelFollower(
-            services.registry("student"), "latest", lambda network: warm_policy(network, spec.game)
+            services.registry("student"), "latest", lambda network: warm_policy(make_q_function(network), spec.game)
         )
 
     def advance(self, seconds: float, student_share: float, steps: int | None = None) -> CollectorStatus:

@@ -3,8 +3,7 @@
 from actors.evaluation import Evaluation, EvaluationTask
 from actors.evaluator import Evaluator
 from distill.errors import BufferUnavailable
-from distill.inference import make_q_function
-from distill.models import load_model
+from distill.inference import load_q_function
 from distill.protocols import ModelRegistry, Services
 
 
@@ -31,8 +30,7 @@ class EvaluatingActor:
                 data = self._registry(task.lineage).fetch(task.version)
             except BufferUnavailable as error:
                 return str(error)
-        network, _ = load_model(data)
-        q_function = make_q_function(network)
+        q_function, _ = load_q_function(data)
         self._evaluator = Evaluator(
             task.game,
             lambda observations: q_function(observations, task.game),
@@ -42,6 +40,7 @@ class EvaluatingActor:
             lanes=task.lanes,
             epsilon=task.epsilon,
             seed=task.seed,
+            protocol=task.protocol,
         )
         return ""
 

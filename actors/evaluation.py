@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, cast
 
 from distill.errors import RunError
+from distill.evaluation_protocols import DISTILL, EvaluationProtocol
 from distill.scores import GameScore
 
 Purpose = Literal["look", "fresh", "curve"]
@@ -28,6 +29,7 @@ class EvaluationTask:
         lineage: lineage of models that the version is of.
         purpose: what for.
         block: number of these episodes among the version's blocks for that purpose, from 0.
+        protocol: how episodes begin, go on and end.
     """
 
     who: str
@@ -41,6 +43,7 @@ class EvaluationTask:
     lineage: str = "student"
     purpose: Purpose = "look"
     block: int = 0
+    protocol: EvaluationProtocol = DISTILL
 
 
 @dataclass(frozen=True)

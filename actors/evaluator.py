@@ -1,4 +1,4 @@
-"""Scores a policy by whole episodes: epsilon-greedy, no-op starts, fixed seeds, the same number from every lane.
+"""Scores a policy by whole episodes: epsilon-greedy, fixed seeds, the same number from every lane.
 
 Counting the episodes that finish first would favour short ones, which in most games are the bad ones. So every lane
 plays its share to the end. A lane that is done is neither stepped nor forwarded again: each lane is a vector
@@ -13,41 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.evaluation import Evaluation
+from actors.lane import Lane
 from actors.policy import Policy, epsilon_greedy
 from distill.errors import RunError
-from distill.games import MAX_EPISODE_FRAMES, NOOP_MAX, SeedStream, make_environment, reset_seed
+from distill.evaluation_protocols import DISTILL, EvaluationProtocol
+from distill.games import SeedStream, reset_seed
 
-EPSILON = 0.05
-
-
-class _Lane:
-    """One emulator and the episodes that it has played."""
-
-    def __init__(self, game: str, seed: int, max_frames: int) -> None:
-        self._environment = make_environment(game, 1, max_episode_frames=max_frames)
-        self.observation: npt.NDArray[np.uint8] = self._environment.reset(seed=seed)[0]
-        self.scores: list[float] = []
-        self.lengths: list[int] = []
-        self._score = 0.0
-        self._length = 0
-        self._resetting = False
-
-    def send(self, action: npt.NDArray[np.int64]) -> None:
-        """Begin a step on the emulator's own thread with [1] action."""
-        self._environment.send(action)
-
-    def receive(self) -> None:
-        """Wait for the step that was begun and count it."""
-        self.observation, rewards, terminated, truncated, _ = self._environment.recv()
-        if self._resetting:  # the step after an end ignores its action and is no transition
-            self._resetting = False
-            return
-        self._score += float(rewards[0])
-        self._length += 1
-        if terminated[0] or truncated[0]:
-            self.scores.append(self._score)
-            self.lengths.append(self._length)
-            self._score, self._length, self._resetting = 0.0, 0, True
+EPSILON = DISTILL.epsilon
 
 
 class Evaluator:
@@ -65,7 +37,7 @@ class Evaluator:
         threads: emulators that step at the same time.
         epsilon: share of uniformly random actions.
         seed: of emulators and random actions.
-        max_frames: emulator frames after which an episode is cut off.
+        protocol: how episodes begin, go on and end; its epsilon is that of its authors, and not used here.
     """
 
     def __init__(
@@ -80,17 +52,17 @@ class Evaluator:
         threads: int = 1,
         epsilon: float = EPSILON,
         seed: int = 0,
-        max_frames: int = MAX_EPISODE_FRAMES,
+        protocol: EvaluationProtocol = DISTILL,
     ) -> None:
         if min(episodes, lanes, threads) < 1:
             raise RunError(f"evaluation of {game}: expected 1 or more episodes, lanes and threads")
         lanes = min(lanes, episodes)
         self._game, self._policy, self._who, self._version = game, policy, who, version
-        self._threads, self._epsilon, self._seed, self._max_frames = threads, epsilon, seed, max_frames
+        self._threads, self._epsilon, self._seed, self._protocol = threads, epsilon, seed, protocol
         self._episodes_per_lane = math.ceil(episodes / lanes)
         self._generator = np.random.default_rng([seed, 1])
         first = reset_seed(seed, SeedStream.EMULATORS)
-        self._lanes = [_Lane(game, first + lane, max_frames) for lane in range(lanes)]
+        self._lanes = [Lane(game, first + lane, protocol) for lane in range(lanes)]
         self._seconds = 0.0
 
     @property
@@ -118,7 +90,7 @@ class Evaluator:
         self._seconds += time.perf_counter() - begin
         return self.episodes_done == self.episodes
 
-    def _step(self, lanes: list[_Lane], actions: npt.NDArray[np.int64]) -> None:
+    def _step(self, lanes: list[Lane], actions: npt.NDArray[np.int64]) -> None:
         """Step every lane once, at most `threads` of them at the same time."""
         for index, lane in enumerate(lanes):
             if index >= self._threads:
@@ -148,8 +120,8 @@ class Evaluator:
             lanes=len(self._lanes),
             epsilon=self._epsilon,
             seed=self._seed,
-            max_frames=self._max_frames,
-            noop_max=NOOP_MAX,
+            max_frames=self._protocol.max_frames,
+            noop_max=self._protocol.noop_max,
             steps=sum(lengths),
             seconds=self._seconds,
         )

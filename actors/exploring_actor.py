@@ -7,6 +7,7 @@ from actors.collecting_actor import CollectorStatus, status_of
 from actors.collector import Collector
 from actors.policy import Policy, warm_policy
 from distill.following import Followed, ModelFollower
+from distill.inference import make_q_function
 from distill.protocols import Services, explorers_lineage
 from distill.teach_config import ExploreConfig
 
@@ -57,10 +58,14 @@ class ExploringActor:
         self._acting = ModelFollower(
             services.registry(explorers_lineage(spec.lineage)),
             "latest",
-            lambda network: warm_policy(network, spec.game),
+            lambda network: warm_policy(make_q_function(network), spec.game),
         )
         self._best = (
-            ModelFollower(services.registry(spec.lineage), "best", lambda network: warm_policy(network, spec.game))
+            ModelFollower(
+                services.registry(spec.lineage),
+                "best",
+                lambda network: warm_policy(make_q_function(network), spec.game),
+            )
             if spec.labels == "best"
             else None
         )
@@ -116,7 +121,7 @@ def explorer_epsilon(config: ExploreConfig, index: int, game_steps: int) -> floa
     It falls linearly from `epsilon_start` to the explorer's own last value, as Ape-X spreads them (Horgan et al. 2018):
     `epsilon_final ** (1 + 0.5 * index / (explorers - 1))`. Explorers that were added later have the last one's.
     """
-    spread = min(1.0, index / (config.actors - 1)) if config.actors > 1 else 0.0
+    spread = min(1.0, index / (config.players - 1)) if config.players > 1 else 0.0
     last = config.epsilon_final ** (1.0 + 0.5 * spread) if config.epsilon_final else 0.0
     done = min(1.0, game_steps / config.epsilon_steps)
     return config.epsilon_start + done * (last - config.epsilon_start)

@@ -1,4 +1,8 @@
-"""What plays: a function from observations to q-values, and the epsilon-greedy choice of actions from these."""
+"""What plays: a function from observations to q-values, and the epsilon-greedy choice of actions from these.
+
+A policy's logits stand in the place of q-values: its most likely action is the best one. It was trained to draw its
+actions from their softmax, which plays a little differently; here all teachers play alike, by best action and epsilon.
+"""
 
 from collections.abc import Callable
 from typing import cast
@@ -8,16 +12,14 @@ import numpy.typing as npt
 
 from distill.errors import RunError
 from distill.games import OBSERVATION_SHAPE
-from distill.inference import make_q_function
-from distill.networks import QNetwork
+from distill.inference import QFunction
 
 Policy = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
 """Takes [B, 4, 84, 84] uint8 observations and returns [B, A] float32 q-values of one game."""
 
 
-def warm_policy(network: QNetwork, game: str) -> Policy:
-    """Return a network's policy for a game; what its first forward has to set up is done."""
-    q_function = make_q_function(network)
+def warm_policy(q_function: QFunction, game: str) -> Policy:
+    """Return the policy of a q-function for a game; what its first call has to set up is done."""
     q_function(np.zeros((1, *OBSERVATION_SHAPE), np.uint8), game)
     return lambda observations: q_function(observations, game)
 

@@ -8,7 +8,7 @@ from actors.collecting_actor import CollectorStatus, status_of
 from actors.collector import Collector
 from actors.policy import warm_policy
 from distill.config import CollectConfig
-from distill.models import load_model
+from distill.inference import load_q_function
 from distill.recorded_chunks import RecordingWriter
 from distill.recording_manifest import RecordingSettings
 from distill.segments import SegmentWriter
@@ -76,10 +76,9 @@ class RecordingActor:
         self._spec = spec
         self._segments = SegmentWriter(spec.folder / spec.game, settings.series()[spec.index])
         self._writer = RecordingWriter(self._segments, spec.chunks)
-        network, _ = load_model(spec.teacher)
         self._collector = Collector(
             spec.game,
-            warm_policy(network, spec.game),
+            warm_policy(load_q_function(spec.teacher)[0], spec.game),
             self._writer,
             spec.config,
             settings.epsilon,
@@ -89,9 +88,8 @@ class RecordingActor:
             producer_id=settings.producer_id(spec.name, spec.incarnation),
         )
         if spec.student is not None:
-            student, _ = load_model(spec.student)
             self._collector.set_driver_share(settings.student_share)
-            self._collector.set_driver(warm_policy(student, spec.game), STUDENT_VERSION)
+            self._collector.set_driver(warm_policy(load_q_function(spec.student)[0], spec.game), STUDENT_VERSION)
 
     def advance(self, steps: int) -> RecorderStatus:
         """Play that many steps of every lane, however long they take: what is recorded does not depend on the time."""

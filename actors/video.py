@@ -1,7 +1,7 @@
 """Films a policy: one episode in colour at the emulator's own size, as MP4."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any
 
 import imageio.v2 as imageio
 import numpy as np
+import numpy.typing as npt
 
 from actors.evaluator import EPSILON
 from actors.pictured import Moment, PicturedGame
@@ -57,23 +58,38 @@ def record_episode(
     Raises:
         RunError: if the file cannot be written, or a q-value is not finite.
     """
-    partial = path.with_name(f".{path.stem}.partial.mp4")
     score, steps, finished = 0.0, -1, False  # the first picture is the reset's, before any step
+    with film(path) as add:
+        for moment in islice(_play(game, policy, epsilon, seed), max_steps + 1):
+            add(moment.picture)
+            score, steps, finished = score + moment.reward, steps + 1, moment.ended
+    return Recording(path, game, score, steps, finished)
+
+
+@contextlib.contextmanager
+def film(path: Path, scale: int = SCALE) -> Generator[Callable[[npt.NDArray[np.uint8]], None]]:
+    """Yield what adds a picture [H, W, 3] to a film in H.264, 15 a second; `path` appears whole or not at all.
+
+    Args:
+        path: file to write, `*.mp4`; its folder must exist.
+        scale: pixels of the film on a side of each of a picture's.
+
+    Raises:
+        RunError: if the file cannot be written.
+    """
+    partial = path.with_name(f".{path.stem}.partial.mp4")
     try:
-        with contextlib.closing(_writer(partial)) as writer:
-            for moment in islice(_play(game, policy, epsilon, seed), max_steps + 1):
-                writer.append_data(moment.picture)
-                score, steps, finished = score + moment.reward, steps + 1, moment.ended
+        with contextlib.closing(_writer(partial, scale)) as writer:
+            yield writer.append_data
         partial.replace(path)
     except OSError as error:
         raise RunError(f"video {path}: ffmpeg could not write it ({error}); check the folder and its space") from error
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
-    return Recording(path, game, score, steps, finished)
 
 
-def _writer(path: Path) -> Any:
+def _writer(path: Path, scale: int) -> Any:
     return imageio.get_writer(  # pyright: ignore[reportUnknownMemberType] - a format's settings have no types
         path,
         format="FFMPEG",  # pyright: ignore[reportArgumentType] - a format's name is documented to work
@@ -82,7 +98,7 @@ def _writer(path: Path) -> Any:
         codec="libx264",
         pixelformat="yuv420p",
         macro_block_size=2,
-        output_params=["-vf", f"scale=iw*{SCALE}:ih*{SCALE}:flags=neighbor", "-movflags", "+faststart"],
+        output_params=["-vf", f"scale=iw*{scale}:ih*{scale}:flags=neighbor", "-movflags", "+faststart"],
     )
 
 

@@ -31,9 +31,12 @@ COMMANDS = {
     "data": "list, verify or merge recordings",
     "evaluate": "play whole episodes with a model and print its scores",
     "compare": "test whether a new model plays better than an old one",
+    "play": "look at a model playing: on the terminal, in a film, on a live page",
+    "disagree": "show where a student's choices cost most by its teacher's q-values",
     "import-teacher": "turn a Stable-Baselines3, CleanRL or plain PyTorch file into a teacher",
     "teachers": "list teacher files with their cards",
     "export": "write a student or teacher as ONNX",
+    "publish": "make a folder of a model, ready for a hub, or upload it",
     "runs": "list runs with their size, or delete one",
     "scale-actors": "change how many actors the games of a run have, also while it runs",
     "watch": "serve a live page of a run: its games being played, curves, actors",
@@ -41,6 +44,8 @@ COMMANDS = {
     "models": "list a run's models, export one, or roll a promotion back",
     "experiment": "run one of the paper's experiments, with table, plot and page",
     "bench": "measure this machine against bare loops",
+    "scale": "measure what more actors bring, what stops them, and what to add next",
+    "completion": "print a script for your shell's completion",
 }
 
 SETTINGS = {

@@ -76,9 +76,9 @@ class RedisServices:
         """Connect as the producer of one game with that number."""
         return self.address.writer(game, index)
 
-    def reader(self, rank: int) -> ChunkReader:
-        """Connect as the learner of that rank."""
-        return self.address.reader(rank, self.holder)
+    def reader(self, rank: int, part: int = 0, parts: int = 1) -> ChunkReader:
+        """Connect as the learner of that rank, or as one of the processes that read for it."""
+        return self.address.reader(rank, self.holder, part=part, parts=parts)
 
     def registry(self, lineage: str) -> RedisModelRegistry:
         """Connect to the model registry of one lineage."""
@@ -133,9 +133,9 @@ class FolderServices:
         """Raise RunError: a recording is only read."""
         raise RunError(f"{self.data}: expected a run that only reads it, found producer {index} of {game}")
 
-    def reader(self, rank: int) -> RecordingReader:
+    def reader(self, rank: int, part: int = 0, parts: int = 1) -> RecordingReader:
         """Open the recording for the learner of that rank; every one reads all of it."""
-        del rank
+        del rank, part, parts
         return RecordingReader(Recording.open(self.data), self.games)
 
     def registry(self, lineage: str) -> FolderLedger:

@@ -11,6 +11,7 @@ Decoding trusts nothing: sizes are bounded and compared before anything is alloc
 
 import hashlib
 import reprlib
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Protocol, cast
 
@@ -134,14 +135,30 @@ class ChunkEncoder:
         Raises:
             ChunkError: if a header field is out of bounds, or a column's shape, dtype or values are not what it says.
         """
-        values = {name: getattr(chunk.header, name) for name in _HEADER_FIELDS}
-        _check_header(values)
+        return pack(chunk.header, self.compress(chunk))
+
+    def compress(self, chunk: Chunk) -> dict[str, bytes]:
+        """Return the columns of a chunk by name, each as one zstd frame.
+
+        Raises:
+            ChunkError: as `encode` does.
+        """
+        _check_header(_values(chunk.header))
         _check_columns(chunk)
-        columns = {
+        return {
             name: self._compressor.compress(np.ascontiguousarray(getattr(chunk, name)).data) for name, _ in _COLUMNS
         }
-        body = msgpack.packb([MAGIC, values | {"schema": SCHEMA}, columns])
-        return body + _checksum(body)
+
+
+def pack(header: ChunkHeader, columns: Mapping[str, bytes]) -> bytes:
+    """Return an encoded chunk.
+
+    Args:
+        header: a valid one.
+        columns: of that many steps and actions, as `ChunkEncoder.compress` returns them.
+    """
+    body = msgpack.packb([MAGIC, _values(header) | {"schema": SCHEMA}, dict(columns)])
+    return body + _checksum(body)
 
 
 class ChunkDecoder:
@@ -199,6 +216,10 @@ class ChunkDecoder:
         if dtype is np.bool_ and raw.translate(None, b"\x00\x01"):
             raise ChunkError("value", f"column {name}: expected 0 or 1 in every byte")
         return np.frombuffer(raw, dtype).reshape(shape)
+
+
+def _values(header: ChunkHeader) -> dict[str, Any]:
+    return {name: getattr(header, name) for name in _HEADER_FIELDS}
 
 
 def _unpack(body: memoryview) -> tuple[ChunkHeader, dict[str, bytes]]:

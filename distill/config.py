@@ -101,20 +101,25 @@ class StudentConfig(Section):
     loss: LossKind = "kl"
     """KL to the sharpened teacher, NLL of its best action, MSE of its q-values, reverse KL, Jensen-Shannon."""
     tau: Annotated[float, Field(gt=0.0, le=100.0)] = 0.01
-    """Temperature that divides the teacher's q-values before their softmax; nll and mse have none."""
+    """Temperature that divides a teacher's q-values before their softmax. Nll and mse have none, logits have 1."""
 
 
 class PlayConfig(Section):
     """How an actor's emulators are run."""
 
-    actors: Annotated[int, Field(ge=1, le=MOST_ACTORS)] = 1
-    """Actors per game that collect data."""
+    actors: Annotated[int | None, Field(ge=1, le=MOST_ACTORS)] = None
+    """Actors per game that collect data; as many as the cores that learner and evaluator leave if absent."""
     lanes: Annotated[int, Field(ge=1, le=1024)] = 16
     """Emulators per actor."""
     env_threads: Annotated[int, Field(ge=1, le=256)] = 1
     """Emulator threads per actor."""
     chunk_steps: Annotated[int, Field(ge=8, le=1024)] = 128
     """Steps per chunk."""
+
+    @property
+    def players(self) -> int:
+        """Actors per game; one before the run has found out how many the machine holds."""
+        return self.actors or 1
 
 
 class CollectConfig(PlayConfig):
@@ -150,6 +155,8 @@ class TrainingConfig(Section):
     """Minutes of training after which the run ends even if its budget is left; the learning-rate schedule follows."""
     replay_capacity: Annotated[int, Field(ge=2_048)] = 540_000
     """Transitions per game in a learner's replay."""
+    replay: Literal["plain", "compressed"] = "plain"
+    """Keep frames as they are, 7.2 kB a transition, or compressed in main memory, 0.1 to 0.4 kB, until sampled."""
     min_replay: Annotated[int, Field(ge=1)] = 5_000
     """Transitions of every game that must be there before the first update."""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
@@ -206,6 +213,8 @@ class LearnerConfig(Section):
     """Updates to make; 5 million are the paper's single-game budget."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 32
     """Observations per update, all of one game."""
+    learners: Annotated[int, Field(ge=1, le=64)] = 1
+    """Processes that share every update of `distill run`: each has its part of a game's streams, replay and batch."""
     optimizer: Literal["rmsprop", "adamw"] = "rmsprop"
     """RMSProp as in the paper, or AdamW."""
     learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 2.5e-4
@@ -281,6 +290,10 @@ class MonitoringConfig(Section):
     """Port of that page; 0 takes a free one and prints it."""
     tensorboard: bool = False
     """Write TensorBoard event files into the run's folder."""
+    wandb: bool = False
+    """Log to Weights & Biases; its own variables say where, such as WANDB_PROJECT, or WANDB_MODE=offline."""
+    mlflow: bool = False
+    """Log to MLflow; its own variables say where, MLFLOW_TRACKING_URI and MLFLOW_EXPERIMENT_NAME."""
     log_json: bool = False
     """Log one JSON object a line, into run.log and, where there is no live display, to standard error."""
 
@@ -316,10 +329,36 @@ class RunConfig(Settings):
         if self.general.data is not None:
             _require_default(self.general, "address")
             _require_default(self.buffer, *type(self.buffer).model_fields)
+            _require_default(self.learner, "learners")
             _require_default(self.collect, *(name for name in type(self.collect).model_fields if name != "chunk_steps"))
         require_agreement(self.training, self.buffer, self.collect)
-        require_room(self.learner.pace, self.learner.batch_size, self.collect, "")
+        require_room(self.learner.pace, self.learner.batch_size, self.collect, "", self.learner.learners)
+        if self.learner.learners > 1:
+            _require_shares(self)
         return self
+
+
+def _require_shares(config: RunConfig) -> None:
+    """Check that several learners get equal shares. Raises ConfigError, naming the setting that has none for all."""
+    learners = config.learner.learners
+    found = f"learners: found {learners}"
+    if config.general.serial:
+        raise ConfigError(f"{found}; --serial runs everything in one process, so leave one of the two out")
+    if re.fullmatch(r"cuda:\d+", config.training.device):
+        raise ConfigError(f"{found}; each takes a CUDA device of its own, so name the device cuda, not one of them")
+    if config.buffer.shards % learners:
+        raise ConfigError(
+            f"{found}; shards ({config.buffer.shards}) must be a multiple, since each reads streams of its own: raise"
+            " --shards, and --actors with it"
+        )
+    if config.learner.batch_size % learners:
+        raise ConfigError(f"{found}; batch_size ({config.learner.batch_size}) must be a multiple, since it is shared")
+    least = config.training.min_replay + learners * config.collect.chunk_steps
+    if config.training.replay_capacity < least:
+        raise ConfigError(
+            f"{found}; replay_capacity ({config.training.replay_capacity}) must be at least min_replay + learners x"
+            f" chunk_steps ({least}), since it is shared"
+        )
 
 
 def _require_default(section: Section, *names: str) -> None:
@@ -342,7 +381,7 @@ def require_agreement(training: TrainingConfig, buffer: BufferConfig, play: Play
         raise ConfigError(
             f"min_replay: found {training.min_replay}; must be at most replay_capacity ({training.replay_capacity})"
         )
-    if buffer.shards > play.actors:
+    if play.actors is not None and buffer.shards > play.actors:
         raise ConfigError(
             f"shards: found {buffer.shards}; must be at most actors ({play.actors}), since each actor writes to one"
         )
@@ -351,19 +390,20 @@ def require_agreement(training: TrainingConfig, buffer: BufferConfig, play: Play
         raise ConfigError(f"backlog: found {buffer.backlog}; must be at least lanes x chunk_steps x shards ({least})")
 
 
-def require_room(pace: Pace, batch_size: int, play: PlayConfig, prefix: str) -> None:
-    """Check that one update or one chunk always fits inside the limiter's window.
+def require_room(pace: Pace, batch_size: int, play: PlayConfig, prefix: str, learners: int = 1) -> None:
+    """Check that one update or one chunk always fits inside the limiter's window, or inside each learner's share of it.
 
     Raises:
         ConfigError: if learner and actors could wait for each other for ever.
     """
     if pace.sample_to_insert is None:
         return
-    least = 2 * max(batch_size, pace.sample_to_insert * play.chunk_steps)
+    least = 2 * max(batch_size, pace.sample_to_insert * play.chunk_steps * learners)
     if pace.window < least:
+        chunks = "a chunk's samples" if learners == 1 else f"the samples of a chunk for each of {learners} learners"
         raise ConfigError(
             f"{prefix}sample_to_insert_window: found {pace.window:g}; must be at least {least:g}, twice the larger of a"
-            " minibatch and a chunk's samples, or learner and actors would wait for each other for ever"
+            f" minibatch and {chunks}, or learner and actors would wait for each other for ever"
         )
 
 

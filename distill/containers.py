@@ -56,7 +56,7 @@ def unpack(path: Path) -> Unpacked:
         elif kind.wraps:
             archive = open_bounded(name, data, file_bytes)
             infos = {info.filename: info for info in archive.infolist() if file_kinds.may_be_model(info.filename)}
-            inner = _one(name, infos)
+            inner = choose(name, infos)
             data = bytes(read_member(name, archive, infos[inner]))
         else:
             return Unpacked(name, data, file, file_bytes, members)
@@ -75,11 +75,15 @@ def _file_in(folder: Path) -> Path:
                 found[path.relative_to(folder).as_posix()] = path
     except OSError as error:
         raise ModelFileError(f"{folder}: cannot be read: {error.strerror}") from error
-    return found[_one(str(folder), found)]
+    return found[choose(str(folder), found)]
 
 
-def _one(name: str, found: Iterable[str]) -> str:
-    """Return the one file among several that can be a network and not what an agent keeps beside it."""
+def choose(name: str, found: Iterable[str]) -> str:
+    """Return the one file among several that can be a network and not what an agent keeps beside it.
+
+    Raises:
+        ModelFileError: if there is none or there are several, with `name` for where they are.
+    """
     models = [path for path in found if not words_of(PurePosixPath(path).stem) & _BESIDE]
     if len(models) != 1:
         listed = ", ".join(printable(path) for path in sorted(models)[:8]) or "none"

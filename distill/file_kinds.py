@@ -14,7 +14,7 @@ _MAX_MEMBERS = 20_000
 _MAX_SAFETENSORS_HEADER = 100_000_000
 """As the safetensors library has it."""
 _TAR_MAGIC = slice(257, 262)
-_MODEL_NAMES = (".zip", ".pth", ".pt", ".ckpt", ".safetensors", ".cleanrl_model", ".msgpack", ".gz")
+_MODEL_NAMES = (".zip", ".pth", ".pt", ".ckpt", ".safetensors", ".cleanrl_model", ".msgpack", ".onnx", ".gz")
 SB3_POLICY = "policy.pth"
 """The member of a Stable-Baselines3 zip that holds the weights."""
 
@@ -79,9 +79,9 @@ def _foreign(what: str, library: str) -> FileKind:
 GZIP = _compressed("gzip", "gunzip")
 _OWN_ONNX = FileKind(
     "an ONNX file that `distill export` wrote",
-    "use the .safetensors file that it was made from, since ONNX is not read",
+    "use the .safetensors file that it was made from",
 )
-_ONNX = _foreign("an ONNX file", "ONNX")
+ONNX = FileKind("an ONNX file", _IMPORT)
 _KERAS = _foreign("a Keras model", "Keras")
 _TENSORFLOW = _foreign("a TensorFlow model", "TensorFlow")
 FLAX = FileKind("a msgpack file of Flax (JAX)", _IMPORT)
@@ -257,7 +257,7 @@ _TESTS: tuple[tuple[Callable[[bytes], bool], FileKind], ...] = (
     (lambda head: head[4:8] == b"TFL3", _TENSORFLOW),
     (lambda head: head[4:8] == b"ftyp", _IMAGE),
     (lambda head: _is_onnx(head) and b"policy-distillery" in head[:64], _OWN_ONNX),
-    (_is_onnx, _ONNX),
+    (_is_onnx, ONNX),
     (_is_msgpack, FLAX),
     (_is_page, _HTML),
     (_is_json, _JSON),

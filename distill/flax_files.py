@@ -12,8 +12,9 @@ import msgpack
 import torch
 from torch import Tensor
 
+from distill.architectures import SIDES
+from distill.card_architecture import MAX_UNITS
 from distill.errors import ModelFileError
-from distill.networks import FEATURE_CELLS
 from distill.torch_files import printable
 
 _MAX_NODES = 100_000
@@ -32,6 +33,11 @@ _DTYPES = {
     "bool": torch.bool,
 }
 _KERNEL = "kernel"
+_SCALE = "scale"
+_LAST = (3, 3)
+"""Sides of the last convolution's kernel."""
+_RANGE = ("v_min", "v_max", "n_atoms")
+"""Arguments of a C51 of CleanRL, beside whose parameters they are saved (cleanrl/c51_atari_jax.py)."""
 
 
 def read_flax_file(name: str, data: bytes) -> dict[str, Tensor]:
@@ -48,7 +54,7 @@ def read_flax_file(name: str, data: bytes) -> dict[str, Tensor]:
         raise ModelFileError(f"{name}: truncated or damaged msgpack: {printable(str(error))}") from error
     if walk.left:
         raise ModelFileError(f"{name}: truncated or damaged msgpack: {walk.left} bytes follow its end")
-    return torch_layers(found)
+    return torch_layers(found) | _supports(walk.numbers)
 
 
 def torch_layers(arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -57,24 +63,37 @@ def torch_layers(arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Args:
         arrays: by names such as `params.Conv_0.kernel`, with dots or slashes; others are returned as they are.
     """
-    channels = [array.shape[3] for key, array in arrays.items() if _is_kernel(key) and array.dim() == 4]
-    flattened = {count * FEATURE_CELLS: count for count in channels}
+    last = [a.shape[3] for key, a in arrays.items() if _is_kernel(key) and a.dim() == 4 and a.shape[:2] == _LAST]
+    flattened = {count * side**2: (count, side) for count in last for *_, side in SIDES.values()}
     layers: dict[str, Tensor] = {}
-    for key, array in arrays.items():
-        dotted = key.replace("/", ".")
+    for key, array in _without_idle(arrays).items():
+        dotted = _dotted(key)
         if not _is_kernel(key):
-            layers[dotted] = array
+            module = dotted.rpartition(".")[0].rpartition(".")[2]
+            scales = dotted.endswith(f".{_SCALE}") and module.startswith("LayerNorm")
+            layers[f"{dotted.removesuffix(_SCALE)}weight" if scales else dotted] = array
             continue
         if array.dim() == 4:
             weight = array.permute(3, 2, 0, 1)
         elif array.dim() == 2 and array.shape[0] in flattened:
             # The layer after the last convolution reads its cells with channels last; PyTorch has them first.
-            count, side = flattened[array.shape[0]], math.isqrt(FEATURE_CELLS)
+            count, side = flattened[array.shape[0]]
             weight = array.reshape(side, side, count, -1).permute(3, 2, 0, 1).flatten(1)
         else:
             weight = array.transpose(0, -1)
         layers[f"{dotted.removesuffix(_KERNEL)}weight"] = weight
     return layers
+
+
+def _supports(numbers: Mapping[str, float]) -> dict[str, Tensor]:
+    """Return the returns that a file's arguments describe, as the tensor that a C51 of PyTorch keeps."""
+    supports: dict[str, Tensor] = {}
+    for path in numbers:
+        parent, _, key = path.rpartition(".")
+        low, high, atoms = (numbers.get(f"{parent}.{part}", 0.0) for part in _RANGE)
+        if key == _RANGE[-1] and low < high and 2 <= atoms <= MAX_UNITS:
+            supports[f"{parent}.atoms"] = torch.linspace(low, high, int(atoms))
+    return supports
 
 
 def has_flax_names(tensors: Mapping[str, Tensor]) -> bool:
@@ -83,7 +102,23 @@ def has_flax_names(tensors: Mapping[str, Tensor]) -> bool:
 
 
 def _is_kernel(key: str) -> bool:
-    return key.replace("/", ".").rpartition(".")[2] == _KERNEL
+    return _dotted(key).rpartition(".")[2] == _KERNEL
+
+
+def _dotted(key: str) -> str:
+    """Return a name with dots, whatever its file has between its parts."""
+    return key.replace("/", ".").replace(",", ".")
+
+
+def _without_idle(arrays: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return arrays without batch normalizations that have never learned: PQN keeps one that reads nothing."""
+    kept = dict(arrays)
+    for key, scale in arrays.items():
+        name = f"{key.removesuffix(_SCALE)}bias"
+        idle = "BatchNorm" in key and name in arrays and bool((scale == 1).all()) and not bool(arrays[name].any())
+        if idle and key.endswith(_SCALE):
+            del kept[key], kept[name]
+    return kept
 
 
 class _Walk:
@@ -91,6 +126,8 @@ class _Walk:
 
     def __init__(self, name: str, data: bytes, found: dict[str, Tensor]) -> None:
         self._name, self._data, self._found = name, data, found
+        self.numbers: dict[str, float] = {}
+        """Numbers of the file by their path."""
         self._unpacker = msgpack.Unpacker(max_buffer_size=max(1, len(data)), strict_map_key=False)
         self._unpacker.feed(data)
         self._nodes = 0
@@ -118,6 +155,8 @@ class _Walk:
             value = self._leaf()
             if isinstance(value, msgpack.ExtType) and value.code == _ARRAY:
                 self._found[path] = self._array(path, value.data)
+            elif isinstance(value, int | float) and math.isfinite(value):
+                self.numbers[path] = float(value)
 
     def _leaf(self) -> object:
         """Return the next number, text, bytes or array; a key may be nothing else either."""

@@ -18,7 +18,9 @@ Layer = dict[str, Tensor]
 _MEAN = re.compile(r"mu_(?:w|weight)|(?:w|weight)_mu|mu_(?:b|bias)|(?:b|bias)_mu", re.IGNORECASE)
 _NOISE = re.compile(r"(?:^|_)(?:sigma|epsilon|eps)(?:_|$)")
 _SPREAD = re.compile(r"(?:^|_)sigma(?:_|$)")
-_ADVANTAGE = {"advantage", "advantages", "adv", "a"}
+ADVANTAGE = {"advantage", "advantages", "adv"}
+"""Words of which one says for certain that a layer is an advantage's."""
+_ADVANTAGE = {*ADVANTAGE, "a"}
 _VALUE = {"value", "values", "val", "v"}
 
 
@@ -45,22 +47,26 @@ def without_noise(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], lis
 
 
 def has_value_stream(layers: Mapping[str, Layer]) -> bool:
-    """Return whether one of the linear layers has a single output, as the value of a dueling network does."""
-    return any(_is_linear(layer) and layer["weight"].shape[0] == 1 for layer in layers.values())
+    """Return whether linear layers are those of a dueling network: one has a single output, or both streams a name."""
+    linear = {name: layer for name, layer in layers.items() if _is_linear(layer)}
+    if any(layer["weight"].shape[0] == 1 for layer in linear.values()):
+        return True
+    return all(any(_is_called(name, words) for name in linear) for words in (_ADVANTAGE, _VALUE))
 
 
 def fold_dueling(layers: Mapping[str, Layer]) -> dict[str, Layer] | None:
     """Return a dueling network's layers as those of a plain DQN; None if its streams cannot be told apart.
 
     The streams are told by their names, since shapes do not always tell them. They may share their hidden layer or have
-    one each; two hidden layers become one that is as wide as both.
+    one each; two hidden layers become one that is as wide as both. In a Rainbow (Hessel et al. 2018) the value has N
+    outputs, one for each return, and the advantage A * N, seen as [A, N].
 
     Args:
         layers: three convolutions and the linear layers of both streams, with weight [out, in] and bias [out].
     """
     linear = {name: layer for name, layer in layers.items() if _is_linear(layer)}
-    advantages = [name for name in linear if words_of(name) & _ADVANTAGE and not words_of(name) & _VALUE]
-    values = [name for name in linear if words_of(name) & _VALUE and not words_of(name) & _ADVANTAGE]
+    advantages = [name for name in linear if _is_called(name, _ADVANTAGE)]
+    values = [name for name in linear if _is_called(name, _VALUE)]
     shared = [name for name in linear if name not in advantages and name not in values]
     if any("bias" not in layer for layer in linear.values()):
         return None
@@ -77,15 +83,15 @@ def fold_dueling(layers: Mapping[str, Layer]) -> dict[str, Layer] | None:
             return None
         folded[hidden] = {part: torch.cat((first[part], second[part])) for part in ("weight", "bias")}
         # Neither stream reads the other's hidden units.
-        deaf = torch.zeros_like
         a, v = linear[last]["weight"], linear[value]["weight"]
         weight = (
-            torch.cat((a, deaf(v).expand(a.shape[0], -1)), dim=1),
-            torch.cat((deaf(a[:1]), v), dim=1),
+            torch.cat((a, a.new_zeros(len(a), v.shape[1])), dim=1),
+            torch.cat((v.new_zeros(len(v), a.shape[1]), v), dim=1),
         )
     else:
         return None
-    if linear[value]["weight"].shape[0] != 1 or weight[0].shape[1] != weight[1].shape[1]:
+    returns = linear[value]["weight"].shape[0]
+    if not returns or linear[last]["weight"].shape[0] % returns or weight[0].shape[1] != weight[1].shape[1]:
         return None
     folded[last] = {
         "weight": _dueling(*weight),
@@ -109,9 +115,10 @@ def mean_of_quantiles(layer: Layer, actions: int) -> Layer:
 
 
 def _dueling(advantage: Tensor, value: Tensor) -> Tensor:
-    """Return V + A - mean A over the first dimension, computed in float64."""
-    a, v = advantage.double(), value.double()
-    return (v + a - a.mean(0, keepdim=True)).float()
+    """Return V + A - mean A over the actions, computed in float64; value [N, ...] and advantage [A * N, ...]."""
+    v = value.double()
+    a = advantage.double().reshape(-1, *v.shape)
+    return (v + a - a.mean(0, keepdim=True)).reshape(advantage.shape).float()
 
 
 def _in_order(linear: Mapping[str, Layer], names: list[str]) -> tuple[str, str]:
@@ -119,6 +126,12 @@ def _in_order(linear: Mapping[str, Layer], names: list[str]) -> tuple[str, str]:
     first, second = names
     reads_first = linear[second]["weight"].shape[1] == linear[first]["weight"].shape[0]
     return (first, second) if reads_first else (second, first)
+
+
+def _is_called(name: str, stream: set[str]) -> bool:
+    """Return whether a layer's name is one of a stream, and not of the other one too."""
+    words = words_of(name)
+    return bool(words & stream) and not words & (_ADVANTAGE | _VALUE) - stream
 
 
 def _is_linear(layer: Layer) -> bool:

@@ -149,7 +149,14 @@ def reference_score(game: str) -> ReferenceScore | None:
 
 
 def make_environment(
-    game: str, lanes: int, *, threads: int = 1, max_episode_frames: int = MAX_EPISODE_FRAMES
+    game: str,
+    lanes: int,
+    *,
+    threads: int = 1,
+    max_episode_frames: int = MAX_EPISODE_FRAMES,
+    sticky_actions: float = 0.0,
+    noop_max: int = NOOP_MAX,
+    fire_reset: bool = True,
 ) -> "AtariVectorEnv":
     """Make N emulators of one game with `PREPROCESSING`, raw rewards and no life-loss terminals.
 
@@ -160,6 +167,9 @@ def make_environment(
         lanes: N, the number of emulators.
         threads: emulator threads of the C++ vector environment.
         max_episode_frames: emulator frames after which an episode is truncated.
+        sticky_actions: probability in every frame that the action of the frame before is repeated.
+        noop_max: bound of the no-ops that begin an episode.
+        fire_reset: whether FIRE is pressed for a frame before these, in games that have it.
     """
     from ale_py.vector_env import AtariVectorEnv  # noqa: PLC0415 - see above
 
@@ -169,14 +179,14 @@ def make_environment(
         num_envs=lanes,
         num_threads=min(threads, lanes),
         max_num_frames_per_episode=max_episode_frames,
-        repeat_action_probability=0.0,
+        repeat_action_probability=sticky_actions,
         full_action_space=False,
         frameskip=FRAMES_PER_STEP,
         stack_num=STACK,
         maxpool=True,
         grayscale=True,
-        noop_max=NOOP_MAX,
-        use_fire_reset=True,
+        noop_max=noop_max,
+        use_fire_reset=fire_reset,
         episodic_life=False,
         life_loss_info=False,
         reward_clipping=False,
@@ -202,6 +212,8 @@ class SeedStream(enum.IntEnum):
     """The match on the live page."""
     COMPARISON = 7
     """Episodes of `distill compare`."""
+    DISAGREEMENT = 8
+    """Episodes of `distill disagree`."""
 
 
 def reset_seed(seed: int, *stream: int) -> int:

@@ -1,6 +1,8 @@
 """q-values of NumPy observations: onnxruntime on CPUs, where it is faster than eager PyTorch, and PyTorch on GPUs."""
 
 import copy
+import io
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -8,6 +10,11 @@ import numpy.typing as npt
 import onnxruntime
 import torch
 
+from distill.architectures import Graph
+from distill.errors import DistillError
+from distill.label_graph import LabelGraph, load_graph, open_session, run_session
+from distill.model_card import ModelCard, card_of, read_card, read_header
+from distill.models import load_model
 from distill.networks import QNetwork
 from distill.onnx_graph import INPUT, build_onnx
 from distill.typed_torch import from_numpy
@@ -32,24 +39,49 @@ def make_q_function(network: QNetwork, device: str = "cpu", threads: int = 1) ->
     return _OnnxQFunction(network, threads) if device == "cpu" else _TorchQFunction(network, device)
 
 
+def load_q_function(source: Path | bytes, device: str = "cpu", threads: int = 1) -> tuple[QFunction, ModelCard]:
+    """Return the q-function and the card of a model file, of whatever layers it is; graphs compute on the CPU.
+
+    Raises:
+        ModelFileError: if it is missing, damaged, of another format, or does not fit its games.
+    """
+    if isinstance(_card(source).architecture, Graph):
+        graph, card = load_graph(source)
+        return _GraphQFunction(graph, card, threads), card
+    network, card = load_model(source)
+    return make_q_function(network, device, threads), card
+
+
+def _card(source: Path | bytes) -> ModelCard:
+    if isinstance(source, Path):
+        return read_card(source)
+    return card_of("model", read_header("model", io.BytesIO(source), len(source))[0])
+
+
+class _GraphQFunction:
+    def __init__(self, graph: LabelGraph, card: ModelCard, threads: int) -> None:
+        (self._game,) = card.actions
+        self._session = open_session(self._game, graph.data, threads)
+
+    def __call__(self, observations: npt.NDArray[np.uint8], game: str) -> npt.NDArray[np.float32]:
+        if game != self._game:
+            raise DistillError(f"game {game!r}: this network plays {self._game}")
+        return run_session(game, self._session, observations)[0]
+
+
 class _OnnxQFunction:
     """One session per game, made when the game is first asked for: a session computes all outputs of its graph."""
 
     def __init__(self, network: QNetwork, threads: int) -> None:
         self._network = copy.deepcopy(network)
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
-        self._options = onnxruntime.SessionOptions()
-        self._options.intra_op_num_threads = threads
-        self._options.inter_op_num_threads = 1
-        self._options.log_severity_level = 3
-        # Idle threads that spin would take the core from the emulators.
-        self._options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._threads = threads
 
     def __call__(self, observations: npt.NDArray[np.uint8], game: str) -> npt.NDArray[np.float32]:
         session = self._sessions.get(game)
         if session is None:
             graph = build_onnx(self._network, [game]).SerializeToString()
-            session = onnxruntime.InferenceSession(graph, self._options, providers=["CPUExecutionProvider"])
+            session = open_session(game, graph, self._threads)
             self._sessions[game] = session
         return session.run(None, {INPUT: observations})[0]
 

@@ -26,7 +26,7 @@ def distillation_loss(kind: LossKind, student: Tensor, teacher: Tensor, tau: flo
     Args:
         kind: which loss.
         student: [B, A] float, outputs of the game's controller.
-        teacher: [B, A] float32, q-values; they get no gradient.
+        teacher: [B, A] float32, q-values, or logits of a policy; they get no gradient.
         tau: temperature of the teacher's softmax; nll and mse do not use it.
 
     Returns:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 from distill import file_kinds
-from distill.architectures import Architecture
+from distill.architectures import Architecture, Graph
+from distill.card_architecture import MAX_SCORE, architecture_of, check_architecture
 from distill.errors import ConfigError, ModelFileError
 from distill.files import write_atomically
 from distill.games import PREPROCESSING, action_count
@@ -21,14 +22,13 @@ from distill.games import PREPROCESSING, action_count
 FORMAT_VERSION = 1
 MAX_FILE_BYTES = 512 * 2**20
 MAX_HEADER_BYTES = 8 * 2**20
-MAX_UNITS = 2**16
-"""Bound of every size that a card declares, so that comparing shapes cannot overflow."""
-MAX_SCORE = 1e12
-"""Bound of a card's scores, which JSON could also give as infinity."""
 METADATA = "__metadata__"
 """Key of a header under which the card stands among the tensors."""
 _LENGTH_BYTES = 8
 _ALIGNMENT = 8
+
+
+Labels = Literal["q-values", "logits"]
 
 
 @dataclass(frozen=True)
@@ -40,19 +40,25 @@ class ModelCard:
         architecture: sizes of the network.
         actions: number of actions of every game it plays.
         preprocessing: what observations it was trained on; must equal `distill.games.PREPROCESSING`.
-        training: how it was trained, free JSON.
-        scores: per game `mean`, `standard_deviation`, `episodes`, `scores`, `epsilon`, `noop_max` and the like.
+        training: how it was trained, free JSON; `protocol` names whose emulator it was trained on, where that is known.
+        labels: what the outputs are: q-values, in discounted rewards, or logits of a policy; files of 0.1.0 do not say
+            it, and their teachers' are q-values.
+        scores: per game `mean`, `standard_deviation`, `episodes`, `scores`, `epsilon`, `noop_max` and the like, and
+            under `protocols` what was measured under other protocols than this project's; see `distill.reproduction`.
     """
 
     kind: Literal["teacher", "student"]
-    architecture: Architecture
+    architecture: Architecture | Graph
     actions: dict[str, int]
     preprocessing: dict[str, Any] = field(default_factory=lambda: dict(PREPROCESSING))
     training: dict[str, Any] = field(default_factory=dict[str, Any])
+    labels: Labels = "q-values"
     scores: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
 
 
 _CARD_FIELDS = tuple(entry.name for entry in fields(ModelCard))
+_ABSENT = {"labels": json.dumps("q-values")}
+"""Texts of fields that older files do not have."""
 
 
 def read_card(path: Path) -> ModelCard:
@@ -78,8 +84,10 @@ def write_card(path: Path, card: ModelCard) -> None:
     """
     present = read_card(path)
     check_card(card, "card")
-    if (card.architecture, card.actions) != (present.architecture, present.actions):
-        raise ModelFileError(f"{path}: expected a card of {present.architecture} with actions {present.actions}")
+    if (card.architecture, card.actions, card.labels) != (present.architecture, present.actions, present.labels):
+        raise ModelFileError(
+            f"{path}: expected a card of {present.architecture} with actions {present.actions} and {present.labels}"
+        )
     write_model_file(path, with_card(read_bounded(path), card))
 
 
@@ -199,9 +207,10 @@ def card_of(name: str, header: Mapping[str, Any]) -> ModelCard:
     if version != str(FORMAT_VERSION):
         raise ModelFileError(f"{name}: expected format version {FORMAT_VERSION}, found {version!r}")
     try:
-        values = {name: json.loads(metadata[name], parse_constant=_refuse_constant) for name in _CARD_FIELDS}
-        sizes = values["architecture"]
-        architecture = Architecture(**(sizes | {"channels": tuple(sizes["channels"])}))
+        values = {
+            name: json.loads((_ABSENT | metadata)[name], parse_constant=_refuse_constant) for name in _CARD_FIELDS
+        }
+        architecture = architecture_of(values["architecture"])
         card = ModelCard(**cast(dict[str, Any], values | {"architecture": architecture}))
     except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise ModelFileError(f"{name}: damaged card: {error!r}") from error
@@ -213,11 +222,14 @@ def _refuse_constant(text: str) -> None:
     raise ValueError(f"{text} is not a number that a card may hold")
 
 
-def _is_size(value: object) -> bool:
-    return type(value) is int and 1 <= value <= MAX_UNITS
-
-
 def _is_score(score: object) -> bool:
+    if not _has_scores(score):
+        return False
+    others: object = cast(dict[str, Any], score).get("protocols", {})
+    return isinstance(others, dict) and all(map(_has_scores, cast(dict[str, Any], others).values()))
+
+
+def _has_scores(score: object) -> bool:
     if not isinstance(score, dict):
         return False
     values: object = cast(dict[str, Any], score).get("scores", [])
@@ -237,13 +249,9 @@ def check_card(card: ModelCard, name: str) -> None:
             raise ModelFileError(f"{name}: card field {key}: expected a map, found {type(getattr(card, key)).__name__}")
     if card.kind not in ("teacher", "student"):
         raise ModelFileError(f"{name}: expected the kind teacher or student, found {card.kind!r}")
-    architecture = card.architecture
-    controller = () if architecture.controller_hidden is None else (architecture.controller_hidden,)
-    sizes = (*architecture.channels, architecture.hidden, *controller)
-    if len(architecture.channels) != 3 or not all(_is_size(size) for size in sizes):
-        raise ModelFileError(
-            f"{name}: expected three channel counts and sizes from 1 to {MAX_UNITS}, found {architecture}"
-        )
+    if card.labels not in ("q-values", "logits"):
+        raise ModelFileError(f"{name}: expected the labels q-values or logits, found {card.labels!r}")
+    check_architecture(card.architecture, name)
     if not card.actions:
         raise ModelFileError(f"{name}: expected at least one game, found none")
     for game, found in card.actions.items():

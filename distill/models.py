@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from distill.architectures import Graph
 from distill.errors import ModelFileError
 from distill.model_card import (
     METADATA,
@@ -65,6 +66,10 @@ def load_model(source: Path | bytes) -> tuple[QNetwork, ModelCard]:
     name, data = ("model", source) if isinstance(source, bytes) else (str(source), read_bounded(source))
     header, _ = read_header(name, io.BytesIO(data), len(data))
     card = card_of(name, header)
+    if isinstance(card.architecture, Graph):
+        raise ModelFileError(
+            f"{name}: expected a network of this project, found an ONNX graph, which only labels and plays"
+        )
     with torch.device("meta"):
         network = QNetwork(card.architecture, card.actions)
     # Nothing is allocated for the declared sizes before they are known to be those of the file's own tensors.

@@ -7,12 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distill.architectures import Architecture
+from distill.architectures import PADS, Architecture
 from distill.errors import DistillError
-from distill.games import STACK
+from distill.games import OBSERVATION_SHAPE, STACK
 
-FEATURE_CELLS = 7 * 7
-"""Cells of the last convolution's output for 84x84 frames: 84 -> 20 -> 9 -> 7 on a side."""
+PIXEL_LIMIT = 5.0
+"""How far from 0 a standardized pixel may be."""
 
 
 class QNetwork(nn.Module):
@@ -32,10 +32,14 @@ class QNetwork(nn.Module):
         first, second, third = architecture.channels
         self.architecture = architecture
         self.actions = dict(actions)
+        if architecture.pixels == "standardized":
+            self.register_buffer("pixel_mean", torch.zeros(OBSERVATION_SHAPE))
+            self.register_buffer("pixel_scale", torch.ones(OBSERVATION_SHAPE))
         self.conv1 = nn.Conv2d(STACK, first, 8, stride=4)
         self.conv2 = nn.Conv2d(first, second, 4, stride=2)
         self.conv3 = nn.Conv2d(second, third, 3)
-        self.fc = nn.Linear(third * FEATURE_CELLS, architecture.hidden)
+        self.fc = nn.Linear(architecture.features, architecture.hidden)
+        self.norms = nn.ModuleList(nn.LayerNorm(list(shape), architecture.epsilon) for shape in architecture.normalized)
         self.heads = nn.ModuleDict({game: _controller(architecture, count) for game, count in actions.items()})
         for layer in (self.conv1, self.conv2, self.conv3, self.fc):
             _initialise_before_relu(layer)
@@ -60,19 +64,51 @@ class QNetwork(nn.Module):
             DistillError: if the network has no controller for `game`.
         """
         device = observations.device.type
+        x = self._activated(self._first(observations), 0)
+        x = self._activated(self.conv2(self._padded(x, 1)), 1)
+        x = self._activated(self.conv3(self._padded(x, 2)), 2)
+        x = self._activated(self.fc(x.flatten(1)), 3)
+        *hidden, last = self.controller(game)
+        for layer in hidden:
+            x = self._activation(layer(x))
+        with torch.autocast(device, enabled=False):
+            return self._outputs(F.linear(x.float(), last.weight, last.bias))
+
+    def _first(self, observations: Tensor) -> Tensor:
+        """Return what the first convolution makes of [B, 4, 84, 84] uint8."""
         weight = self.conv1.weight
+        if self.architecture.pixels == "standardized":
+            mean, scale = self.get_buffer("pixel_mean"), self.get_buffer("pixel_scale")
+            pixels = (observations.to(weight.dtype) * (1 / 255) - mean) * scale
+            return self.conv1(self._padded(pixels.clamp(-PIXEL_LIMIT, PIXEL_LIMIT), 0))
+        device = observations.device.type
         autocast = torch.is_autocast_enabled(device)
         pixels = observations.to(torch.get_autocast_dtype(device) if autocast else weight.dtype)
         # 0 to 255 are exact in bfloat16, so scaling the small weight instead of the pixels saves a pass over them.
-        x = F.relu(F.conv2d(pixels, weight * (1 / 255), self.conv1.bias, self.conv1.stride))
-        x = F.relu(self.conv2(x))
-        x = F.relu(self.conv3(x))
-        x = F.relu(self.fc(x.flatten(1)))
-        *hidden, last = self.controller(game)
-        for layer in hidden:
-            x = F.relu(layer(x))
-        with torch.autocast(device, enabled=False):
-            return F.linear(x.float(), last.weight, last.bias)
+        return F.conv2d(self._padded(pixels, 0), weight * (1 / 255), self.conv1.bias, self.conv1.stride)
+
+    def _padded(self, x: Tensor, index: int) -> Tensor:
+        """Return a convolution's input [B, C, H, W] with the zeros around it that the convolution reads."""
+        return x if self.architecture.padding == "valid" else F.pad(x, PADS[index] * 2)
+
+    def _activated(self, x: Tensor, index: int) -> Tensor:
+        """Return what a layer of the trunk gives, normalized if it is, through the activation."""
+        if self.architecture.normalization == "layer":
+            x = self.norms[index](x)
+        elif self.architecture.normalization == "channels":
+            x = self.norms[index](x.movedim(1, -1)).movedim(-1, 1)
+        return self._activation(x)
+
+    def _activation(self, x: Tensor) -> Tensor:
+        return F.relu(x) if self.architecture.activation == "relu" else F.elu(x)
+
+    def _outputs(self, last: Tensor) -> Tensor:
+        """Return q-values [B, A] of what the last layer gives, [B, A] or the logits of returns, [B, A * atoms]."""
+        support = self.architecture.support
+        if support is None:
+            return last
+        returns = torch.linspace(support.low, support.high, support.atoms, device=last.device)
+        return last.view(len(last), -1, support.atoms).softmax(2) @ returns
 
     def controller(self, game: str) -> list[nn.Linear]:
         """Return the game's own linear layers, with a ReLU between each and the next.
@@ -90,10 +126,11 @@ class QNetwork(nn.Module):
 
 
 def _controller(architecture: Architecture, actions: int) -> nn.ModuleList:
+    outputs = actions if architecture.support is None else actions * architecture.support.atoms
     if architecture.controller_hidden is None:
-        sizes = [architecture.hidden, actions]
+        sizes = [architecture.hidden, outputs]
     else:
-        sizes = [architecture.hidden, architecture.controller_hidden, actions]
+        sizes = [architecture.hidden, architecture.controller_hidden, outputs]
     return nn.ModuleList(nn.Linear(size, following) for size, following in itertools.pairwise(sizes))
 
 

@@ -165,8 +165,14 @@ class Services(Protocol):
         """Connect as the producer of one game with that number, counted from 0."""
         ...
 
-    def reader(self, rank: int) -> ChunkReader:
-        """Connect as the learner of that rank."""
+    def reader(self, rank: int, part: int = 0, parts: int = 1) -> ChunkReader:
+        """Connect as the learner of that rank.
+
+        Args:
+            rank: of the reader, one for each lineage.
+            part: number of the process among those that read for the rank, each other streams of every game.
+            parts: how many these are.
+        """
         ...
 
     def registry(self, lineage: str) -> ModelRegistry:

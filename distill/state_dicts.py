@@ -4,53 +4,69 @@ Layers are recognised by their shapes, so keys may have any name. Names decide o
 and between the streams of a dueling network, and tell kinds of networks apart that are not supported.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-import torch
 from torch import Tensor
 
+from distill.architectures import Padding, Support
+from distill.categorical import find_supports
 from distill.errors import ModelFileError
-from distill.folds import Layer, fold_dueling, has_value_stream, without_noise
-from distill.games import STACK
-from distill.networks import FEATURE_CELLS
+from distill.folds import ADVANTAGE, Layer, fold_dueling, has_value_stream, without_noise
+from distill.layer_order import EXPECTED, Layout, check_plain, misfit, normalizations, ordered
+from distill.model_card import Labels
+from distill.policies import actor_layers, is_actor, is_actor_alone
+from distill.torch_files import TorchContent
 from distill.words import words_of
 
-EXPECTED = "three convolutions 8x8, 4x4, 3x3 on 4 frames, then two linear layers"
-KERNELS = ((8, 8), (4, 4), (3, 3))
 _PLAIN = 5
 """Layers of a plain DQN."""
 _MAX_TENSORS = 20_000
 _MAX_SEGMENTS = 64
-_SHOWN = 16
 
 _TRAIN = "train a plain DQN with `distill teach` or Stable-Baselines3"
+_RESAVE = "where it was trained, torch.save(model.state_dict(), 'q.pth'), and import that"
 _TARGET_WORDS = {"old", "tgt", "lagged"}
 _ACTOR_CRITIC = {"actor", "critic", "action", "pi", "vf"}
-_ADVANTAGE = {"advantage", "advantages", "adv"}
-_CHANNELS = {1: "one frame", 3: "one frame in RGB", 12: "4 frames in RGB"}
 
 
 @dataclass(frozen=True)
 class PlainNetwork:
-    """The five layers of a DQN.
+    """The five layers of a DQN, or of a policy of the same layout.
 
     Attributes:
         prefix: what the names of its tensors have in common, such as `q_net`; "" if nothing.
         layers: the three convolutions and the two linear layers, in the order of computation, by name.
         left_out: prefixes of other networks, then names of other tensors.
         folded: what the file's own layers were, if they became these by folding, a phrase each.
+        labels: what the last layer gives; None if names leave it open.
+        support: returns that the last layer gives logits of, if the file holds them.
+        padding: of the convolutions.
+        norms: normalizations of the first four layers, none if there are none.
+        activation: of all layers but the last.
+        standardization: mean and reciprocal deviation of every pixel, [4, 84, 84] each, if it sees standardized pixels.
     """
 
     prefix: str
     layers: dict[str, Layer]
     left_out: list[str]
     folded: tuple[str, ...] = ()
+    labels: Labels | None = "q-values"
+    support: Support | None = None
+    padding: Padding = "valid"
+    norms: tuple[Layer, ...] = ()
+    activation: Literal["relu", "elu"] = "relu"
+    standardization: tuple[Tensor, Tensor] | None = None
 
 
-def find_network(name: str, tensors: Mapping[str, Tensor]) -> PlainNetwork:
-    """Return the DQN among tensors as a plain one; of a network and its target the network.
+def find_network(name: str, tensors: Mapping[str, Tensor], layout: Layout = "torch") -> PlainNetwork:
+    """Return the DQN among tensors as a plain one: not a target, and of an actor-critic the actor.
+
+    Args:
+        name: of the file, for messages.
+        tensors: with the names and dimensions of PyTorch.
+        layout: of the library that they come from, which decides what their shapes mean.
 
     Raises:
         ModelFileError: if there is none, or several of equal rank.
@@ -59,9 +75,13 @@ def find_network(name: str, tensors: Mapping[str, Tensor]) -> PlainNetwork:
         raise ModelFileError(f"{name}: expected {EXPECTED}; found {len(tensors)} tensors")
     tensors, noisy = without_noise(tensors)
     online = {key: tensor for key, tensor in tensors.items() if not is_target(key)}
-    layers = _layers(online) or _layers(tensors)
+    every, norms = _apart(_layers(online) or _layers(tensors))
+    acting = actor_layers(every)
+    layers = every if acting is None else acting
     candidates = _candidates(layers)
-    unsupported = _unusual_tensor(tensors, layers) or _unusual_layers(layers, candidates)
+    unsupported = _unusual_tensor(tensors, layers | norms) or _unusual_layers(
+        layers, candidates, policy=acting is not None
+    )
     if unsupported is not None:
         raise ModelFileError(f"{name}: {unsupported}")
     if len(candidates) > 1:
@@ -70,18 +90,86 @@ def find_network(name: str, tensors: Mapping[str, Tensor]) -> PlainNetwork:
             " alone, as in torch.save(network.state_dict(), 'q.pth')"
         )
     if not candidates:
-        raise _misfit(name, _counted(layers), layers)
+        raise misfit(name, _counted(layers), layers)
     prefix, names = next(iter(candidates.items()))
     network = {layer: layers[layer] for layer in names}
     folded = ["noisy layers, by their means"] if any(layer in names for layer in noisy) else []
     if len(names) > _PLAIN:
         network = _without_streams(name, prefix, network)
         folded.append("a dueling network, value and advantage in one")
-    ordered = _ordered(name, network)
-    others = [other for other in _candidates(_layers(tensors)) if other != prefix]
+    order, padding = ordered(name, network, layout)
+    others = [other for other in _candidates(_apart(_layers(tensors))[0]) if other != prefix]
     within = tuple(f"{other}." for other in others)
-    alone = [key for key in tensors if key.rpartition(".")[0] not in names and not key.startswith(within)]
-    return PlainNetwork(prefix, ordered, others + alone, tuple(folded))
+    mine = {norm: layer for norm, layer in norms.items() if not norm.startswith(within)}
+    supports = find_supports(name, tensors)
+    critic = _outermost([layer for layer in every if layer not in layers], names)
+    known = (*names, *mine, *(layer for layer in every if layer not in layers))
+    used = {*(f"{layer}.{part}" for layer in known for part in ("weight", "bias")), *supports}
+    alone = [key for key in tensors if key not in used and not key.startswith(within)]
+    return PlainNetwork(
+        prefix,
+        order,
+        others + critic + alone,
+        tuple(folded),
+        labels=_labels(name, order, policy=acting is not None),
+        support=next(iter(supports.values()), None),
+        padding=padding,
+        norms=normalizations(name, mine, order, padding, layout),
+    )
+
+
+def _outermost(layers: Sequence[str], used: Sequence[str]) -> list[str]:
+    """Return the modules that layers are in, the outermost that hold no layer that is used."""
+    holding = {".".join(name.split(".")[:depth]) for name in used for depth in range(1, _MAX_SEGMENTS)}
+    found: dict[str, None] = {}
+    for name in layers:
+        segments = name.split(".")
+        paths = (".".join(segments[:depth]) for depth in range(1, len(segments) + 1))
+        found[next((path for path in paths if path not in holding), name)] = None
+    return list(found)
+
+
+def _labels(name: str, order: dict[str, Layer], *, policy: bool) -> Labels | None:
+    """Return what the last of a network's layers gives, as far as names tell it."""
+    last = next(reversed(order))
+    if policy and not is_actor(last):
+        raise misfit(name, f"an actor-critic, whose last layer {last} is not called an actor's", order)
+    if policy:
+        return "logits"
+    return None if is_actor_alone(last) else "q-values"
+
+
+def network_of(name: str, content: TorchContent) -> PlainNetwork:
+    """Return the DQN in a file of `torch.save`.
+
+    Raises:
+        ModelFileError: if there is none, or several; it says what else is there.
+    """
+    try:
+        if content.tensors:
+            return find_network(name, content.tensors)
+    except ModelFileError as error:
+        if not content.objects:
+            raise
+        raise ModelFileError(
+            f"{error}; it also holds {_objects(content)}, which is not read, since it can run code"
+        ) from error
+    if not content.objects:
+        raise ModelFileError(f"{name}: expected one state dict, alone or in a checkpoint; found {content.summary}")
+    if all(callee.startswith("numpy") for callee in content.objects.values()):
+        raise ModelFileError(
+            f"{name}: expected tensors, found arrays of NumPy ({_objects(content)}); convert each with"
+            " torch.from_numpy, torch.save the dict of tensors, and import that"
+        )
+    raise ModelFileError(
+        f"{name}: expected tensors alone, as torch.save(network.state_dict(), ...) writes them, found"
+        f" {_objects(content)}; other Python objects can run code and are refused; {_RESAVE}"
+    )
+
+
+def _objects(content: TorchContent) -> str:
+    callees = list(dict.fromkeys(content.objects.values()))
+    return ", ".join(callees[:3])
 
 
 def is_target(key: str) -> bool:
@@ -96,6 +184,12 @@ def _layers(tensors: Mapping[str, Tensor]) -> dict[str, Layer]:
         if part in ("weight", "bias"):
             layers.setdefault(layer, {})[part] = tensor
     return layers
+
+
+def _apart(layers: Mapping[str, Layer]) -> tuple[dict[str, Layer], dict[str, Layer]]:
+    """Return layers of one kind apart from normalizations, which multiply each of their inputs by a weight."""
+    norms = {name: layer for name, layer in layers.items() if _dimensions(layer) in (1, 3)}
+    return {name: layer for name, layer in layers.items() if name not in norms}, norms
 
 
 def _dimensions(layer: Layer) -> int:
@@ -137,10 +231,10 @@ def _without_streams(name: str, prefix: str, network: Mapping[str, Layer]) -> di
     start = len(prefix) + 1 if prefix else 0
     for key, layer in network.items():
         for part, tensor in layer.items():
-            _check_plain(name, f"{key}.{part}", tensor)
+            check_plain(name, f"{key}.{part}", tensor)
     folded = fold_dueling({key[start:]: layer for key, layer in network.items()})
     if folded is None:
-        raise _misfit(
+        raise misfit(
             name,
             "a dueling network, whose layers are not called value and advantage: not supported; train with dueling off,"
             f" or {_TRAIN}",
@@ -155,14 +249,16 @@ def _unusual_tensor(tensors: Mapping[str, Tensor], layers: Mapping[str, Layer]) 
         layer, _, part = key.rpartition(".")
         if "weight_ih" in part or "weight_hh" in part:
             return f"a recurrent layer, {layer}: not supported, since a teacher sees four frames and remembers nothing"
-        if part == "running_mean" and layer in layers:
+        if (part == "running_mean" and layer in layers) or (part == "scale" and "BatchNorm" in layer):
             return f"batch normalisation, {layer}: not supported; train without it, or {_TRAIN}"
         if part in ("weight_g", "weight_orig", "original0"):
             return f"a reparametrised weight, {key}: not supported; remove the parametrisation before saving"
     return None
 
 
-def _unusual_layers(layers: Mapping[str, Layer], candidates: Mapping[str, Sequence[str]]) -> str | None:
+def _unusual_layers(
+    layers: Mapping[str, Layer], candidates: Mapping[str, Sequence[str]], *, policy: bool
+) -> str | None:
     """Return what the layers outside of all candidates tell, if they belong to a network of another kind."""
     # Linear layers without convolutions of their own hang on the network's.
     inside = {name for names in candidates.values() for name in names}
@@ -171,10 +267,14 @@ def _unusual_layers(layers: Mapping[str, Layer], candidates: Mapping[str, Sequen
         outside = []
     words = {name: words_of(name) for name in layers}
     streams = {name for names in candidates.values() if len(names) > _PLAIN for name in names}
-    if any(words[name] & _ACTOR_CRITIC for name in (*outside, *streams, *(inside if len(candidates) > 1 else ()))):
-        return f"an actor-critic, as of PPO or A2C: it has no q-values; {_TRAIN}"
+    told = (*outside, *streams, *(inside if len(candidates) > 1 else ()))
+    if not policy and any(words[name] & _ACTOR_CRITIC for name in told):
+        return (
+            "an actor-critic, whose actor cannot be told from its critic: expected layers called actor, action or pi,"
+            " and others called critic, value or vf"
+        )
     outputs = [name for name in outside if _dimensions(layers[name]) == 2 and layers[name]["weight"].shape[0] == 1]
-    if outputs or any(words[name] & _ADVANTAGE for name in outside):
+    if outputs or any(words[name] & ADVANTAGE for name in outside):
         return f"a dueling network, with value and advantage apart: not supported; train with dueling off, or {_TRAIN}"
     if candidates and outside:
         return f"more layers than those under {', '.join(candidates)}: {', '.join(outside[:4])}"
@@ -193,55 +293,3 @@ def _counted(layers: Mapping[str, Layer]) -> str:
     if odd:
         return f"layer {odd[0]} is neither a convolution nor linear (a normalisation, perhaps)"
     return f"{convolutions} convolutions and {linear} linear layers"
-
-
-def _ordered(name: str, layers: Mapping[str, Layer]) -> dict[str, Layer]:
-    """Return the five layers in the order of computation, with shapes that fit each other."""
-    for key, layer in layers.items():
-        for part, tensor in layer.items():
-            _check_plain(name, f"{key}.{part}", tensor)
-    weights = {key: layer["weight"] for key, layer in layers.items()}
-    linear = [key for key in layers if weights[key].dim() == 2]
-    # Larger kernels come first. The sort is stable, so misfits are compared in the file's order.
-    convolutions = [key for key in layers if weights[key].dim() == 4]
-    convolutions.sort(key=lambda key: -math.prod(weights[key].shape[2:]))
-    cells = weights[convolutions[2]].shape[0] * FEATURE_CELLS
-    if weights[linear[0]].shape[1] != cells and (
-        weights[linear[1]].shape[1] == cells or weights[linear[1]].shape[1] > weights[linear[0]].shape[1]
-    ):
-        linear.reverse()
-    order = [*convolutions, *linear]
-    for key, kernel in zip(convolutions, KERNELS, strict=True):
-        found = tuple(weights[key].shape[2:])
-        if found != kernel:
-            sizes = f"{found[0]}x{found[1]}, not {kernel[0]}x{kernel[1]}"
-            raise _misfit(name, f"layer {key} is a convolution of {sizes}", layers)
-    channels = weights[order[0]].shape[1]
-    if channels != STACK:
-        raise _misfit(name, f"layer {order[0]} reads {_CHANNELS.get(channels, f'{channels} channels')}", layers)
-    if weights[linear[0]].shape[1] != cells:
-        reads = f"layer {linear[0]} reads {weights[linear[0]].shape[1]} values, not {cells}"
-        raise _misfit(name, f"{reads}: frames are not 84x84, or convolutions have other strides or padding", layers)
-    inputs = [STACK, *(weights[key].shape[0] for key in convolutions[:2]), cells, weights[linear[0]].shape[0]]
-    for key, expected in zip(order, inputs, strict=True):
-        if weights[key].shape[1] != expected:
-            raise _misfit(name, f"layer {key} reads {weights[key].shape[1]} inputs, not {expected}", layers)
-        if "bias" not in layers[key] or layers[key]["bias"].shape != weights[key].shape[:1] or not weights[key].numel():
-            raise _misfit(name, f"layer {key} has no bias for each of its outputs", layers)
-    return {key: layers[key] for key in order}
-
-
-def _check_plain(name: str, key: str, tensor: Tensor) -> None:
-    if tensor.layout != torch.strided or not tensor.is_floating_point():
-        raise ModelFileError(f"{name}: tensor {key}: expected plain floats, found {tensor.dtype} {tensor.layout}")
-    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-        raise ModelFileError(f"{name}: tensor {key}: declares {list(tensor.shape)}, more than its stored bytes")
-
-
-def _misfit(name: str, reason: str, layers: Mapping[str, Layer]) -> ModelFileError:
-    return ModelFileError(f"{name}: {reason}; expected {EXPECTED}; found {_shapes(layers)}")
-
-
-def _shapes(layers: Mapping[str, Layer]) -> str:
-    found = [f"{prefix}.{part} {list(t.shape)}" for prefix, layer in layers.items() for part, t in layer.items()]
-    return (", ".join(found[:_SHOWN]) or "none") + (" ..." if len(found) > _SHOWN else "")

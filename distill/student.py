@@ -7,10 +7,8 @@ import numpy.typing as npt
 
 from distill.errors import DistillError
 from distill.games import OBSERVATION_SHAPE
-from distill.inference import make_q_function
+from distill.inference import QFunction, load_q_function
 from distill.model_card import ModelCard
-from distill.models import load_model
-from distill.networks import QNetwork
 
 
 class Student:
@@ -20,9 +18,9 @@ class Student:
         card: what the model file says about it.
     """
 
-    def __init__(self, network: QNetwork, card: ModelCard, *, device: str, threads: int, seed: int | None) -> None:
+    def __init__(self, q_function: QFunction, card: ModelCard, *, seed: int | None) -> None:
         self.card = card
-        self._q_function = make_q_function(network, device, threads)
+        self._q_function = q_function
         self._random = np.random.default_rng(seed)
 
     @property
@@ -43,7 +41,8 @@ class Student:
     def q_values(self, observations: npt.NDArray[np.uint8], game: str) -> npt.NDArray[np.float32]:
         """Return the outputs for one observation or a batch.
 
-        A student of the KL or NLL loss gives logits of a policy, not discounted rewards; the best is the largest.
+        A student of any loss but MSE, and a teacher that was a policy, give logits of a policy, not discounted rewards,
+        as the card's `labels` say; the best is the largest.
 
         Args:
             observations: [4, 84, 84] or [B, 4, 84, 84] uint8, oldest frame first.
@@ -97,5 +96,5 @@ def load_student(path: str | Path, *, device: str = "cpu", threads: int = 1, see
     Raises:
         ModelFileError: if it is missing, damaged, of another format, or does not fit its games.
     """
-    network, card = load_model(Path(path))
-    return Student(network, card, device=device, threads=threads, seed=seed)
+    q_function, card = load_q_function(Path(path), device, threads)
+    return Student(q_function, card, seed=seed)

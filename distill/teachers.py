@@ -1,18 +1,22 @@
 """Finds the teacher files of a run: one native model file a game."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 
+from distill.config import LossKind
 from distill.errors import ConfigError, ModelFileError
+from distill.evaluation_protocols import DISTILL, trained_under
 from distill.games import require_known
 from distill.model_card import ModelCard, card_of, read_bounded, read_card, read_header
 
 log = logging.getLogger(__name__)
 
 _SUFFIX = ".safetensors"
+LOGITS_TAU = 1.0
+"""Temperature of a policy's logits: their softmax is the policy itself, and needs no sharpening."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def read_teacher(path: Path) -> TeacherFile:
 
 
 def load_teacher(file: TeacherFile) -> Teacher:
-    """Return a teacher with the bytes of its file, and the card that they hold.
+    """Return a teacher with the bytes of its file, and the card that they hold; warn of what it has not learned from.
 
     Raises:
         ModelFileError: if the file cannot be read, or is no teacher of its game any more.
@@ -84,7 +88,17 @@ def load_teacher(file: TeacherFile) -> Teacher:
     found = _teacher_of(file.path, card_of(str(file.path), header))
     if found.game != file.game:
         raise ModelFileError(f"{file.path}: expected a teacher of {file.game}, found one of {found.game}")
+    _warn_of_protocol(found)
     return Teacher(found.game, found.path, found.card, data)
+
+
+def _warn_of_protocol(teacher: TeacherFile) -> None:
+    protocol = trained_under(teacher.card.training)
+    if protocol is not None and (differences := protocol.differences(DISTILL)):
+        log.warning(
+            "teacher %s: it was trained under protocol %s, and labels under this project's: %s",
+            teacher.path, protocol.name, "; ".join(differences),
+        )  # fmt: skip
 
 
 def _teacher_of(path: Path, card: ModelCard) -> TeacherFile:
@@ -148,6 +162,25 @@ def choose_teachers(places: Sequence[Path], games: Sequence[str]) -> dict[str, T
         raise ConfigError(f"games: no teacher for {', '.join(missing)}; {where} has {', '.join(sorted(by_game))}")
     found.warn()
     return {game: by_game[game] for game in sorted(games or by_game)}
+
+
+def taus_of(teachers: Mapping[str, TeacherFile]) -> dict[str, float]:
+    """Return the temperature of each game whose teacher gives logits; q-values have the run's own."""
+    return {game: LOGITS_TAU for game, teacher in teachers.items() if teacher.card.labels == "logits"}
+
+
+def require_labels(teachers: Mapping[str, TeacherFile], loss: LossKind) -> None:
+    """Check that a student can learn from its teachers' labels by a loss.
+
+    Raises:
+        ConfigError: if the loss copies q-values and a teacher gives logits.
+    """
+    for game, teacher in teachers.items():
+        if loss == "mse" and teacher.card.labels == "logits":
+            raise ConfigError(
+                f"loss: mse copies q-values, but the teacher of {game}, {teacher.path}, is a policy and gives logits;"
+                " use kl, nll, reverse-kl or jensen-shannon"
+            )
 
 
 def _require_there(place: Path) -> None:

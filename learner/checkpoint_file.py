@@ -45,7 +45,11 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         OSError: if the file cannot be read.
         ValueError: if it is damaged, or of another format.
     """
-    data = path.read_bytes()
+    return decode_checkpoint(path.read_bytes())
+
+
+def decode_checkpoint(data: bytes) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Return the tensors and the metadata that `encode_checkpoint` was given. Raises ValueError if they are damaged."""
     metadata = _verified(data)
     try:
         return load(data), metadata

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from distill.chunks import REJECTION_REASONS, ChunkDecoder
 from distill.errors import BufferUnavailable, ChunkError, ReplacedError
@@ -36,6 +36,18 @@ class FeedState:
     consumed: dict[str, int] = field(default_factory=dict[str, int])
     inserted: dict[str, int] = field(default_factory=dict[str, int])
     limiter: LimiterState = field(default_factory=LimiterState)
+
+
+class FeedWitness(Protocol):
+    """Is told by the feed's thread what becomes of every chunk that it reads."""
+
+    def entered(self, stored: StoredChunk) -> None:
+        """Note that a chunk has entered the replay."""
+        ...
+
+    def refused(self, stored: StoredChunk, reason: str) -> None:
+        """Note that a chunk was refused, for one of `REJECTION_REASONS`."""
+        ...
 
 
 class Feed:
@@ -84,6 +96,8 @@ class Feed:
         self.refilled = 0
         self.outages = 0
         self.last_rejection = ""
+        self.witness: FeedWitness | None = None
+        """Whoever keeps books of the chunks; set before there are any."""
         self._pause = FIRST_PAUSE_SECONDS
         self._try_at = 0.0
         self._lock = threading.Lock()
@@ -168,12 +182,16 @@ class Feed:
             what = f"chunk {stored.producer_id}/{stored.sequence}" if stored.producer_id else "no chunk"
             self.last_rejection = f"{stored.game}, {what}: {error}"
             log.warning("refused a chunk (%s): %s", error.reason, self.last_rejection)
+            if self.witness is not None:
+                self.witness.refused(stored, error.reason)
             return
         self._seen[header.producer_id] = header.sequence
         if header.teacher_version < self.least_version.get(header.game, 0):
             self.stale += header.steps
             return
         replay.append(chunk)
+        if self.witness is not None:
+            self.witness.entered(stored)
         with self._lock:
             if header.sequence <= self._consumed.get(header.producer_id, -1):
                 self.refilled += header.steps

@@ -14,6 +14,7 @@ from distill.errors import RunError
 from distill.histograms import BOUNDS, Histogram
 from distill.networks import QNetwork
 from distill.typed_torch import numbers
+from learner.ranks import Ranks
 from learner.replay import GameReplay
 from learner.weight_average import WeightAverage
 
@@ -21,6 +22,8 @@ MAX_NONFINITE_IN_A_ROW = 10
 LIFE_CHECK_EVERY = 500
 """Updates between two checks that the network still tells observations apart."""
 MAX_BLIND_IN_A_ROW = 3
+SEED_STRIDE = 1_000_003
+"""Between the samplers' seeds of two ranks."""
 
 
 class Minibatch(Protocol):
@@ -51,7 +54,7 @@ class Update:
 
     Attributes:
         game: the game of its minibatch.
-        loss: mean loss of the minibatch.
+        loss: mean loss of the minibatch, of all ranks' together where there are several.
         finite: False if loss or gradient was not finite and the update was skipped.
     """
 
@@ -100,6 +103,7 @@ class GradientUpdater(ABC, Generic[Batch]):
         device: where everything is computed.
         dtype: the trunk's reduced dtype, or None for float32.
         seed: seed of minibatch and game sampling.
+        ranks: those that make every update together, each on a minibatch of its own of the same game; None for one.
     """
 
     def __init__(
@@ -110,6 +114,7 @@ class GradientUpdater(ABC, Generic[Batch]):
         device: torch.device,
         dtype: torch.dtype | None,
         seed: int,
+        ranks: Ranks | None = None,
     ) -> None:
         self.network = network.to(device)
         self.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - missing in torch's stub
@@ -128,7 +133,8 @@ class GradientUpdater(ABC, Generic[Batch]):
         self._dtype = dtype
         self._nonfinite_in_a_row = 0
         self._blind_in_a_row = 0
-        self.sampler = torch.Generator(device).manual_seed(seed)
+        self._ranks = ranks
+        self.sampler = torch.Generator(device).manual_seed(seed + (0 if ranks is None else SEED_STRIDE * ranks.rank))
         self.game_chooser = torch.Generator("cpu").manual_seed(seed + 1)
 
     @property
@@ -166,10 +172,13 @@ class GradientUpdater(ABC, Generic[Batch]):
         loss = self._loss(batch, game)
         torch.autograd.backward(loss)
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        loss, versions = loss.detach(), batch.versions.float().mean()
+        if self._ranks is not None:
+            # What is not finite in one rank is not finite in the mean: all skip the update, or none.
+            self._ranks.average([*gradients, loss, versions])
         norm = torch.nn.utils.get_total_norm(gradients, foreach=True)
         # One transfer for all that is wanted on the host: every one waits for the device.
-        seen = torch.stack((loss.detach(), norm, batch.versions.float().mean()))
-        loss_value, norm_value, version = numbers(seen)
+        loss_value, norm_value, version = numbers(torch.stack((loss, norm, versions)))
         self.updates += 1
         self.sampled_version[game] = version
         finite = math.isfinite(loss_value) and math.isfinite(norm_value)
@@ -196,12 +205,19 @@ class GradientUpdater(ABC, Generic[Batch]):
         self.nonfinite_updates += 1
         self._nonfinite_in_a_row += 1
         if self._nonfinite_in_a_row >= MAX_NONFINITE_IN_A_ROW:
-            chunks = sorted({self._replays[game].chunk_of(int(number)) for number in numbers(batch.numbers)})
+            chunks = sorted(self._chunks_of(game, batch))
             raise RunError(
                 f"learner of {game}: {self._nonfinite_in_a_row} updates in a row were not finite (loss {loss}, gradient"
                 f" norm {norm}) and were skipped; the last minibatch came from the chunks {', '.join(chunks)}."
                 " Lower the learning rate, or look at these chunks."
             )
+
+    def _chunks_of(self, game: str, batch: Batch) -> set[str]:
+        """Return the names of the chunks that a minibatch came from, of all ranks' minibatches."""
+        chunks = {self._replays[game].chunk_of(int(number)) for number in numbers(batch.numbers)}
+        if self._ranks is None:
+            return chunks
+        return {chunk for said in self._ranks.gather("\n".join(chunks).encode()) for chunk in said.decode().split("\n")}
 
     @torch.inference_mode()
     def _check_life(self, observations: torch.Tensor, game: str) -> None:

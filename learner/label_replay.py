@@ -36,14 +36,18 @@ class LabelReplay(GameReplay[LabelledMinibatch]):
         capacity: see `GameReplay`.
         chunk_steps: see `GameReplay`.
         device: see `GameReplay`.
+        compressed: see `GameReplay`.
     """
 
-    def __init__(self, actions: int, capacity: int, chunk_steps: int, device: torch.device) -> None:
-        super().__init__(capacity, chunk_steps, device, {"labels": ((actions,), torch.float32)})
+    def __init__(
+        self, actions: int, capacity: int, chunk_steps: int, device: torch.device, *, compressed: bool = False
+    ) -> None:
+        labels = {"labels": ((actions,), torch.float32)}
+        super().__init__(capacity, chunk_steps, device, labels, compressed=compressed)
 
     def _unpack(self, chunk: Chunk) -> tuple[npt.NDArray[np.int64], Columns]:
         return np.arange(chunk.header.steps), {"labels": chunk.q_values}
 
     def _minibatch(self, numbers: torch.Tensor, drawn: Mapping[str, torch.Tensor]) -> LabelledMinibatch:
-        observations = self._gather(drawn["rows"], drawn["ages"])
+        observations = self._gather(drawn["places"], drawn["ages"])
         return LabelledMinibatch(observations, drawn["labels"], drawn["versions"], numbers)

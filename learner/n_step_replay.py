@@ -93,15 +93,19 @@ class NStepReplay(GameReplay[NStepMinibatch]):
         capacity: see `GameReplay`.
         chunk_steps: see `GameReplay`.
         device: see `GameReplay`.
+        compressed: see `GameReplay`.
     """
 
-    def __init__(self, rule: NStepRule, capacity: int, chunk_steps: int, device: torch.device) -> None:
+    def __init__(
+        self, rule: NStepRule, capacity: int, chunk_steps: int, device: torch.device, *, compressed: bool = False
+    ) -> None:
         whole, real = ((), torch.int64), ((), torch.float32)
         super().__init__(
             capacity,
             chunk_steps,
             device,
             {"actions": whole, "returns": real, "discounts": real, "ahead": whole, "successor_ages": whole},
+            compressed=compressed,
         )
         self._rule = rule
 
@@ -109,12 +113,17 @@ class NStepReplay(GameReplay[NStepMinibatch]):
         return n_step_columns(chunk, self._rule)
 
     def _minibatch(self, numbers: torch.Tensor, drawn: Mapping[str, torch.Tensor]) -> NStepMinibatch:
+        places = drawn["places"]
+        # Together, since an observation and its successor often lie in one compressed block.
+        observations, successors = self._gather(
+            torch.cat((places, places + drawn["ahead"])), torch.cat((drawn["ages"], drawn["successor_ages"]))
+        ).chunk(2)
         return NStepMinibatch(
-            observations=self._gather(drawn["rows"], drawn["ages"]),
+            observations=observations,
             actions=drawn["actions"],
             returns=drawn["returns"],
             discounts=drawn["discounts"],
-            successors=self._gather(drawn["rows"] + drawn["ahead"], drawn["successor_ages"]),
+            successors=successors,
             versions=drawn["versions"],
             numbers=numbers,
         )

@@ -1,7 +1,7 @@
 """What a trainer needs to know of the configuration; without PyTorch, for those who only hand it on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from distill.config import LearnerConfig, StudentConfig, TrainingConfig
@@ -20,6 +20,7 @@ class StudentPlan:
         eval_every: updates between versions.
         seed: the run's seed.
         rank: rank of its reader of the buffer.
+        taus: temperatures of games whose labels have another one than `student` says.
         teachers: lineage of models per game whose `best` is the teacher; none if teachers are fixed.
         labels: with such lineages, label anew what is sampled, or learn from the present teacher's own chunks alone.
     """
@@ -31,8 +32,33 @@ class StudentPlan:
     eval_every: int
     seed: int
     rank: int = 0
+    taus: Mapping[str, float] = field(default_factory=dict[str, float])
     teachers: Mapping[str, str] | None = None
     labels: Literal["fresh", "stored"] = "stored"
+
+    @property
+    def ranks(self) -> int:
+        """How many learners make its updates together."""
+        return self.learner.learners
+
+    def shared(self) -> "StudentPlan":
+        """Return the plan of one rank: every number of samples or transitions is divided by that of the ranks."""
+        training, learner, ranks = self.training, self.learner, self.ranks
+        return replace(
+            self,
+            training=training.model_copy(
+                update={
+                    "replay_capacity": -(-training.replay_capacity // ranks),
+                    "min_replay": -(-training.min_replay // ranks),
+                }
+            ),
+            learner=learner.model_copy(
+                update={
+                    "batch_size": learner.batch_size // ranks,
+                    "sample_to_insert_window": learner.sample_to_insert_window / ranks,
+                }
+            ),
+        )
 
 
 @dataclass(frozen=True)
@@ -58,6 +84,11 @@ class QPlan:
     preset: str
     commit: str
     initial: bytes | None = None
+
+    @property
+    def ranks(self) -> int:
+        """How many learners make its updates together."""
+        return 1
 
 
 Plan = StudentPlan | QPlan

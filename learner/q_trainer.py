@@ -9,6 +9,7 @@ import torch
 
 from distill.architectures import ARCHITECTURES
 from distill.errors import BufferUnavailable, RunError
+from distill.evaluation_protocols import DISTILL
 from distill.model_card import ModelCard
 from distill.models import load_model, model_bytes
 from distill.networks import QNetwork
@@ -56,7 +57,12 @@ class QTrainer(Trainer):
             keep_freed_memory()
         manual_seed(plan.seed)
         rule = NStepRule(config.n_step, config.discount, config.clip_rewards, config.life_loss_ends)
-        step_replays = {game: NStepReplay(rule, training.replay_capacity, plan.chunk_steps, device) for game in actions}
+        step_replays = {
+            game: NStepReplay(
+                rule, training.replay_capacity, plan.chunk_steps, device, compressed=training.replay == "compressed"
+            )
+            for game in actions
+        }
         self._plan = plan
         self._for_explorers = services.registry(explorers_lineage(plan.lineage))
         self._explorers_version = self._for_explorers.resolve("latest") or 0
@@ -120,6 +126,7 @@ class QTrainer(Trainer):
         training = {
             "method": f"{learner.n_step}-step {'Double ' if learner.double_q else ''}DQN",
             "preset": self._plan.preset,
+            "protocol": DISTILL.name,
             "seed": self._plan.seed,
             "commit": self._plan.commit,
             "from_random_weights": self._plan.initial is None,
@@ -152,8 +159,10 @@ def require_initial(card: ModelCard, learner: QLearnerConfig, actions: Mapping[s
         actions: A of every game of it.
 
     Raises:
-        RunError: if the model is of another architecture or other games.
+        RunError: if the model is of another architecture or other games, or a policy.
     """
+    if card.labels == "logits":
+        raise RunError("initial model: expected q-values, which a Q-learner goes on with, found the logits of a policy")
     architecture = ARCHITECTURES[learner.network]
     if card.architecture != architecture or dict(card.actions) != dict(actions):
         raise RunError(

@@ -91,8 +91,13 @@ class TrainerState:
     @classmethod
     def from_json(cls, state: Mapping[str, Any]) -> "TrainerState":
         """Return the state that `dataclasses.asdict` turned into plain values."""
-        feed = dict[str, Any](state["feed"])
-        feed["limiter"] = LimiterState(**feed["limiter"])
         plain = dict[str, Any](state)
-        plain["feed"] = FeedState(**feed)
+        plain["feed"] = feed_state_from_json(state["feed"])
         return cls(**plain)
+
+
+def feed_state_from_json(state: Mapping[str, Any]) -> FeedState:
+    """Return the state that `dataclasses.asdict` turned into plain values."""
+    plain = dict[str, Any](state)
+    plain["limiter"] = LimiterState(**state["limiter"])
+    return FeedState(**plain)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from distill.architectures import ARCHITECTURES
+from distill.evaluation_protocols import DISTILL
 from distill.following import ModelFollower
 from distill.model_card import ModelCard
 from distill.networks import QNetwork
@@ -14,6 +15,7 @@ from learner.gradient_updater import autocast_dtype
 from learner.label_replay import LabelReplay
 from learner.memory import keep_freed_memory
 from learner.plans import StudentPlan
+from learner.ranks import Ranks
 from learner.status import LearnerStatus
 from learner.student_updater import FreshLabels, StudentUpdater
 from learner.trainer import Trainer, choose_device
@@ -30,19 +32,32 @@ class StudentTrainer(Trainer):
         services: where chunks and teachers come from and models go to.
         directory: the run's folder.
         threaded: see `Trainer`.
+        ranks: those that train it together, as many as the plan says; None for one.
     """
 
     def __init__(
-        self, plan: StudentPlan, actions: Mapping[str, int], services: Services, directory: Path, *, threaded: bool
+        self,
+        plan: StudentPlan,
+        actions: Mapping[str, int],
+        services: Services,
+        directory: Path,
+        *,
+        threaded: bool,
+        ranks: Ranks | None = None,
     ) -> None:
+        rank, size = 0, 1
+        if ranks is not None:
+            plan, rank, size = plan.shared(), ranks.rank, ranks.size
         training, settings = plan.training, plan.learner.optimization
-        device = choose_device(training.device)
+        device = choose_device(training.device) if ranks is None else ranks.device
         if device.type == "cpu":
             keep_freed_memory()
         manual_seed(plan.seed)
         network = QNetwork(ARCHITECTURES[plan.student.student], dict(actions))
         label_replays = {
-            game: LabelReplay(count, training.replay_capacity, plan.chunk_steps, device)
+            game: LabelReplay(
+                count, training.replay_capacity, plan.chunk_steps, device, compressed=training.replay == "compressed"
+            )
             for game, count in actions.items()
         }
         self._labels = FreshLabels(device) if plan.teachers and plan.labels == "fresh" else None
@@ -56,11 +71,20 @@ class StudentTrainer(Trainer):
             STUDENT,
             services.registry(STUDENT),
             StudentUpdater(
-                network, label_replays, plan.student, settings, device, dtype, plan.seed, labels=self._labels
+                network,
+                label_replays,
+                plan.student,
+                settings,
+                device,
+                dtype,
+                plan.seed,
+                labels=self._labels,
+                taus=plan.taus,
+                ranks=ranks,
             ),
             label_replays,
             actions,
-            services.reader(plan.rank),
+            services.reader(plan.rank, rank, size),
             training,
             settings.batch_size,
             plan.learner.pace,
@@ -68,6 +92,7 @@ class StudentTrainer(Trainer):
             threaded=threaded,
             run_id=services.run_id,
             incarnation=services.incarnation,
+            ranks=ranks,
         )
 
     @property
@@ -120,10 +145,13 @@ class StudentTrainer(Trainer):
             "method": "online policy distillation" if self._followers else "policy distillation",
             "loss": student.loss,
             "tau": student.tau,
+            **({"taus": dict(self._plan.taus)} if self._plan.taus else {}),
+            "protocol": DISTILL.name,
             "seed": self._plan.seed,
             "average": self._plan.learner.average,
             **self._metadata(),
         }
         if self._followers:
             training["taught_by"] = self.taught_by()
-        return ModelCard("student", network.architecture, network.actions, training=training)
+        labels = "q-values" if student.loss == "mse" else "logits"
+        return ModelCard("student", network.architecture, network.actions, training=training, labels=labels)

@@ -9,6 +9,7 @@ from distill.losses import distillation_loss
 from distill.networks import QNetwork
 from learner.gradient_updater import GradientUpdater
 from learner.label_replay import LabelledMinibatch, LabelReplay
+from learner.ranks import Ranks
 
 
 class FreshLabels:
@@ -45,6 +46,8 @@ class StudentUpdater(GradientUpdater[LabelledMinibatch]):
         dtype: the trunk's reduced dtype, or None for float32.
         seed: seed of minibatch and game sampling.
         labels: labels what is sampled anew; None takes the labels that came with the chunks.
+        taus: temperatures of games whose labels have another one than `student` says.
+        ranks: see `GradientUpdater`.
     """
 
     def __init__(
@@ -57,12 +60,15 @@ class StudentUpdater(GradientUpdater[LabelledMinibatch]):
         dtype: torch.dtype | None,
         seed: int,
         labels: FreshLabels | None = None,
+        taus: Mapping[str, float] | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
-        super().__init__(network, replays, settings, device, dtype, seed)
+        super().__init__(network, replays, settings, device, dtype, seed, ranks)
         self._student = student
         self._labels = labels
+        self._taus = dict.fromkeys(replays, student.tau) | dict(taus or {})
 
     def _loss(self, batch: LabelledMinibatch, game: str) -> torch.Tensor:
         labels = batch.q_values if self._labels is None else self._labels(batch.observations, game)
         outputs = self._forward(self.network, batch.observations, game)
-        return distillation_loss(self._student.loss, outputs, labels, self._student.tau).mean()
+        return distillation_loss(self._student.loss, outputs, labels, self._taus[game]).mean()

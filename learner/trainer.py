@@ -20,8 +20,10 @@ from distill.model_card import ModelCard
 from distill.models import StorageType, model_bytes
 from distill.protocols import ChunkReader, ModelRegistry
 from learner.checkpoints import CheckpointStore
-from learner.feed import Feed
+from learner.feed import Feed, FeedState
+from learner.joint_checkpoint import begin_alike, bring_together
 from learner.limiter import SampleToInsertLimiter
+from learner.ranks import Ranks
 from learner.refusals import REFUSED_SECONDS, Refusals
 from learner.replay import GameReplay
 from learner.status import LearnerStatus, TrainerState
@@ -39,6 +41,10 @@ class Trainer(ABC):
     It resumes from the newest checkpoint in `directory`, if there is one; the buffer then fills its replay again.
     A kind of trainer says when versions are due and what their card is; publishing is done here.
 
+    Several ranks train together if all get the same calls in the same order: each with its own replay and feed, all
+    with the same updates. They go by the clock of the first, which alone publishes and has the checkpoints. Whatever a
+    rank decides follows from that clock and from what all have done, so all decide the same.
+
     Args:
         lineage: the models that it publishes, see `Services.registry`.
         registry: that of these models.
@@ -53,6 +59,9 @@ class Trainer(ABC):
         threaded: let a feed thread fill the replay; without it `advance` does so itself, as far as data is there.
         run_id: random id of the run; chunks of another one are refused.
         incarnation: of this learner; one with a greater number owns the checkpoints.
+        ranks: those that train together, if there are several; batch size, pace and replays are then this one's share.
+
+    What is done together raises RuntimeError if a rank is lost; then all have to be made anew.
     """
 
     stored_as: ClassVar[StorageType] = "float32"
@@ -74,6 +83,7 @@ class Trainer(ABC):
         threaded: bool,
         run_id: str,
         incarnation: int,
+        ranks: Ranks | None = None,
     ) -> None:
         self.updater = updater
         self.replays = dict(replays)
@@ -81,7 +91,9 @@ class Trainer(ABC):
         self._registry = registry
         self._training = training
         self._batch_size = batch_size
-        self.checkpoints = CheckpointStore(directory, training.keep_last, incarnation)
+        self._ranks = ranks
+        self._first = ranks is None or ranks.first
+        self._store = CheckpointStore(directory, training.keep_last, incarnation) if self._first else None
         state = self._restore()
         least = training.min_replay * len(actions)
         self.limiter = SampleToInsertLimiter(pace.sample_to_insert, pace.window, least, state.feed.limiter)
@@ -93,16 +105,25 @@ class Trainer(ABC):
         self._version = state.version
         self._version_updates = state.version_updates
         self._checkpoint_updates = state.updates
-        self._checkpointed_at = time.monotonic()
         self._refusals, self._copies_refused = Refusals(), Refusals()
         self._publish_at = math.inf
         # What was due when it ended, and was not published for an outage, is owed still.
         self._versions_planned = self._version_due = state.versions_due
+        self._time, self._all_may_update = 0.0, False
+        self._checkpointed_at = self._meet()
         if threaded:
             self.feed.start()
 
+    @property
+    def checkpoints(self) -> CheckpointStore:
+        """Where the checkpoints are; of several ranks the first one alone has them."""
+        assert self._store is not None, "only the first rank is asked"
+        return self._store
+
     def _restore(self) -> TrainerState:
-        found = self.checkpoints.load_latest()
+        found = self.checkpoints.load_latest() if self._first else None
+        if self._ranks is not None:
+            found = begin_alike(self._ranks, self.updater, found)
         if found is None:
             return TrainerState()
         tensors, raw = found
@@ -110,7 +131,8 @@ class Trainer(ABC):
         state = TrainerState.from_json(raw)
         self.updater.updates = state.updates
         self.updater.nonfinite_updates = state.nonfinite_updates
-        log.info("resumed from the checkpoint of update %d; the replay refills from the buffer", state.updates)
+        if state.updates:
+            log.info("resumed from the checkpoint of update %d; the replay refills from the buffer", state.updates)
         return state
 
     @property
@@ -156,7 +178,7 @@ class Trainer(ABC):
             ReplacedError: if a later incarnation of this learner is at work.
         """
         self._require_feed()
-        began = last = time.monotonic()
+        began = last = self._meet()
         updates_before = self.updater.updates
         losses, counts = defaultdict[str, float](float), Counter[str]()
         until = math.inf if updates is None else updates_before + updates
@@ -179,7 +201,7 @@ class Trainer(ABC):
                     break
                 self._wait()
             self._publish_more()
-            now = time.monotonic()
+            now = self._meet()
             if now >= self._publish_at:
                 self._try_to_publish()
             self._train_seconds += now - last
@@ -191,6 +213,17 @@ class Trainer(ABC):
         mean_loss = {game: losses[game] / counts[game] for game in counts}
         rate = (self.updater.updates - updates_before) / max(1e-9, last - began)
         return self._status(mean_loss, rate)
+
+    def _meet(self) -> float:
+        """Return the time; several ranks meet here before every update, and agree on it and on who has data for one."""
+        if self._ranks is None:
+            return time.monotonic()
+        self._time, self._all_may_update = self._ranks.agree(time.monotonic(), self._has_data())
+        return self._time
+
+    def _now(self) -> float:
+        """Return the time; of several ranks that of their last meeting."""
+        return time.monotonic() if self._ranks is None else self._time
 
     def _plan_version(self) -> None:
         due = self._versions_due()
@@ -204,9 +237,12 @@ class Trainer(ABC):
             self.publish()
         except BufferUnavailable as error:
             log.warning("%s of update %d is not published yet: %s", self._lineage, self.updater.updates, error)
-            self._publish_at = time.monotonic() + PUBLISH_RETRY_SECONDS
+            self._publish_at = self._now() + PUBLISH_RETRY_SECONDS
 
     def _may_update(self) -> bool:
+        return self._has_data() if self._ranks is None else self._all_may_update
+
+    def _has_data(self) -> bool:
         filled = all(len(replay) >= self._training.min_replay for replay in self.replays.values())
         return self._is_ready() and filled and self.limiter.may_sample(self._batch_size)
 
@@ -229,17 +265,26 @@ class Trainer(ABC):
 
     def publish(self) -> int:
         """Publish the network as a new version, with a checkpoint of the same weights; return the version."""
-        card = self._card()
-        try:
-            version = self._registry.publish(model_bytes(self.updater.judged, card, self.stored_as), card.training)
-        except BufferUnavailable as error:
-            self._notice_refused_copy(error)
-            raise
-        self._copies_refused.written()
-        self._version = version
+        self._version = self._put(self._card())
         self._version_updates, self._version_due = self.updater.updates, self._versions_due()
         self.checkpoint(self._version)
         return self._version
+
+    def _put(self, card: ModelCard) -> int:
+        """Hand the network to the registry and return its version. Raises BufferUnavailable, in all ranks alike."""
+        version, refusal = 0, BufferUnavailable(f"{self._lineage}: the first rank has not published it")
+        if self._first:
+            try:
+                version = self._registry.publish(model_bytes(self.updater.judged, card, self.stored_as), card.training)
+                self._copies_refused.written()
+            except BufferUnavailable as error:
+                self._notice_refused_copy(error)
+                refusal = error
+        if self._ranks is not None:
+            version = int(self._ranks.told(str(version).encode()))
+        if not version:
+            raise refusal
+        return version
 
     def _notice_refused_copy(self, error: BufferUnavailable) -> None:
         """Count it if the registry refuses a version because the disk of the run's folder takes no more."""
@@ -272,6 +317,10 @@ class Trainer(ABC):
             ReplacedError: if a newer learner has taken over.
             RunError: if the disk has refused every one for `REFUSED_SECONDS`, or there is none to go back to.
         """
+        others, counted = self._counted()
+        self._checkpointed_at = self._now()
+        if not self._first:
+            return
         state = TrainerState(
             self.updater.updates,
             self.updater.nonfinite_updates,
@@ -279,16 +328,20 @@ class Trainer(ABC):
             self._version,
             self._version_updates,
             self._version_due,
-            self.feed.get_state(),
+            counted,
         )
-        self._checkpointed_at = time.monotonic()
         try:
-            self.checkpoints.save(self.updater.updates, updater_tensors(self.updater), asdict(state), version)
+            self.checkpoints.save(self.updater.updates, updater_tensors(self.updater) | others, asdict(state), version)
         except OSError as error:
             self._on_refused(error)
         else:
             self._checkpoint_updates = self.updater.updates
             self._refusals.written()
+
+    def _counted(self) -> tuple[dict[str, torch.Tensor], FeedState]:
+        """Return what a checkpoint keeps of other ranks beside it, and what all have counted."""
+        counted = self.feed.get_state()
+        return ({}, counted) if self._ranks is None else bring_together(self._ranks, self.updater, counted)
 
     def _on_refused(self, error: OSError) -> None:
         self._refusals.refused(machine_error(error))
@@ -358,10 +411,11 @@ class Trainer(ABC):
 
     def _metadata(self) -> dict[str, Any]:
         """Return what every version's metadata says of its training."""
+        _, counted = self._counted()
         return {
             "updates": self.updater.updates,
-            "samples": self.limiter.get_state().sampled,
-            "transitions": dict(self.feed.inserted),
+            "samples": counted.limiter.sampled,
+            "transitions": counted.inserted,
             "seconds": round(self._train_seconds, 1),
         }
 

@@ -10,6 +10,9 @@ from learner.gradient_updater import GradientUpdater
 
 AnyUpdater = GradientUpdater[Any]
 
+SAMPLER = "random.sampler"
+"""Name of the generator that draws minibatches."""
+
 
 def updater_tensors(updater: AnyUpdater) -> dict[str, torch.Tensor]:
     """Return weights, optimizer state and random generators as named tensors on the CPU."""
@@ -21,7 +24,7 @@ def updater_tensors(updater: AnyUpdater) -> dict[str, torch.Tensor]:
     for index, slots in updater.optimizer.state_dict()["state"].items():
         for name, value in slots.items():
             tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
-    tensors["random.sampler"] = updater.sampler.get_state()
+    tensors[SAMPLER] = updater.sampler.get_state()
     tensors["random.game_chooser"] = updater.game_chooser.get_state()
     return {name: value.detach().to("cpu").contiguous() for name, value in tensors.items()}
 
@@ -47,7 +50,7 @@ def load_updater_tensors(updater: AnyUpdater, tensors: Mapping[str, torch.Tensor
             network.load_state_dict(weights)
         state = updater.optimizer.state_dict()
         updater.optimizer.load_state_dict({"state": slots, "param_groups": state["param_groups"]})
-        updater.sampler.set_state(tensors["random.sampler"])
+        updater.sampler.set_state(tensors[SAMPLER])
         updater.game_chooser.set_state(tensors["random.game_chooser"])
     except (RuntimeError, ValueError, KeyError, IndexError) as error:
         raise RunError(f"the checkpoint does not fit this run's network and optimizer: {error}") from error

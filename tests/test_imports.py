@@ -110,8 +110,8 @@ def test_loading_a_model_does_not_import_pytorchs_compiler():
 import sys
 from pathlib import Path
 from actors.policy import warm_policy
-from distill.models import load_model
-warm_policy(load_model(Path("teachers/pong.safetensors"))[0], "pong")
+from distill.inference import load_q_function
+warm_policy(load_q_function(Path("teachers/pong.safetensors"))[0], "pong")
 sys.exit("torch._dynamo" in sys.modules)
 """
     subprocess.run([sys.executable, "-c", source], cwd=ROOT, check=True, timeout=60)

@@ -118,6 +118,10 @@ class Panel(Protocol):
         """Set the ends of the vertical axis."""
         ...
 
+    def set_xscale(self, scale: Literal["log"], /) -> None:
+        """Set how values become places from left to right."""
+        ...
+
     def set_yscale(self, scale: Literal["log"], /) -> None:
         """Set how values become heights."""
         ...

@@ -3,6 +3,7 @@
 import math
 import resource
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -129,6 +130,15 @@ def gather_seconds(chunks: list[Chunk], capacity: int, batch_size: int, batches:
     for index in range(batches):
         replays[index % 2].sample(batch_size, generator)
     return (time.perf_counter() - began) / batches
+
+
+def compressed_bytes(chunks: Sequence[Chunk]) -> float:
+    """Return the bytes per transition of a compressed replay that these chunks fill."""
+    header = chunks[0].header
+    replay = LabelReplay(header.actions, header.steps * len(chunks), header.steps, torch.device("cpu"), compressed=True)
+    for chunk in chunks:
+        replay.append(chunk)
+    return replay.size / len(replay)
 
 
 def full_replay_memory(

@@ -8,6 +8,7 @@ from distill.architectures import ARCHITECTURES
 from distill.chunks import Chunk, ChunkDecoder, ChunkEncoder
 from distill.config import RunConfig, parse_settings
 from distill.games import action_count
+from distill.inference import make_q_function
 from distill.networks import QNetwork
 from distill.protocols import WriterCounters
 
@@ -50,7 +51,7 @@ def record_chunks(game: str, count: int, steps: int) -> list[Chunk]:
     # The collector reuses its columns, so a copy is kept.
     sink = ChunkSink(lambda chunk: chunks.append(decoder.decode(encoder.encode(chunk))))
     config = parse_settings(RunConfig, {"lanes": LANES, "chunk_steps": steps, "epsilon": 0.5}, "bench").collect
-    policy = warm_policy(QNetwork(ARCHITECTURES["net3"], {game: action_count(game)}), game)
+    policy = warm_policy(make_q_function(QNetwork(ARCHITECTURES["net3"], {game: action_count(game)})), game)
     collector = Collector(game, policy, sink, config, config.epsilon, seed=0)
     while len(chunks) < count:
         collector.collect(60.0, steps)

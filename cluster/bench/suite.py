@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from cluster.bench.bare import BARE_VARIANTS, BareVariant, bare_collector, bare_learner
 from cluster.bench.monitoring import MODES, Throughput, monitored_run
 from cluster.bench.parts import (
+    compressed_bytes,
     fill_buffer,
     full_replay_memory,
     gather_seconds,
@@ -22,6 +22,7 @@ from cluster.bench.parts import (
 from cluster.bench.process import measure, side_by_side
 from cluster.bench.record import record_chunks
 from cluster.bench.recorded import fed_trainer, make_recording
+from cluster.bench.rows import Row, compare
 from cluster.bench.teach import run_explorer, run_q_trainer, single_process_loop
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
@@ -44,27 +45,6 @@ RECORDED = 200_000
 CHUNK_STEPS = 128
 EXPLORE_SECONDS = 20.0
 UNLIMITED = Limits(capacity=2 * FULL_CAPACITY, backlog=10**9)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the report.
-
-    Attributes:
-        what: what was measured.
-        ours: median of the system's own figure.
-        bare: median of the bare loop's, None where there is none.
-        ratio: median of the rounds' ratios, None where there is no bare loop.
-        unit: of `ours` and `bare`.
-        bar: what the project promises, for the reader.
-    """
-
-    what: str
-    ours: float
-    unit: str
-    bare: float | None = None
-    ratio: float | None = None
-    bar: str = ""
 
 
 class Suite:
@@ -100,7 +80,7 @@ class Suite:
                 bare.append(measure(bare_collector, self._game, self._teacher, lanes, self._seconds, cores=self._core))
                 call = (self._game, self._teacher, RunConfig(), services, f"bench-{index}", self._seconds)
                 ours.append(measure(run_collector, *call, cores=self._core))
-        return [_compare("collector, one core", ours, bare, "transitions/s", "ratio at least 1.10")]
+        return [compare("collector, one core", ours, bare, "transitions/s", "ratio at least 1.10")]
 
     def learner(self, batch_size: int, optimizer: str) -> list[Row]:
         """Compare the trainer with the fastest bare loop of the same network, batch size and optimizer on one core."""
@@ -116,7 +96,7 @@ class Suite:
                 call = (config, (self._game,), services, place, self._seconds)
                 ours.append(measure(run_trainer, *call, cores=self._core))
         what = f"learner, one core, batch {batch_size}, {optimizer}"
-        return [_compare(what, ours, bare, "samples/s", "ratio at least 0.92")]
+        return [compare(what, ours, bare, "samples/s", "ratio at least 0.92")]
 
     def together(self) -> list[Row]:
         """Compare collector, Redis and trainer on all cores with the two bare loops side by side."""
@@ -139,8 +119,8 @@ class Suite:
                 steps, samples = side_by_side([(run_collector, collect), (run_trainer, learn)])
                 collected.append(steps)
                 learned.append(samples)
-        collector = _compare("together: collector", collected, bare_collected, "transitions/s", "")
-        learner = _compare("together: learner", learned, bare_learned, "samples/s", "")
+        collector = compare("together: collector", collected, bare_collected, "transitions/s", "")
+        learner = compare("together: learner", learned, bare_learned, "samples/s", "")
         means = [
             (c / bc + s / bs) / 2 for c, bc, s, bs in zip(collected, bare_collected, learned, bare_learned, strict=True)
         ]
@@ -163,7 +143,7 @@ class Suite:
                     explore = (self._game, config, services, "bench", self._seconds + EXPLORE_SECONDS)
                     calls = [(run_explorer, explore), (run_q_trainer, learn)]
                     ours.append(side_by_side(calls, cores=cores)[1])
-            rows.append(_compare(what, ours, bare, "updates/s", "ratio at least 0.9" if cores is None else ""))
+            rows.append(compare(what, ours, bare, "updates/s", "ratio at least 0.9" if cores is None else ""))
         return rows
 
     def buffer(self) -> list[Row]:
@@ -202,22 +182,50 @@ class Suite:
             small.append(1e6 * measure(gather_seconds, chunks, SMALL_CAPACITY, 32, 5000, cores=self._core))
             full.append(1e6 * measure(gather_seconds, chunks, FULL_CAPACITY, 32, 5000, cores=self._core))
         what = f"gather of 32 at {FULL_CAPACITY:,} a game, beside {SMALL_CAPACITY:,}"
-        return [_compare(what, full, small, "microseconds", "ratio at most 1.3")]
+        return [compare(what, full, small, "microseconds", "ratio at most 1.3")]
 
     def memory(self) -> list[Row]:
-        """Measure learner and Redis with two full replays."""
-        games = ("breakout", "pong")
-        config = parse_settings(RunConfig, {"sample_to_insert": None, "min_replay": 100_000, "updates": 10**9}, "bench")
+        """Measure learner and Redis with two full replays, and a learner with ten compressed ones."""
+        peak, redis = self._full_replays(("breakout", "pong"), "plain")
+        compressed, _ = self._full_replays(PAPER_GAMES, "compressed")
+        return [
+            Row(f"learner, peak memory, two replays of {FULL_CAPACITY:,}", peak / 1e9, "GB", bar="at most 9"),
+            Row("Redis, peak memory, the same transitions", redis / 1e6, "MB", bar="at most 300"),
+            Row(f"learner, peak memory, ten compressed of {FULL_CAPACITY:,}", compressed / 1e9, "GB", bar="at most 2"),
+        ]
+
+    def _full_replays(self, games: tuple[str, ...], replay: str) -> tuple[int, int]:
+        """Return the peak memory in bytes of a learner with a full replay of every game, and that of its Redis."""
+        settings = {"sample_to_insert": None, "min_replay": 100_000, "updates": 10**9, "replay": replay}
+        config = parse_settings(RunConfig, settings, "bench")
         with self._services(games) as (services, directory):
             for game in games:
                 self._log(f"memory: filling the buffer with {game}")
                 measure(fill_buffer, services, record_chunks(game, 200, CHUNK_STEPS), FULL_CAPACITY + CHUNK_STEPS, game)
-            self._log("memory: filling the replays")
-            peak, redis = measure(full_replay_memory, config, games, services, directory)
-        return [
-            Row(f"learner, peak memory, two replays of {FULL_CAPACITY:,}", peak / 1e9, "GB", bar="at most 9"),
-            Row("Redis, peak memory, the same transitions", redis / 1e6, "MB", bar="at most 300"),
+            self._log(f"memory: filling the {replay} replays")
+            return measure(full_replay_memory, config, games, services, directory)
+
+    def compressed(self) -> list[Row]:
+        """Compare a learner whose replay is compressed with one that keeps frames as they are."""
+        ours, plain = list[float](), list[float]()
+        kinds = [
+            (found, self._learner_config(32, "adamw", {"replay": kind}))
+            for found, kind in ((plain, "plain"), (ours, "compressed"))
         ]
+        with self._filled(kinds[0][1]) as (services, directory):
+            for index in range(self._rounds):
+                self._log(f"compressed replay, round {index + 1} of {self._rounds}")
+                for found, config in kinds:
+                    place = directory / f"{config.training.replay}-{index}"
+                    call = (config, (self._game,), services, place, self._seconds)
+                    found.append(measure(run_trainer, *call, cores=self._core))
+        what, bar = "learner, compressed beside plain, one core, batch 32", "ratio at least 0.9"
+        rows = [compare(what, ours, plain, "samples/s", bar)]
+        for game in PAPER_GAMES:
+            self._log(f"bytes per transition of a compressed replay of {game}")
+            size = compressed_bytes(record_chunks(game, 16, CHUNK_STEPS))
+            rows.append(Row(f"compressed replay of {game}", size, "bytes/transition"))
+        return rows
 
     def recorded(self) -> list[Row]:
         """Compare a learner that reads a recording with one that the buffer service feeds, at a run's own ratio."""
@@ -244,8 +252,8 @@ class Suite:
         rates, peaks = zip(*recorded, strict=True)
         live_rates, live_peaks = zip(*fed, strict=True)
         return [
-            _compare(f"{what}, beside the live feed", list(rates), list(live_rates), "samples/s", ""),
-            _compare(memory, [p / 1e9 for p in peaks], [p / 1e9 for p in live_peaks], "GB", ""),
+            compare(f"{what}, beside the live feed", list(rates), list(live_rates), "samples/s", ""),
+            compare(memory, [p / 1e9 for p in peaks], [p / 1e9 for p in live_peaks], "GB", ""),
         ]
 
     def monitoring(self) -> list[Row]:
@@ -307,8 +315,3 @@ class Suite:
             chunks = record_chunks(self._game, 48, CHUNK_STEPS)
             fill_buffer(services, chunks, config.training.min_replay + CHUNK_STEPS, "filling")
             yield services, directory
-
-
-def _compare(what: str, ours: list[float], bare: list[float], unit: str, bar: str) -> Row:
-    ratios = [mine / other for mine, other in zip(ours, bare, strict=True)]
-    return Row(what, median(ours), unit, median(bare), median(ratios), bar)

@@ -59,6 +59,17 @@ class BufferAddress:
             found.setdefault(self._server_of(game, shard), []).append(shard)
         return found
 
+    def stream(self, game: str, index: int) -> tuple[str, int]:
+        """Return to which stream of a game its producer of that number writes: the URL of its server, and its shard.
+
+        Raises:
+            ConfigError: if the game is not of this run.
+        """
+        if game not in self.games:
+            raise ConfigError(f"game {game!r}: run {self.run} has {', '.join(self.games)}")
+        shard = index % self.limits.shards
+        return self.servers[self._server_of(game, shard)], shard
+
     def writer(self, game: str, index: int = 0, *, timeout: float = 1.0) -> RedisChunkWriter:
         """Make a writer with a connection of its own, which connects when it is first used.
 
@@ -70,26 +81,30 @@ class BufferAddress:
         Raises:
             ConfigError: if the game is not of this run.
         """
-        if game not in self.games:
-            raise ConfigError(f"game {game!r}: run {self.run} has {', '.join(self.games)}")
-        shard = index % self.limits.shards
-        client = connect(self.servers[self._server_of(game, shard)], timeout=timeout)
-        return RedisChunkWriter(client, self.run, game, self.limits, shard=shard)
+        url, shard = self.stream(game, index)
+        return RedisChunkWriter(connect(url, timeout=timeout), self.run, game, self.limits, shard=shard)
 
-    def reader(self, rank: int = 0, holder: Holder | None = None) -> RedisChunkReader:
+    def reader(self, rank: int = 0, holder: Holder | None = None, *, part: int = 0, parts: int = 1) -> RedisChunkReader:
         """Make a reader of all games with connections of its own, which connect when they are first used.
 
         Args:
             rank: of the reader.
             holder: the process that reads; None where nobody can replace it.
+            part: number of the process among those that read for the rank, each other streams of every game.
+            parts: how many these are.
 
         Raises:
-            ConfigError: if trimming does not wait for a reader of this rank.
+            ConfigError: if trimming does not wait for a reader of this rank, or there is no stream for this part.
         """
+        shards = range(part, self.limits.shards, parts)
+        if not shards:
+            raise ConfigError(
+                f"reader: expected at most {self.limits.shards} for each rank, one a shard, found {parts}"
+            )
         if not 0 <= rank < self.limits.readers:
             raise ConfigError(f"reader rank: expected 0 to {self.limits.readers - 1}, found {rank}")
         clients = [connect(url) for url in self.servers]
-        return RedisChunkReader(clients, self.run, self.games, shards=self.limits.shards, rank=rank, holder=holder)
+        return RedisChunkReader(clients, self.run, self.games, shards=shards, rank=rank, holder=holder)
 
     def _server_of(self, game: str, shard: int) -> int:
         return server_of(self.games.index(game), shard, len(self.servers))

@@ -3,12 +3,12 @@
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import redis
 from redis.exceptions import NoScriptError
 
-from cluster.redis.keys import stream_keys
+from cluster.redis.keys import StreamKeys, stream_keys
 from cluster.redis.scripts import script_sha
 from cluster.redis.typed_redis import typed
 
@@ -54,6 +54,30 @@ class Answer:
     number: int
 
 
+def push_arguments(keys: StreamKeys, limits: Limits, chunk: EncodedChunk, accepted_gap: int | None) -> list[Any]:
+    """Return what EVALSHA takes to push a chunk.
+
+    Args:
+        keys: of the stream.
+        limits: of its game.
+        chunk: to be pushed.
+        accepted_gap: the last sequence number of the server after which it may skip some; None if it may not.
+    """
+    return [
+        *(script_sha("push"), 4, keys.chunks, keys.meta, keys.producers, keys.cursors),
+        *(chunk.producer_id, chunk.sequence, chunk.steps, chunk.data),
+        *(-(-limits.capacity // limits.shards), -(-limits.backlog // limits.shards), limits.readers),
+        "" if accepted_gap is None else accepted_gap,
+        secrets.token_hex(8),
+    ]
+
+
+def answer_of(reply: tuple[bytes, int]) -> Answer:
+    """Return what the script has said."""
+    status, number = reply
+    return Answer(cast(Any, status.decode()), int(number))
+
+
 class Pusher:
     """Pushes chunks to one stream of a run."""
 
@@ -78,7 +102,7 @@ class Pusher:
                 raise NoScriptError("the server has forgotten its scripts; the learner loads them when it next reads")
             if isinstance(reply, Exception):
                 raise reply
-        return [Answer(status.decode(), int(number)) for status, number in replies]
+        return [answer_of(reply) for reply in replies]
 
     def last_sequences(self, producer_ids: Sequence[str]) -> list[int]:
         """Return the last sequence number that the server has of each producer, -1 if none. Raises redis.RedisError."""
@@ -88,16 +112,8 @@ class Pusher:
         return [int(last) if last and last.isdigit() else -1 for last in pipeline.execute()]
 
     def _send(self, chunks: Sequence[EncodedChunk], accepted_gaps: Mapping[str, int]) -> list[Any]:
-        limits, keys = self._limits, self._keys
         pipeline = typed(self._client).pipeline(transaction=False)
         for chunk in chunks:
-            pipeline.evalsha(
-                script_sha("push"),
-                4,
-                *(keys.chunks, keys.meta, keys.producers, keys.cursors),
-                *(chunk.producer_id, chunk.sequence, chunk.steps, chunk.data),
-                *(-(-limits.capacity // limits.shards), -(-limits.backlog // limits.shards), limits.readers),
-                accepted_gaps.get(chunk.producer_id, ""),
-                secrets.token_hex(8),
-            )
+            gap = accepted_gaps.get(chunk.producer_id)
+            pipeline.evalsha(*push_arguments(self._keys, self._limits, chunk, gap))
         return pipeline.execute(raise_on_error=False)

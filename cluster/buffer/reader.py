@@ -60,8 +60,9 @@ class RedisChunkReader:
         clients: a connection to every server of the run, in the order of their URLs; the reader closes them.
         run: name of the run.
         games: the run's games, in its order.
-        shards: streams per game.
-        rank: of this reader; each rank reads everything and has a cursor of its own.
+        shards: streams of every game that it reads.
+        rank: of this reader; each rank reads everything and has a cursor of its own in every stream. Several processes
+            that read for one rank, each other streams, have its cursors between them.
         holder: the process that reads; None where nobody can replace it.
 
     Making one, reading and committing raise ReplacedError once there is a reader of a later incarnation.
@@ -73,7 +74,7 @@ class RedisChunkReader:
         run: str,
         games: Sequence[str],
         *,
-        shards: int = 1,
+        shards: Sequence[int] = (0,),
         rank: int = 0,
         holder: Holder | None = None,
     ) -> None:
@@ -84,7 +85,7 @@ class RedisChunkReader:
         self._streams = {
             game: [
                 _Stream(clients[server_of(place, shard, len(clients))], stream_keys(run, game, shard))
-                for shard in range(shards)
+                for shard in shards
             ]
             for place, game in enumerate(games)
         }

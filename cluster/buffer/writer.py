@@ -29,6 +29,16 @@ FIRST_DELAY = 0.02
 LONGEST_DELAY = {"full": 0.25, "outage": 2.0}
 
 
+def retry_delay(kind: str, failures: int) -> float:
+    """Return seconds until the next attempt: random ones, which grow with every failure.
+
+    Args:
+        kind: `full` or `outage`.
+        failures: before this one, without a success between.
+    """
+    return min(LONGEST_DELAY[kind], FIRST_DELAY * 2 ** min(failures, 16)) * random.uniform(0.5, 1.0)
+
+
 @dataclass(eq=False)
 class _Held:
     """A chunk in the backlog or in the memory.
@@ -177,9 +187,8 @@ class RedisChunkWriter:
 
     def _back_off(self, kind: str, trouble: str) -> None:
         self.trouble = trouble
-        delay = min(LONGEST_DELAY[kind], FIRST_DELAY * 2 ** min(self._failures, 16))
+        self._next_attempt = time.monotonic() + retry_delay(kind, self._failures)
         self._failures += 1
-        self._next_attempt = time.monotonic() + delay * random.uniform(0.5, 1.0)
 
     def _push_batch(self) -> Answer | None:
         """Push the oldest chunks of the backlog in one round trip; return the answer `full` if that was one."""

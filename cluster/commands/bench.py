@@ -1,7 +1,6 @@
 """`distill bench`: measure this machine against bare loops."""
 
 import logging
-import platform
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,9 +10,10 @@ from pydantic import Field
 from rich.console import Console
 from rich.table import Table
 
-from cluster.bench.suite import Row, Suite
+from cluster.bench.machine import describe_machine
+from cluster.bench.rows import Row
+from cluster.bench.suite import Suite
 from cluster.commands.options import parse_options, write_or_print
-from cluster.ray.cluster import available_cores
 from distill.config import Section
 from distill.files import begins_with, require_writable
 from distill.game_names import GameName
@@ -22,7 +22,7 @@ from distill.teachers import choose_teachers
 log = logging.getLogger(__name__)
 
 Measurement = Literal[
-    "collector", "learner", "together", "teach", "buffer", "gather", "memory", "recorded", "monitoring"
+    "collector", "learner", "together", "teach", "buffer", "gather", "compressed", "memory", "recorded", "monitoring"
 ]
 
 
@@ -66,18 +66,6 @@ def command(arguments: Sequence[str], console: Console) -> None:
 
 def _is_bench(path: Path) -> bool:
     return begins_with(path, b'"machine":', b'"rows":')
-
-
-def describe_machine() -> str:
-    """Return cores, processor and system of this machine."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [
-            line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")
-        ]
-        model = names[0] if names else model
-    return f"{available_cores()} cores of {model}, {platform.platform()}"
 
 
 def _table(rows: Sequence[Row], options: BenchOptions) -> Table:

@@ -1,6 +1,8 @@
 """Parses a subcommand's options into a validated pydantic model, with errors that name the option."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+import io
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
@@ -18,6 +20,11 @@ from distill.words import shown
 Options = TypeVar("Options", bound=Section)
 Value = TypeVar("Value")
 
+_STYLE = (
+    tyro.conf.OmitArgPrefixes,
+    tyro.conf.PositionalMetavarFromFieldName,
+    tyro.conf.HelptextFromCommentsOff,  # comments are for those who read the source
+)
 _VALUES = ConstructorRegistry()
 """How words of the command line become values: as the texts of YAML files do, so `1e6` and `~/runs` mean the same."""
 
@@ -102,12 +109,27 @@ def parse_options(
             prog=f"distill {name}",
             description=description,
             default=default,
-            config=(
-                tyro.conf.OmitArgPrefixes,
-                tyro.conf.PositionalMetavarFromFieldName,
-                tyro.conf.HelptextFromCommentsOff,  # comments are for those who read the source
-            ),
+            config=_STYLE,
             registry=_VALUES,
         )
     assert isinstance(options, kind), "tyro fills the type that it is given"
     return options
+
+
+def completion_script(commands: Mapping[str, type[Section]], shell: str) -> str:
+    """Return the script by which a shell completes `distill`.
+
+    Args:
+        commands: the options of each subcommand.
+        shell: `bash`, `zsh` or `fish`.
+    """
+    script = io.StringIO()
+    with contextlib.redirect_stdout(script), contextlib.suppress(SystemExit):
+        tyro.extras.subcommand_cli_from_dict(
+            dict(commands),
+            prog="distill",
+            args=["--tyro-write-completion", shell, "-"],
+            config=_STYLE,
+            registry=_VALUES,
+        )
+    return script.getvalue()

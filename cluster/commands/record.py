@@ -11,7 +11,7 @@ from rich.console import Console
 
 from cluster.analysis.recording_table import recording_table
 from cluster.commands.options import parse_options
-from distill.config import CollectConfig, PlayConfig, Share
+from distill.config import MOST_ACTORS, CollectConfig, PlayConfig, Share
 from distill.errors import ConfigError
 from distill.game_names import Games
 from distill.model_card import read_bounded, read_card
@@ -23,6 +23,9 @@ from distill.teachers import Teacher, TeacherFile, choose_teachers, load_teacher
 class RecordOptions(PlayConfig):
     """Record what teachers see and say at play, for `distill run --data`; the same command again goes on."""
 
+    # What is recorded must not depend on the machine.
+    actors: Annotated[int, Field(ge=1, le=MOST_ACTORS)] = 1  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
+    """Actors per game that collect data."""
     folder: tyro.conf.Positional[Path]
     """Folder of the recording; one that is there goes on, with the settings that it has."""
     games: Games = ()

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cluster.commands.options import parse_options
+from distill.architectures import Architecture, Graph
 from distill.config import Section
 from distill.errors import ModelFileError
 from distill.teachers import TeacherFile, find_teachers
@@ -36,17 +37,23 @@ def command(arguments: Sequence[str], console: Console) -> None:
 
 
 def _row(teacher: TeacherFile) -> tuple[str, ...]:
-    architecture = teacher.card.architecture
     score = teacher.card.scores.get(teacher.game, {})
+    labels = "" if teacher.card.labels == "q-values" else f", {teacher.card.labels}"
     return (
         teacher.game,
         str(teacher.path),
-        f"{architecture.name}, {'-'.join(map(str, architecture.channels))}, {architecture.hidden}",
+        f"{_sizes(teacher.card.architecture)}{labels}",
         f"{score['mean']:.1f}" if "mean" in score else "not evaluated",
         f"{score['standard_deviation']:.1f}" if "standard_deviation" in score else "",
         str(score.get("episodes", "")),
         "; ".join(_told(key, value) for key, value in teacher.card.training.items() if key != "curve"),
     )
+
+
+def _sizes(architecture: Architecture | Graph) -> str:
+    if isinstance(architecture, Graph):
+        return f"{architecture.name}, {architecture.parameters:,} parameters"
+    return f"{architecture.name}, {'-'.join(map(str, architecture.channels))}, {architecture.hidden}"
 
 
 def _told(key: str, value: Any) -> str:

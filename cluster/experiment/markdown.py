@@ -15,13 +15,14 @@ def markdown(experiment: Experiment, found: Findings, picture: str, level: int) 
         picture: path of the plot, as the document's reader needs it.
         level: of its heading, 1 for `#`.
     """
-    parts = [f"{'#' * level} {experiment.title}", experiment.question, *map(_block, found.blocks)]
+    parts = [f"{'#' * level} {experiment.title}", experiment.question, *map(block_markdown, found.blocks)]
     if found.charts:
         parts.append(f"![{experiment.title}: values with 95 % intervals, dots for single seeds]({picture})")
     return "\n\n".join(parts) + "\n"
 
 
-def _block(block: Block) -> str:
+def block_markdown(block: Block) -> str:
+    """Return a paragraph or a table."""
     return _table(block) if isinstance(block, Grid) else block.text
 
 

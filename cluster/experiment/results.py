@@ -20,7 +20,7 @@ from distill.errors import ConfigError, RunError
 from distill.files import write_atomically
 
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
-"""Lines of the README between which its results stand."""
+"""Lines of a document between which results stand."""
 
 
 def write_results(experiment: Experiment, folder: ExperimentFolder) -> Findings | None:
@@ -82,29 +82,39 @@ def results_section(out: Path, beside: Path) -> str:
 
 
 def renew_readme(readme: Path, out: Path) -> bool:
-    """Write the results into a document, between its marks; return whether they had been others.
+    """Do as `renew_document` with the results of all experiments. Raises RunError if scores are damaged."""
+    return renew_document("readme", readme, results_section(out, readme.parent))
+
+
+def renew_document(option: str, document: Path, section: str) -> bool:
+    """Write a section into a document, between its marks; return whether it had been another one.
+
+    Args:
+        option: that named the document.
+        document: path of it.
+        section: what is to stand there.
 
     Raises:
         ConfigError: if the document has not these marks.
-        RunError: if scores are damaged, or it cannot be written.
+        RunError: if it cannot be written.
     """
     try:
-        text = readme.read_text(encoding="utf-8")
+        text = document.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"readme: {readme} cannot be read: {error}") from error
-    renewed = with_results(text, results_section(out, readme.parent), str(readme))
+        raise ConfigError(f"{option}: {document} cannot be read: {error}") from error
+    renewed = with_results(text, section, f"{option}: {document}")
     if renewed == text:
         return False
     try:
-        write_atomically(readme, renewed.encode())
+        write_atomically(document, renewed.encode())
     except OSError as error:
-        raise RunError(f"readme: {readme} cannot be written: {error.strerror}") from error
+        raise RunError(f"{option}: {document} cannot be written: {error.strerror}") from error
     return True
 
 
 def with_results(text: str, section: str, name: str) -> str:
     """Return a document with this section between its marks; raises ConfigError if it does not have them, once each."""
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ConfigError(f"readme: {name}: expected one line {BEGIN} and one line {END} after it; add them")
+        raise ConfigError(f"{name}: expected one line {BEGIN} and one line {END} after it; add them")
     before, after = text[: text.index(BEGIN)], text[text.index(END) :]
     return f"{before}{BEGIN}\n{section}{after}"

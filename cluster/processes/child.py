@@ -1,5 +1,6 @@
 """Starts and ends child processes: in a session of their own, tied to this process, and heard until they are ready."""
 
+import contextlib
 import os
 import select
 import subprocess
@@ -60,11 +61,22 @@ class Child:
         ready, _, _ = select.select([output], [], [], seconds)
         return output.readline().decode(errors="replace").strip() if ready else ""
 
+    def tell(self, line: str) -> None:
+        """Write a line to its standard input, which must be held; raises OSError if it has ended."""
+        held = self._process.stdin
+        assert held is not None, "its input is held"
+        held.write(line.encode() + b"\n")
+        held.flush()
+
     def complaints(self) -> str:
         """Return what it has written on standard error so far."""
         assert self._complaints is not None, "its complaints are not elsewhere"
         self._complaints.seek(0)
         return self._complaints.read().decode(errors="replace").strip()
+
+    def kill(self) -> None:
+        """End it at once; `end` is still to be called."""
+        self._process.kill()
 
     def end(self, seconds: float) -> bool:
         """Let it end; kill it after that time, and return whether that was not needed."""
@@ -72,7 +84,9 @@ class Child:
         if process.stdin is None:
             process.terminate()
         else:
-            process.stdin.close()
+            # What it has not read before it ended is lost.
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
         if process.stdout is not None:
             process.stdout.close()
         self._close_complaints()

@@ -4,30 +4,24 @@ import os
 import shlex
 import socket
 import sys
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, cast
-
-from ray.autoscaler import sdk
+from typing import Any
 
 from cluster.ray.connection import connect, disconnect, require_workers
 from cluster.ray.daemons import Daemons
+from cluster.ray.places import Places
 from cluster.ray.private import private_ray
 from cluster.ray.typed_ray import typed_ray
 from distill.config import BufferConfig
 from distill.errors import ConfigError, RunError
 
 CONNECT_SECONDS = 10.0
+LOOPBACK = "127.0.0.1"
 
 LEARNER_RESOURCE, ACTOR_RESOURCE = "distill_learner", "distill_actor"
 """Custom resources of a cluster's nodes that say who runs where; a cluster may do without."""
-
-
-class _Autoscaler(Protocol):
-    """The module `ray.autoscaler.sdk`, which gives what is in the bundles no types."""
-
-    def request_resources(self, *, bundles: list[dict[str, float]]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -45,6 +39,11 @@ class RayCluster:
     hosts: int = 1
     resources: Mapping[str, float] = field(default_factory=dict[str, float])
     trouble: Callable[[], str] = field(default=str, compare=False)
+
+    @property
+    def host(self) -> str | None:
+        """Address at which all its processes reach each other; None where every node has its own."""
+        return None if self.resources else LOOPBACK
 
     def for_learner(self, device: str) -> dict[str, float]:
         """Return what a learner asks for beside CPUs; `GPU` under that name."""
@@ -74,27 +73,13 @@ class RayCluster:
             wanted["py_executable"] = shlex.quote(sys.executable)
         return wanted
 
-    def room_for(self, options: Mapping[str, Any]) -> int:
-        """Return how many actors that ask for this still find a place; as many as you like on a run's own Ray.
+    def places(self, options: Mapping[str, Any]) -> Places:
+        """Return the places of actors that ask for this; on a run's own Ray there are as many as you like.
 
         Args:
             options: of an actor, as `actor_options` returns them.
         """
-        if not self.resources:
-            return sys.maxsize
-        free = typed_ray.available_resources()
-        return min(
-            (int(free.get(name, 0.0) / amount) for name, amount in _bundle(options).items()), default=sys.maxsize
-        )
-
-    def request(self, actors: Sequence[Mapping[str, Any]]) -> None:
-        """Tell the autoscaler, if the cluster has one, that these actors together are to have a place.
-
-        Args:
-            actors: options of all of them, the working ones included; with none the request is taken back.
-        """
-        if self.resources:
-            cast(_Autoscaler, sdk).request_resources(bundles=[_bundle(options) for options in actors])
+        return Places(options, reserve=bool(self.resources), trouble=self.trouble)
 
     def now(self) -> "RayCluster":
         """Return what it offers by now, as nodes come and go."""
@@ -123,17 +108,21 @@ class RayCluster:
         Raises:
             RunError: with what is asked and what there is.
         """
-        asked: dict[str, float] = {}
-        for count, wanted in ((learners, self.for_learner(device)), (others, self.for_actor())):
-            for name, amount in wanted.items():
-                asked[name] = asked.get(name, 0.0) + count * amount
-        short = [
-            f"{amount:g} {name}, it has {self.resources[name]:g}"
-            for name, amount in asked.items()
-            if amount > self.resources[name]
-        ]
+        short: list[str] = []
+        remedies: list[str] = []
+        for count, wanted, remedy in (
+            (learners, self.for_learner(device), "have fewer learners"),
+            (others, self.for_actor(), "lower --actors"),
+        ):
+            found = [
+                f"{count * amount:g} {name}, it has {self.resources[name]:g}"
+                for name, amount in wanted.items()
+                if count * amount > self.resources[name]
+            ]
+            short += found
+            remedies += [remedy] if found else []
         if short:
-            raise RunError(f"ray: this run asks for {'; '.join(short)}; add nodes, or lower --actors")
+            raise RunError(f"ray: this run asks for {'; '.join(short)}; add nodes, or {' and '.join(remedies)}")
 
 
 def available_cores() -> int:
@@ -173,12 +162,6 @@ def offered() -> RayCluster:
     resources = {name: float(amount) for name, amount in typed_ray.cluster_resources().items()}
     hosts = sum(bool(node["Alive"]) for node in typed_ray.nodes())
     return RayCluster(max(1, int(resources.get("CPU", os.cpu_count() or 1))), hosts, resources)
-
-
-def _bundle(options: Mapping[str, Any]) -> dict[str, float]:
-    """Return what an actor's options ask for, as Ray's bundles say it."""
-    asked = {"CPU": float(options["num_cpus"]), "GPU": float(options.get("num_gpus", 0.0)), **options["resources"]}
-    return {name: amount for name, amount in asked.items() if amount}
 
 
 def require_listener(address: str) -> None:

@@ -10,8 +10,15 @@ class _Context(Protocol):
     def gcs_address(self) -> str: ...
 
 
+class _Util(Protocol):
+    def get_node_ip_address(self) -> str: ...
+
+
 class _Ray(Protocol):
     """Attributes of the module `ray`. An actor's handle and a call's answer may be anything, so they are `Any`."""
+
+    @property
+    def util(self) -> _Util: ...
 
     def init(self, *, address: str, **settings: Any) -> object: ...
 

@@ -7,6 +7,8 @@ from typing import Any, Protocol, cast
 from urllib.parse import urlsplit
 
 import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, BusyLoadingError, NoPermissionError, ReadOnlyError, ResponseError
 from redis.retry import Retry
@@ -14,7 +16,7 @@ from redis.retry import Retry
 from cluster.redis import credentials
 from cluster.redis.credentials import credentials_from
 from cluster.redis.scripts import load_scripts
-from cluster.redis.typed_redis import typed
+from cluster.redis.typed_redis import AsyncCommands, typed
 from distill.errors import BufferUnavailable, ConfigError
 
 LEAST_VERSION = (6, 2)
@@ -27,6 +29,12 @@ class _Clients(Protocol):
     """The class `redis.Redis`, which gives the settings in `from_url` no types."""
 
     def from_url(self, url: str, **settings: Any) -> redis.Redis: ...
+
+
+class _AsyncClients(Protocol):
+    """The class `redis.asyncio.Redis`, likewise."""
+
+    def from_url(self, url: str, **settings: Any) -> AsyncCommands: ...
 
 
 def connect(url: str, *, timeout: float = 5.0) -> redis.Redis:
@@ -42,21 +50,33 @@ def connect(url: str, *, timeout: float = 5.0) -> redis.Redis:
     Raises:
         ConfigError: if the URL is not one of these, or the environment's credentials cannot be used.
     """
-    try:
-        return cast(_Clients, redis.Redis).from_url(
-            url,
-            **_credentials_for(url),
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
-            # Writers and readers have back-offs of their own; a second one inside would multiply the waiting.
-            retry=Retry(NoBackoff(), 0),
-            # Parsing the older protocol takes half the time.
-            protocol=2,
+    with _usable():
+        # Writers and readers have back-offs of their own; a second one inside would multiply the waiting.
+        return cast(_Clients, redis.Redis).from_url(url, **_settings_for(url, timeout), retry=Retry(NoBackoff(), 0))
+
+
+def connect_asyncio(url: str, *, timeout: float = 5.0) -> AsyncCommands:
+    """Make a client for asyncio that has one connection; see `connect`."""
+    with _usable():
+        return cast(_AsyncClients, redis.asyncio.Redis).from_url(
+            url, **_settings_for(url, timeout), retry=AsyncRetry(NoBackoff(), 0), single_connection_client=True
         )
+
+
+@contextmanager
+def _usable() -> Generator[None]:
+    try:
+        yield
     except (ValueError, TypeError) as error:
         raise ConfigError(
             f"buffer URL: expected redis://, rediss:// or unix://, found one that is unusable: {error}"
         ) from None
+
+
+def _settings_for(url: str, timeout: float) -> dict[str, Any]:
+    # Parsing the older protocol takes half the time.
+    limits = {"socket_timeout": timeout, "socket_connect_timeout": timeout, "protocol": 2}
+    return _credentials_for(url) | limits
 
 
 def _credentials_for(url: str) -> dict[str, Any]:

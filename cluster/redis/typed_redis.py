@@ -38,6 +38,22 @@ class Commands(Protocol):
         ...
 
 
+class AsyncCommands(Protocol):
+    """A client of `redis.asyncio` as these commands see it."""
+
+    async def ping(self) -> object:
+        """Ask whether the server answers."""
+        ...
+
+    async def evalsha(self, sha: str, numkeys: int, *keys_and_args: Any) -> Any:
+        """Run a script that the server knows."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close its connection."""
+        ...
+
+
 def typed(client: Commands) -> Commands:
     """Return the client itself, for a call of one of these commands."""
     return client

@@ -51,16 +51,22 @@ def read_film(path: Path) -> Film:
         raise RunError(f"{path}: expected an MP4 film: {str(error).partition(chr(10))[0]}") from error
     if data[4:8] != b"ftyp" or not frames:
         raise RunError(f"{path}: expected an MP4 film with frames, found {data[:12]!r}")
-    still = io.BytesIO()
-    imageio.imwrite(still, frames[-1], extension=".png")  # pyright: ignore[reportUnknownMemberType] - settings have no types
     height, width = frames[-1].shape[:2]
-    return Film(_url("video/mp4", data), _url("image/png", still.getvalue()), width, height)
+    return Film(data_url("video/mp4", data), png_url(frames[-1]), width, height)
+
+
+def png_url(picture: npt.NDArray[np.uint8]) -> str:
+    """Return a picture [H, W, 3] as the data URL of a PNG."""
+    file = io.BytesIO()
+    imageio.imwrite(file, picture, extension=".png")  # pyright: ignore[reportUnknownMemberType] - settings have no types
+    return data_url("image/png", file.getvalue())
+
+
+def data_url(kind: str, data: bytes) -> str:
+    """Return bytes of a media type as a data URL."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def _pictures(path: Path) -> Generator[npt.NDArray[np.uint8]]:
     pictures = imageio.imiter(path, plugin="FFMPEG")  # pyright: ignore[reportUnknownMemberType] - the same
     return cast(Generator[npt.NDArray[np.uint8]], pictures)
-
-
-def _url(kind: str, data: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"

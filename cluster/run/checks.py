@@ -1,14 +1,18 @@
 """What is checked before a run makes anything: that all is there which it needs."""
 
+import torch
+
 from cluster.buffer.address import BufferAddress
 from cluster.buffer.push import Limits
 from cluster.monitor.metrics.target import require_target
-from cluster.monitor.tensorboard import require_tensorboard
+from cluster.monitor.trackers.catalogue import require_trackers
 from cluster.ray.cluster import require_listener
 from cluster.redis.connection import connect, require_server
 from cluster.redis.rights import require_rights
 from cluster.state.kinds import AnyConfig
 from cluster.web.server import listen
+from distill.config import RunConfig
+from distill.errors import RunError
 from learner.trainer import choose_device
 
 LOOPBACK = "127.0.0.1"
@@ -23,7 +27,7 @@ def require_surroundings(config: AnyConfig) -> None:
     general, buffer, monitoring = config.general, config.buffer, config.monitoring
     if general.address is None:
         # On a cluster the learner's node may have what this one lacks.
-        choose_device(config.training.device)
+        _require_devices(config)
     elif not general.serial:
         require_listener(general.address)
     if buffer.buffer is not None:
@@ -34,11 +38,21 @@ def require_surroundings(config: AnyConfig) -> None:
             with connect(url) as client:
                 require_server(client)
                 require_rights(client, name, general.games[0])
-    if monitoring.tensorboard:
-        require_tensorboard()
+    require_trackers(monitoring)
     # Somebody else may take a port a moment later; then its server says the same.
     listen("metrics", monitoring.metrics_host, monitoring.metrics_port).close()
     if monitoring.dashboard:
         listen("dashboard", LOOPBACK, monitoring.dashboard_port).close()
     if monitoring.metrics_targets is not None:
         require_target(monitoring.metrics_targets, general.name)
+
+
+def _require_devices(config: AnyConfig) -> None:
+    """Find out whether this machine has a device for every learner. Raises RunError."""
+    device = choose_device(config.training.device)
+    learners = config.learner.learners if isinstance(config, RunConfig) else 1
+    if device.type == "cuda" and torch.cuda.device_count() < learners:
+        raise RunError(
+            f"learners: found {learners}, each of which needs a CUDA device of its own; this machine has"
+            f" {torch.cuda.device_count()}: lower it, or use --device cpu"
+        )

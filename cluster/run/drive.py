@@ -12,6 +12,7 @@ from cluster.monitor.run_view import RunView
 from cluster.monitor.terminal import Display
 from cluster.monitor.timing_tree import print_timing
 from cluster.run.after_training import evaluate_best, play_last_half
+from cluster.run.resolved import resolved
 from cluster.run.results import leave_results
 from cluster.run.surroundings import Surroundings, opened
 from cluster.state.folder import RunFolder
@@ -23,6 +24,7 @@ from cluster.workers.on_ray import OnRay
 from cluster.workers.placement import place
 from cluster.workers.wanted_actors import WantedActors
 from distill.errors import RunError
+from distill.teachers import taus_of
 
 
 @dataclass(frozen=True)
@@ -80,11 +82,11 @@ def drive(run: Run, console: Console) -> None:
 
 def prepare(run: Run, surroundings: Surroundings) -> tuple[Session, Workers]:
     """Return what is known of a run, and those who will do its work."""
-    config = run.config
+    config = resolved(run.folder, run.config, surroundings.cluster)
     session = Session(run.folder, config, surroundings.services, run.given.teachers, surroundings.number)
     wanted = WantedActors.of(run.folder, config)
-    plans = plans_of(config, session.kind, run.folder.commit(), run.given.initial)
-    players, learners = sum(wanted.wanted().values()), len(session.kind.lineages)
+    plans = plans_of(config, session.kind, run.folder.commit(), run.given.initial, taus_of(run.given.teachers))
+    players, learners = sum(wanted.wanted().values()), session.kind.learners
     # The evaluator plays beside them; where nobody does, it and the learner take turns. The coordinator takes no place.
     others = players + 1 if players else 0
     placement = place(others, learners, config.training, surroundings.cluster)

@@ -355,7 +355,7 @@ def _environment(seed: int) -> dict[str, Any]:
             versions[package] = "not installed"
     return {
         "seed": seed,
-        "git_commit": _git_commit(),
+        "git_commit": git_commit(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -363,7 +363,7 @@ def _environment(seed: int) -> dict[str, Any]:
     }
 
 
-def _git_commit() -> str:
+def git_commit() -> str:
     """Return the commit of the checkout that this file lies in, with `-dirty` if it was changed, or `unknown`."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--match=-"]
     try:

@@ -13,7 +13,7 @@ from distill.games import action_count
 from distill.promotion import Rule, Scores
 from distill.protocols import STUDENT
 from distill.teach_config import ExploreConfig, OnlineConfig, TeachConfig
-from distill.teachers import TeacherFile, choose_teachers
+from distill.teachers import TeacherFile, choose_teachers, require_labels
 from learner.plans import Plan, QPlan, StudentPlan
 
 AnyConfig = RunConfig | TeachConfig
@@ -41,7 +41,7 @@ class Collecting:
     @property
     def actors(self) -> int:
         """Players per game."""
-        return self.config.actors
+        return self.config.players
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Exploring:
     @property
     def actors(self) -> int:
         """Players per game."""
-        return self.config.actors
+        return self.config.players
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,7 @@ class Kind:
         updates: budget of the leading learner in updates; None if it is in steps.
         student: the student's network and loss, None without one.
         taught: whether the student's teachers are fixed files.
+        learners: processes that learn, of all lineages.
     """
 
     lineages: tuple[Lineage, ...]
@@ -117,6 +118,7 @@ class Kind:
     updates: int | None
     student: StudentConfig | None
     taught: bool
+    learners: int
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -162,6 +164,7 @@ def kind_of(config: AnyConfig) -> Kind:
             updates=config.learner.updates,
             student=config.student,
             taught=True,
+            learners=config.learner.learners,
         )
     promotion = config.promotion
     online = config if isinstance(config, OnlineConfig) else None
@@ -182,6 +185,7 @@ def kind_of(config: AnyConfig) -> Kind:
         updates=None,
         student=online.student if online else None,
         taught=False,
+        learners=len(lineages),
     )
 
 
@@ -189,15 +193,19 @@ def with_teachers(config: AnyConfig) -> tuple[AnyConfig, dict[str, TeacherFile]]
     """Return a configuration with its games named, and the fixed teacher of each; none where Q-learners teach.
 
     Raises:
-        ConfigError: if no game is named and none can be found out, or a game has no teacher or two.
+        ConfigError: if no game is named and none can be found out, a game has no teacher or two, or a teacher's labels
+            do not fit the loss.
         ModelFileError: if a file is not a teacher.
         RunError: if the data to learn from are damaged.
     """
     general = config.general
     if isinstance(config, RunConfig) and config.general.data is not None:
-        return with_recording(config, config.general.data)
+        config, teachers = with_recording(config, config.general.data)
+        require_labels(teachers, config.student.loss)
+        return config, teachers
     if isinstance(config, RunConfig):
         teachers = choose_teachers(config.general.teachers, general.games)
+        require_labels(teachers, config.student.loss)
         named = general.model_copy(update={"games": tuple(teachers)})
         return config.model_copy(update={"general": named}), teachers
     if not general.games:
@@ -205,13 +213,19 @@ def with_teachers(config: AnyConfig) -> tuple[AnyConfig, dict[str, TeacherFile]]
     return config, {}
 
 
+def with_players(config: AnyConfig, count: int) -> AnyConfig:
+    """Return a configuration with that many players per game."""
+    name, play = ("collect", config.collect) if isinstance(config, RunConfig) else ("explore", config.explore)
+    return config.model_copy(update={name: play.model_copy(update={"actors": count})})
+
+
 def initial_model(config: AnyConfig) -> Path | None:
     """Return the model file that the Q-learners begin with, if there is one."""
     return None if isinstance(config, RunConfig) else config.general.initial
 
 
-def student_plan(config: RunConfig) -> StudentPlan:
-    """Return what the learner of a student of fixed teachers trains."""
+def student_plan(config: RunConfig, taus: Mapping[str, float] | None = None) -> StudentPlan:
+    """Return what the learner of a student of fixed teachers trains; `taus` as in `plans_of`."""
     return StudentPlan(
         config.student,
         config.training,
@@ -219,10 +233,13 @@ def student_plan(config: RunConfig) -> StudentPlan:
         config.collect.chunk_steps,
         config.evaluation.eval_every,
         config.general.seed,
+        taus=taus or {},
     )
 
 
-def plans_of(config: AnyConfig, kind: Kind, commit: str, initial: bytes | None) -> Plans:
+def plans_of(
+    config: AnyConfig, kind: Kind, commit: str, initial: bytes | None, taus: Mapping[str, float] | None = None
+) -> Plans:
     """Return what each lineage's learner trains, and A of its games, by the lineage's name.
 
     Args:
@@ -230,12 +247,13 @@ def plans_of(config: AnyConfig, kind: Kind, commit: str, initial: bytes | None) 
         kind: of the run.
         commit: commit of this program, for the models' cards.
         initial: the model file that the Q-learners begin with, None without one.
+        taus: temperatures of games whose fixed teachers do not label with q-values, see `taus_of`.
     """
     training, seed = config.training, config.general.seed
     steps = kind.playing.config.chunk_steps
     plans: dict[str, Plan] = {}
     if isinstance(config, RunConfig):
-        plans[STUDENT] = student_plan(config)
+        plans[STUDENT] = student_plan(config, taus)
     else:
         general = config.general
         for number, lineage in enumerate(kind.leading):

@@ -30,6 +30,8 @@ from learner.status import LearnerStatus
 log = logging.getLogger(__name__)
 
 METRICS_SECONDS = 5.0
+Follower = Callable[[int, Mapping[str, Any]], None]
+"""Takes a learner's updates, and figures by name, nested as in `metrics.jsonl`."""
 
 
 @dataclass
@@ -51,7 +53,7 @@ class Session:
         evaluated: evaluations that this sitting has had, by game.
         outages: tries of evaluator and coordinator to reach the registry, or a version in it, that failed.
         messages: newest events worth a line.
-        on_metrics: called with every row of metrics.
+        followers: take the updates and the figures of every row, and never wait or raise.
         unwritten: what the disk has refused.
         progress: how far the learners' checkpoints have come.
         evaluations: rows of evaluations, of which the disk may have refused some.
@@ -71,7 +73,7 @@ class Session:
     evaluated: Counter[str] = field(default_factory=Counter[str])
     outages: int = 0
     messages: deque[str] = field(default_factory=lambda: deque[str](maxlen=5))
-    on_metrics: Callable[[Mapping[str, Any]], None] | None = None
+    followers: list[Follower] = field(default_factory=list[Follower])
     _metrics_at: float = 0.0
     _outage: str = ""
     _replaced: list[str] = field(default_factory=list[str])
@@ -227,9 +229,7 @@ class Session:
         row = metrics_row(self.learners, self.states, self.players, self.restarts, self.outages)
         with self.unwritten.outlived("metrics"):
             self.folder.append(METRICS, row)
-        if self.on_metrics is not None:
-            with self.unwritten.outlived("tensorboard"):
-                self.on_metrics(row)
+        self._follow(row["updates"], row)
         self.evaluations.pay()
 
     def write_evaluation(self, task: EvaluationTask, evaluation: Evaluation) -> None:
@@ -240,3 +240,9 @@ class Session:
             self.note(f"{task.lineage} {task.version}: the run's folder does not say how it was trained: {error}")
             published = {}
         self.evaluations.append(evaluation_row(task, evaluation, published))
+        # Episodes of the last half are played after all updates, so the version says where on the axis they belong.
+        self._follow(published.get("updates", 0), {"score": {task.lineage: {task.game: evaluation.score().mean}}})
+
+    def _follow(self, updates: int, figures: Mapping[str, Any]) -> None:
+        for follower in self.followers:
+            follower(updates, figures)

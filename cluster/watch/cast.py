@@ -4,16 +4,16 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from actors.policy import Policy, warm_policy
 from cluster.models.mirror import ModelMirror, mirrored_lineages
 from cluster.state.folder import RunFolder
 from cluster.state.kinds import AnyConfig, kind_of, with_teachers
 from distill.errors import RunError
-from distill.model_card import read_bounded
-from distill.models import load_model
-from distill.networks import QNetwork
+from distill.inference import QFunction, load_q_function
+from distill.model_card import ModelCard, read_bounded
+from distill.teachers import taus_of
 
 Who = Literal["student", "teacher"]
 ROLES: tuple[Who, ...] = ("student", "teacher")
@@ -34,6 +34,18 @@ class Player:
     version: int
     lineage: str | None = None
     path: Path | None = None
+
+
+class Casting(Protocol):
+    """Says who plays."""
+
+    def player(self, who: Who, game: str) -> Player | None:
+        """Return who plays a game now, None if there is no such model yet."""
+        ...
+
+    def policy(self, who: Who, game: str, player: Player) -> Policy:
+        """Return a player's policy for a game."""
+        ...
 
 
 def titles(config: AnyConfig) -> Mapping[Who, str]:
@@ -59,7 +71,7 @@ class Cast:
         self._config = config
         self._kind = kind_of(config)
         self._looked: dict[tuple[Who, str], tuple[float, Player | None]] = {}
-        self._networks: dict[str | Path, tuple[Player, QNetwork]] = {}
+        self._models: dict[str | Path, tuple[Player, QFunction, ModelCard]] = {}
         self._policies: dict[tuple[Who, str], tuple[Player, Policy]] = {}
 
     def player(self, who: Who, game: str) -> Player | None:
@@ -75,6 +87,14 @@ class Cast:
             self._looked[key] = time.monotonic(), found
         return found
 
+    def tau(self, game: str, tau: float) -> float:
+        """Return the temperature of a game's teacher, which is `tau` unless a fixed one gives logits.
+
+        Raises:
+            DistillError: if teacher files are damaged or gone.
+        """
+        return taus_of(with_teachers(self._config)[1]).get(game, tau)
+
     def policy(self, who: Who, game: str, player: Player) -> Policy:
         """Return a player's policy for a game.
 
@@ -83,10 +103,10 @@ class Cast:
         """
         key = who, game
         if key not in self._policies or self._policies[key][0] != player:
-            network = self._network(player)
-            if game not in network.actions:
-                raise RunError(f"{_name(player)}: plays {', '.join(network.actions)}, not {game}")
-            self._policies[key] = player, warm_policy(network, game)
+            q_function, card = self._model(player)
+            if game not in card.actions:
+                raise RunError(f"{_name(player)}: plays {', '.join(card.actions)}, not {game}")
+            self._policies[key] = player, warm_policy(q_function, game)
         return self._policies[key][1]
 
     def _look(self, who: Who, game: str) -> Player | None:
@@ -102,13 +122,13 @@ class Cast:
         version = ModelMirror(self._folder.path, lineage.name).names().get(name)
         return None if version is None else Player(version, lineage.name)
 
-    def _network(self, player: Player) -> QNetwork:
-        """Return a player's network; the student's is the same for all games."""
+    def _model(self, player: Player) -> tuple[QFunction, ModelCard]:
+        """Return a player's q-function and card; the student's are the same for all games."""
         place = player.lineage or player.path
         assert place is not None, "a player has a lineage or a path"
-        if place not in self._networks or self._networks[place][0] != player:
-            self._networks[place] = player, load_model(self._bytes(player))[0]
-        return self._networks[place][1]
+        if place not in self._models or self._models[place][0] != player:
+            self._models[place] = player, *load_q_function(self._bytes(player))
+        return self._models[place][1:]
 
     def _bytes(self, player: Player) -> bytes:
         if player.path is not None:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from actors.pictured import Moment, PicturedGame
 from actors.policy import Policy, epsilon_greedy
 from cluster.state.kinds import AnyConfig, kind_of
-from cluster.watch.cast import ROLES, Cast, Player, Who
+from cluster.watch.cast import ROLES, Cast, Casting, Player, Who
 from distill.config import StudentConfig
 from distill.games import FRAMES_PER_STEP, SeedStream, reset_seed
 
@@ -83,13 +83,65 @@ class Match:
         epsilon: share of random actions, as in evaluations.
         tau: temperature of the teacher's softmax.
         student_tau: temperature of the student's: 1 where it learned probabilities, `tau` where it learned q-values.
+        endless: whether the next episode follows an episode that has ended.
+
+    Attributes:
+        seats: of those who play.
     """
 
-    def __init__(self, game: str, cast: Cast, seed: int, epsilon: float, tau: float, student_tau: float) -> None:
-        self._game, self._cast, self._seed, self._epsilon = game, cast, seed, epsilon
+    def __init__(
+        self,
+        game: str,
+        cast: Casting,
+        seed: int,
+        epsilon: float,
+        tau: float,
+        student_tau: float,
+        *,
+        endless: bool = True,
+    ) -> None:
+        self.game, self.seats = game, dict[Who, Seat]()
+        self._cast, self._seed, self._epsilon, self._endless = cast, seed, epsilon, endless
         self._taus: dict[Who, float] = {"student": student_tau, "teacher": tau}
-        self._seats: dict[Who, Seat] = {}
+        self._players: dict[Who, Player] = {}
+        self._policies: dict[Who, Policy] = {}
         self._agreed: deque[bool] = deque(maxlen=AGREEMENT_STEPS)
+
+    @property
+    def agreement(self) -> float | None:
+        """Share of the student's steps of the last 10 s on which the teacher would have chosen the same, if any."""
+        return float(np.mean(self._agreed)) if self._agreed else None
+
+    @property
+    def watched(self) -> Who | None:
+        """Whose screen both networks judge, None if nobody plays."""
+        return next((who for who in ROLES if who in self._players), None)
+
+    @property
+    def ended(self) -> bool:
+        """Whether every episode has ended and no other follows."""
+        return not self._endless and bool(self.seats) and all(seat.moment.ended for seat in self.seats.values())
+
+    def play(self, steps: int) -> None:
+        """Play a few control steps.
+
+        Raises:
+            DistillError: if a model cannot be loaded or played.
+        """
+        self._players = {who: player for who in ROLES if (player := self._cast.player(who, self.game))}
+        self._policies = {who: self._cast.policy(who, self.game, player) for who, player in self._players.items()}
+        for who in self._players:
+            if who not in self.seats:
+                self.seats[who] = Seat(self.game, self._seed)
+        for _ in range(steps):
+            self._step()
+
+    def outputs(self) -> dict[Who, Vector]:
+        """Return what the networks say of the watched screen, [A] each."""
+        if self.watched is None:
+            return {}
+        observation = self.seats[self.watched].moment.observation
+        return {who: policy(observation)[0] for who, policy in self._policies.items()}
 
     def advance(self, steps: int) -> dict[str, Any]:
         """Play a few control steps and return what the page shows then.
@@ -97,40 +149,34 @@ class Match:
         Raises:
             DistillError: if a model cannot be loaded or played.
         """
-        players: dict[Who, Player] = {who: player for who in ROLES if (player := self._cast.player(who, self._game))}
-        policies: dict[Who, Policy] = {
-            who: self._cast.policy(who, self._game, player) for who, player in players.items()
-        }
-        for who in players.keys() - self._seats.keys():
-            self._seats[who] = Seat(self._game, self._seed)
-        for _ in range(steps):
-            self._step(policies)
+        self.play(steps)
         document: dict[str, Any] = {
-            "game": self._game,
-            "seats": {who: self._seats[who].document(player) for who, player in players.items()},
-            "agreement": float(np.mean(self._agreed)) if self._agreed else None,
+            "game": self.game,
+            "seats": {who: self.seats[who].document(player) for who, player in self._players.items()},
+            "agreement": self.agreement,
         }
-        if players:
-            watched: Who = "student" if "student" in players else "teacher"
-            observation = self._seats[watched].moment.observation
-            document["screen_of"] = watched
-            document["views"] = {who: self._view(who, policy(observation)[0]) for who, policy in policies.items()}
+        if self.watched is not None:
+            document["screen_of"] = self.watched
+            document["views"] = {who: self._view(who, values) for who, values in self.outputs().items()}
         return document
 
     def close(self) -> None:
         """End the emulators."""
-        for seat in self._seats.values():
+        for seat in self.seats.values():
             seat.close()
 
-    def _step(self, policies: dict[Who, Policy]) -> None:
-        outputs: dict[Who, Vector] = {
-            who: policy(self._seats[who].moment.observation) for who, policy in policies.items()
+    def _step(self) -> None:
+        playing: dict[Who, Policy] = {
+            who: policy for who, policy in self._policies.items() if self._endless or not self.seats[who].moment.ended
         }
-        if len(policies) == 2:
-            judged = policies["teacher"](self._seats["student"].moment.observation)
+        outputs: dict[Who, Vector] = {
+            who: policy(self.seats[who].moment.observation) for who, policy in playing.items()
+        }
+        if "student" in playing and "teacher" in self._policies:
+            judged = self._policies["teacher"](self.seats["student"].moment.observation)
             self._agreed.append(bool(judged.argmax() == outputs["student"].argmax()))
         for who, q_values in outputs.items():
-            self._seats[who].step(q_values, self._epsilon)
+            self.seats[who].step(q_values, self._epsilon)
 
     def _view(self, who: Who, outputs: Vector) -> dict[str, list[float]]:
         return {
@@ -145,7 +191,7 @@ def begin_match(game: str, cast: Cast, config: AnyConfig) -> Match:
     # A Q-learner's candidate has no loss with a temperature; the paper's makes its choices visible as well.
     student = kind.student or StudentConfig(loss="mse")
     student_tau = student.tau if student.loss == "mse" else 1.0
-    return Match(game, cast, config.general.seed, kind.final.epsilon, student.tau, student_tau)
+    return Match(game, cast, config.general.seed, kind.final.epsilon, cast.tau(game, student.tau), student_tau)
 
 
 def softmax(values: Vector, tau: float) -> npt.NDArray[np.float64]:

@@ -2,31 +2,54 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
 from importlib import resources
+from typing import Protocol
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from cluster.watch.access import Access
 from cluster.watch.stage import Stage
-from cluster.watch.state import StateReader
 from cluster.watch.streams import Streams
 from cluster.web.application import application
 from distill.errors import DistillError
 
-PAGES = {
-    "/": ("index.html", "text/html"),
-    "/watch.css": ("watch.css", "text/css"),
-    **{
-        f"/{name}.js": (f"{name}.js", "text/javascript")
-        for name in ("theme", "page", "facts", "games", "cards", "live", "chart", "dom")
-    },
-}
-"""Every path that is served from a file; a path is looked up here and never joined to a folder."""
+Files = Mapping[str, tuple[str, str]]
+"""File and media type of every path that is served from one; a path is looked up and never joined to a folder."""
 
 
-def page(access: Access, state: StateReader, stage: Stage) -> web.Application:
-    """Return what answers requests for a run's page."""
+def _files(start: str, *scripts: str) -> Files:
+    return {
+        "/": (start, "text/html"),
+        "/watch.css": ("watch.css", "text/css"),
+        **{f"/{name}.js": (f"{name}.js", "text/javascript") for name in scripts},
+    }
+
+
+RUN = _files("index.html", "theme", "page", "facts", "games", "screens", "cards", "live", "chart", "dom")
+"""The page of a run."""
+MODELS = _files("play.html", "theme", "play", "screens", "live", "dom")
+"""The page of models alone."""
+
+
+class State(Protocol):
+    """What a page shows beside its pictures."""
+
+    def document(self) -> Mapping[str, object]:
+        """Return it as JSON can hold it."""
+        ...
+
+
+def page(access: Access, files: Files, state: State, stage: Stage) -> web.Application:
+    """Return what answers requests for a page.
+
+    Args:
+        access: who may look.
+        files: of the page.
+        state: what it shows beside its pictures.
+        stage: where its pictures are made.
+    """
 
     async def close_stage(_: web.Application) -> None:
         await stage.close()
@@ -34,7 +57,7 @@ def page(access: Access, state: StateReader, stage: Stage) -> web.Application:
     app = application(
         access.check,
         [
-            *(web.get(path, _file(name, kind)) for path, (name, kind) in PAGES.items()),
+            *(web.get(path, _file(name, kind)) for path, (name, kind) in files.items()),
             web.get("/state", _data(state)),
             web.get("/live", Streams(stage).live),
         ],
@@ -52,7 +75,7 @@ def _file(name: str, kind: str) -> Handler:
     return answer
 
 
-def _data(state: StateReader) -> Handler:
+def _data(state: State) -> Handler:
     def encoded() -> bytes:
         return json.dumps(state.document(), separators=(",", ":"), allow_nan=False).encode()
 

@@ -7,7 +7,7 @@ from typing import Self
 from cluster.watch.access import Access
 from cluster.watch.cast import Cast
 from cluster.watch.match import begin_match
-from cluster.watch.routes import page
+from cluster.watch.routes import RUN, page
 from cluster.watch.stage import Stage
 from cluster.watch.state import StateReader
 from cluster.web.server import HttpServer
@@ -32,7 +32,7 @@ class WatchServer:
         access, state = Access(host, token), StateReader(folder)
         config, cast = state.config, Cast(state.folder, state.config)
         self._stage = Stage(state.games, lambda game: begin_match(game, cast, config))
-        self._server = HttpServer("watch", page(access, state, self._stage), host, port)
+        self._server = HttpServer("watch", page(access, RUN, state, self._stage), host, port)
 
     @property
     def address(self) -> str:

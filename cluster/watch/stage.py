@@ -7,20 +7,35 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 from distill.errors import DistillError
 
 log = logging.getLogger(__name__)
 
-ROUND_SECONDS = 0.2
-"""Time between two pictures of a game, unless the machine is too slow or there are too many games."""
-STEPS_PER_ROUND = 3
-"""Control steps between two pictures; 15 a second are the game's own speed."""
-MOST_SHARE = 0.25
-"""Share of one core that playing may take; with many games they slow down instead."""
 RETRY_SECONDS = 5.0
 """Time after which a game that could not be played is tried again."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast games are played.
+
+    Attributes:
+        round_seconds: time between two pictures of a game, unless the machine is too slow or there are too many games.
+        steps: control steps between two pictures; 15 a second are the game's own speed.
+        most_share: share of one core that playing may take; with many games they slow down instead.
+    """
+
+    round_seconds: float
+    steps: int
+    most_share: float
+
+
+BESIDE_A_RUN = Pace(0.2, 3, 0.25)
+"""The run needs the machine more."""
+ALONE = Pace(1 / 15, 1, 0.9)
 
 
 class Playable(Protocol):
@@ -43,11 +58,13 @@ class Stage:
     Args:
         games: ROM names.
         begin: makes the match of a game.
+        pace: how fast.
     """
 
-    def __init__(self, games: tuple[str, ...], begin: Callable[[str], Playable]) -> None:
+    def __init__(self, games: tuple[str, ...], begin: Callable[[str], Playable], pace: Pace = BESIDE_A_RUN) -> None:
         self._games = games
         self._begin = begin
+        self._pace = pace
         self._thread = ThreadPoolExecutor(1, "stage")
         self._play_on: asyncio.Task[None] | None = None
         self._viewers = 0
@@ -107,7 +124,8 @@ class Stage:
                     elif known:
                         # The first time a game's models are loaded, which need not be made up for.
                         spent += time.monotonic() - began
-                await asyncio.sleep(max(ROUND_SECONDS - spent, spent * (1.0 / MOST_SHARE - 1.0)))
+                pause = max(self._pace.round_seconds - spent, spent * (1.0 / self._pace.most_share - 1.0))
+                await asyncio.sleep(pause)
         finally:
             # The next viewer begins with fresh games. A step that is still on its way in the thread ends before these.
             self._play_on = None
@@ -120,7 +138,7 @@ class Stage:
         def advance() -> str:
             if game not in matches:
                 matches[game] = self._begin(game)
-            return _text(matches[game].advance(STEPS_PER_ROUND))
+            return _text(matches[game].advance(self._pace.steps))
 
         try:
             frame, played = await asyncio.get_running_loop().run_in_executor(self._thread, advance), True

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from cluster.ray.places import Place
 from cluster.state.session import Session
 from cluster.workers.placement import Placement
 from cluster.workers.shutdown import STOP_SECONDS
@@ -24,8 +25,8 @@ MakeWorker = Callable[[str, int, Mapping[str, Any]], Worker]
 class ActorPool:
     """Adds actors where there are too few and takes the last ones away where there are too many.
 
-    An actor for which a cluster has no place yet is not started, so that it cannot be taken for one that hangs. The
-    cluster's autoscaler, if it has one, is asked for the place; when a node joins, the actor is started.
+    An actor for which a cluster has no place yet is not started, so that it cannot be taken for one that hangs. It
+    starts when a node joins, by hand or because the cluster's autoscaler sees what is wanted.
 
     Args:
         supervisor: of the actors.
@@ -51,12 +52,12 @@ class ActorPool:
         self._counts = counts
         self._placement = placement
         self._make = make
-        self._working: dict[str, list[Worker]] = {}
+        self._places = placement.cluster.places(placement.added)
+        self._working: dict[str, list[tuple[Worker, Place | None]]] = {}
         self._lives: dict[str, int] = {}
         self._wanted: dict[str, int] = {}
         self._look_at = 0.0
         self._short: dict[str, int] = {}
-        self._asked_autoscaler = False
 
     def start(self) -> None:
         """Start the actors that the placement has counted with."""
@@ -64,7 +65,7 @@ class ActorPool:
         for game, count in self._wanted.items():
             self._working[game] = []
             for _ in range(count):
-                self._add(game, self._placement.actor)
+                self._add(game, None)
         self._look_at = time.monotonic() + LOOK_SECONDS
 
     def adjust(self) -> None:
@@ -91,23 +92,30 @@ class ActorPool:
         return counts | {self._role: (alive, desired + sum(self._short.values()))}
 
     def close(self) -> None:
-        """Want no more actors, and tell the cluster's autoscaler that its nodes are needed no more."""
+        """Want no more actors than there are."""
         self._short = {}
-        if self._asked_autoscaler:
-            self._placement.cluster.request([])
+        self._places.take(0)
+
+    def release(self) -> None:
+        """Give back the places of all actors, which must have ended."""
+        self._places.give_all_back()
 
     def _remove_surplus(self) -> None:
         for game, count in self._wanted.items():
             working = self._working[game]
             while len(working) > count:
-                worker = working.pop()
+                worker, place = working.pop()
                 # A later actor of that number must not repeat this one's episodes.
                 self._lives[worker.name] = worker.incarnation
                 self._supervisor.retire(
-                    worker, lambda handle: handle.finish.remote(STOP_SECONDS), partial(self._on_retired, worker.name)
+                    worker,
+                    lambda handle: handle.finish.remote(STOP_SECONDS),
+                    partial(self._on_retired, worker.name, place),
                 )
 
-    def _on_retired(self, name: str, left: int | None) -> None:
+    def _on_retired(self, name: str, place: Place | None, left: int | None) -> None:
+        if place is not None:
+            self._places.give_back(place)
         self._session.on_retired(name)
         if left is None:
             self._session.note(f"{name} is retired; it ended before it had pushed what it held")
@@ -116,21 +124,22 @@ class ActorPool:
 
     def _add_missing(self) -> None:
         missing = {game: count - len(self._working[game]) for game, count in self._wanted.items()}
-        if any(missing.values()):
-            room = self._placement.cluster.room_for(self._placement.added)
-            for game, count in missing.items():
-                for _ in range(min(count, room)):
-                    self._add(game, self._placement.added)
-                room -= min(count, room)
+        there = self._places.take(sum(missing.values()))
+        for game, count in missing.items():
+            for place in there[:count]:
+                self._add(game, place)
+            there = there[count:]
         short = {game: left for game, count in self._wanted.items() if (left := count - len(self._working[game]))}
         if short != self._short:
             self._on_shortage(short)
         self._short = short
 
-    def _add(self, game: str, options: Mapping[str, Any]) -> None:
+    def _add(self, game: str, place: Place | None) -> None:
+        """Start an actor in a place of its own, or, without one, where the placement has counted with it."""
+        options = self._placement.actor if place is None else place.options
         worker = self._make(game, len(self._working[game]), options)
         worker.incarnation = self._lives.get(worker.name, 0)
-        self._working[game].append(worker)
+        self._working[game].append((worker, place))
         self._supervisor.add(worker)
 
     def _on_shortage(self, short: Mapping[str, int]) -> None:
@@ -139,7 +148,3 @@ class ActorPool:
                 f"{game}: {self._wanted[game]} actors are wanted, {len(self._working[game])} have a place on the Ray"
                 f" cluster; {count} start when nodes join"
             )
-        if short or self._asked_autoscaler:
-            self._asked_autoscaler = True
-            count = sum(self._wanted.values())
-            self._placement.cluster.request([self._placement.learner, *[self._placement.added] * (count + 1)])

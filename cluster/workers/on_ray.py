@@ -17,6 +17,7 @@ from cluster.state.kinds import Plans, Recorded
 from cluster.state.session import Session
 from cluster.workers.actor_pool import ActorPool
 from cluster.workers.episodes import POLL_SECONDS, SLICE_SECONDS, evaluate_on_ray
+from cluster.workers.learner_ranks import FirstRank
 from cluster.workers.placement import Placement
 from cluster.workers.players import Players
 from cluster.workers.shutdown import stop_at_once, stop_collecting, stop_learners
@@ -116,6 +117,7 @@ class OnRay:
     def _stop_playing(self) -> None:
         self._pool.close()
         stop_collecting(self._supervisor, self._role, self._session, done=self._session.done)
+        self._pool.release()
 
     def _stop_learning(self) -> None:
         self._stop_playing()
@@ -134,15 +136,23 @@ class OnRay:
         )
 
     def _learner(self, lineage: str) -> Worker:
-        session = self._session
+        session, options = self._session, self._placement.learner
         plan, actions = self._plans[lineage]
         trainer, role = ray.remote(trainer_class(plan)), learner_of(lineage)
 
         def make(starts: int) -> Any:
             services = session.services_of(role, starts)
-            learner: Any = trainer.options(**self._placement.learner).remote(
-                plan, actions, services, session.folder.path, threaded=True
-            )
+            learner: Any
+            if plan.ranks == 1:
+                learner = trainer.options(**options).remote(plan, actions, services, session.folder.path, threaded=True)
+            else:
+                learner = (
+                    ray.remote(FirstRank)
+                    .options(**options)
+                    .remote(
+                        plan, actions, services, session.folder.path, options=options, host=self._placement.cluster.host
+                    )
+                )
             # What its predecessor was told may not be in the manifest that it reads.
             for version, score in self._judged[lineage].items():
                 learner.record_score.remote(version, score)
@@ -156,7 +166,7 @@ class OnRay:
             status = session.learners.get(lineage)
             return None if status is not None and status.done else handle.advance.remote(SLICE_SECONDS)
 
-        return Worker(role, "learner", make, submit, essential=True)
+        return Worker(role, "learner", make, submit, essential=True, processes=plan.ranks)
 
     def _evaluator(self) -> Worker:
         evaluator = ray.remote(EvaluatingActor)

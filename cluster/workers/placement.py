@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.ray.cluster import LEARNER_RESOURCE, RayCluster
-from distill.config import TrainingConfig
+from cluster.ray.cluster import ACTOR_RESOURCE, LEARNER_RESOURCE, RayCluster
+from distill.config import MOST_ACTORS, TrainingConfig
+from learner.trainer import choose_device
 
 LEARNER_THREADS_MAX = 8
 """Networks and minibatches of this size do not gain from more."""
@@ -48,8 +49,7 @@ def place(others: int, learners: int, training: TrainingConfig, cluster: RayClus
     """
     cluster.require(learners, others, training.device)
     processes = others + learners
-    free = min(LEARNER_THREADS_MAX, max(1, (cluster.cores - others) // learners))
-    threads = training.learner_threads or free
+    threads = training.learner_threads or _free_threads(others, learners, cluster)
     # A host is left with up to one share that is not whole. So with as many shares more as there are further hosts,
     # everybody has a place, however the cores are divided among the hosts. Ray takes fractions of a CPU in steps of
     # 0.0001; floor keeps the sum below the total.
@@ -65,3 +65,33 @@ def place(others: int, learners: int, training: TrainingConfig, cluster: RayClus
         learner["num_gpus"] = wanted["GPU"]
     added = cluster.actor_options(share if cluster.resources else 0.0)
     return Placement(cluster, threads, learner, cluster.actor_options(share), added)
+
+
+def players_per_game(games: int, learners: int, training: TrainingConfig, cluster: RayCluster) -> int:
+    """Return how many players of each game fill the cores that learners and evaluator leave; at least one.
+
+    A learner on a CPU has its threads before there is a second player: an update takes much more than the steps that it
+    learns from. One on a GPU needs a core, from which it launches kernels.
+
+    Args:
+        games: that are played.
+        learners: learners.
+        training: threads and device of a learner.
+        cluster: the Ray that the run uses.
+    """
+    if ACTOR_RESOURCE in cluster.resources:
+        places = int(cluster.resources[ACTOR_RESOURCE])
+    else:
+        least = 1 if _on_gpu(training, cluster) else _free_threads(games + 1, learners, cluster)
+        places = cluster.cores - learners * (training.learner_threads or least)
+    return min(MOST_ACTORS, max(1, (places - 1) // games))
+
+
+def _free_threads(others: int, learners: int, cluster: RayCluster) -> int:
+    return min(LEARNER_THREADS_MAX, max(1, (cluster.cores - others) // learners))
+
+
+def _on_gpu(training: TrainingConfig, cluster: RayCluster) -> bool:
+    if cluster.resources:
+        return "GPU" in cluster.for_learner(training.device)
+    return choose_device(training.device).type == "cuda"

@@ -51,6 +51,7 @@ class Worker:
         submit: makes its next call, or returns None if there is nothing to do.
         depth: calls in flight at most; two keep an actor busy while the answer of the first is read.
         essential: whether an error of ours in it ends the run, instead of a restart.
+        processes: that it is, those included which the actor starts itself.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Worker:
     submit: Callable[[Any], Any]
     depth: int = 2
     essential: bool = False
+    processes: int = 1
     handle: Any = None
     incarnation: int = 0
     calls: deque[tuple[Any, float]] = field(default_factory=deque[tuple[Any, float]])
@@ -253,12 +255,13 @@ class Supervisor:
                 kill(worker.handle)
 
     def counts(self) -> dict[str, tuple[int, int]]:
-        """Return by role how many workers have an actor, and how many should; roles that were drained have none."""
+        """Return by role how many processes work, and how many should; roles that were drained have none."""
         found: dict[str, tuple[int, int]] = dict.fromkeys(self._roles, (0, 0))
         for worker in self._workers:
             alive, desired = found[worker.role]
             if worker.on_retired is None:
-                found[worker.role] = alive + (worker.handle is not None), desired + 1
+                working = worker.processes if worker.handle is not None else 0
+                found[worker.role] = alive + working, desired + worker.processes
         return found
 
     def handles(self, role: str) -> list[Any]:

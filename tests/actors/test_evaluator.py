@@ -8,6 +8,7 @@ from actors.evaluation import Evaluation
 from actors.evaluator import Evaluator
 from actors.policy import epsilon_greedy
 from distill.errors import RunError
+from distill.evaluation_protocols import DISTILL
 from distill.games import action_count, make_environment, reset_seed
 
 
@@ -30,7 +31,8 @@ class RandomWeights:
 
 def evaluator(game="breakout", policy=None, **settings) -> Evaluator:
     settings = {"who": "student", "version": 7, "episodes": 4, "lanes": 2, "max_frames": 1200} | settings
-    return Evaluator(game, policy or RandomWeights(game), **settings)
+    protocol = DISTILL.changed({"max_frames": settings.pop("max_frames")})
+    return Evaluator(game, policy or RandomWeights(game), protocol=protocol, **settings)
 
 
 def play(**settings) -> Evaluation:

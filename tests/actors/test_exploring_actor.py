@@ -14,8 +14,9 @@ from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices
 from distill.architectures import ARCHITECTURES
 from distill.chunks import Chunk, ChunkDecoder, rebuild_observations
+from distill.inference import load_q_function
 from distill.model_card import ModelCard
-from distill.models import load_model, model_bytes
+from distill.models import model_bytes
 from distill.networks import QNetwork
 from distill.protocols import explorers_lineage
 from distill.teach_config import ExploreConfig
@@ -67,7 +68,7 @@ def test_it_fetches_before_its_first_step_and_reports_what_it_plays_with(service
     explorer.finish(5.0)
     played = chunks(services)
     assert {chunk.header.teacher_version for chunk in played} == {1, 2}
-    policies = {v: warm_policy(load_model(data)[0], GAME) for v, data in ((1, first), (2, second))}
+    policies = {v: warm_policy(load_q_function(data)[0], GAME) for v, data in ((1, first), (2, second))}
     for chunk in played:
         observations = rebuild_observations(chunk)
         oldest = policies[chunk.header.teacher_version](observations)
@@ -88,7 +89,7 @@ def test_the_best_labels_while_the_acting_network_drives(services: RedisServices
     explore_until(explorer, services, 1)
     explorer.advance(0.5, 0)
     explorer.finish(5.0)
-    drives, labels = (warm_policy(load_model(data)[0], GAME) for data in (acting, best))
+    drives, labels = (warm_policy(load_q_function(data)[0], GAME) for data in (acting, best))
     labelled = [chunk for chunk in chunks(services) if chunk.header.teacher_version == 1]
     assert labelled
     for chunk in labelled:

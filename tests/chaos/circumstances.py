@@ -2,7 +2,7 @@
 
 import subprocess
 
-from cluster.commands.bench import describe_machine
+from cluster.bench.machine import describe_machine
 
 
 def circumstances() -> dict[str, str]:

@@ -2,7 +2,8 @@
 
     python -m tests.chaos.soak --minutes 30 --out results/soak.json
 
-Its rings are small, so that they are full when the measurement begins. What is fitted are means over half a minute:
+Its rings are small, so that they are full when the measurement begins. Versions come once a minute or less, as in a run
+of days: what is known of a version is kept, a few kilobytes for each. What is fitted are means over half a minute:
 single samples follow one another, and would make the interval too small.
 """
 
@@ -33,6 +34,7 @@ SAMPLE_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
 """A busy machine is slow; how long an answer takes is not what is measured."""
 BLOCK_SECONDS = 30.0
+VERSIONS = ("--eval-every", "10000")
 WARM_MINUTES, LEAST_MINUTES = 5.0, 4.0
 CONFIDENCE = 0.95
 ALLOWANCES = {"memory, MiB": 0.02, "descriptors": 0.0, "threads": 0.0, "used memory, MiB": 0.02, "series": 0.0}
@@ -119,7 +121,7 @@ def soak(minutes: float) -> tuple[list[Slope], int]:
     """Run for so long; return the fitted lines and the number of samples."""
     port = _free_port()
     series: Series = defaultdict(list)
-    with started("run", (*RUN, *rings_of(4_096), "--metrics-port", str(port))) as whole:
+    with started("run", (*RUN, *VERSIONS, *rings_of(4_096), "--metrics-port", str(port))) as whole:
         start = time.monotonic()
         count = 0
         while (at := time.monotonic() - start) < 60.0 * minutes:

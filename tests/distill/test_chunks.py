@@ -19,6 +19,7 @@ from distill.chunks import (
     ChunkDecoder,
     ChunkEncoder,
     ages,
+    pack,
     rebuild_observations,
 )
 from distill.errors import ChunkError
@@ -262,3 +263,13 @@ def test_strided_columns_are_encoded_in_order() -> None:
         chunk, q_values=np.asfortranarray(chunk.q_values), frames=np.repeat(chunk.frames, 2, axis=0)[::2]
     )
     assert ChunkEncoder().encode(strided) == ChunkEncoder().encode(chunk)
+
+
+def test_compressed_columns_serve_many_headers() -> None:
+    chunk = example_chunk()
+    columns = ChunkEncoder().compress(chunk)
+    assert pack(chunk.header, columns) == ChunkEncoder().encode(chunk)
+    other = dataclasses.replace(chunk.header, run_id="another", producer_id="one more", sequence=7)
+    found = ChunkDecoder(run_id="another").decode(pack(other, columns))
+    assert found.header == other
+    assert np.array_equal(found.frames, chunk.frames)

@@ -11,58 +11,12 @@ import safetensors.numpy
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
 from distill.errors import ModelFileError
 from distill.flax_files import read_flax_file
 from distill.importing import import_teacher
+from tests.support.flax_networks import Arrays, flax_network, packed, q_values
 from tests.support.real_frames import assert_same, real_frames
-
-Arrays = dict[str, dict[str, npt.NDArray[Any]]]
-
-
-def flax_network(actions: int = 6, dtype: str = "float32") -> Arrays:
-    """Return the parameters of cleanrl/dqn_atari_jax.py's QNetwork: kernels [h, w, in, out] and [in, out]."""
-    random = np.random.default_rng(1)
-
-    def layer(*shape: int) -> dict[str, npt.NDArray[Any]]:
-        scale = np.sqrt(2 / np.prod(shape[:-1]))
-        return {
-            "kernel": (random.standard_normal(shape) * scale).astype(dtype),
-            "bias": random.standard_normal(shape[-1]).astype(dtype),
-        }
-
-    return {
-        "Conv_0": layer(8, 8, 4, 32),
-        "Conv_1": layer(4, 4, 32, 64),
-        "Conv_2": layer(3, 3, 64, 64),
-        "Dense_0": layer(3136, 512),
-        "Dense_1": layer(512, actions),
-    }
-
-
-def q_values(network: Arrays, frames: npt.NDArray[np.uint8]) -> Tensor:
-    """Compute what Flax computes, with channels last throughout: Conv unpadded, Dense as x @ kernel."""
-    x = torch.from_numpy(frames).permute(0, 2, 3, 1).double() / 255
-    for name, stride in (("Conv_0", 4), ("Conv_1", 2), ("Conv_2", 1)):
-        kernel = torch.from_numpy(network[name]["kernel"]).double()
-        # [B, rows, columns, in, h, w] against [h, w, in, out].
-        patches = x.unfold(1, kernel.shape[0], stride).unfold(2, kernel.shape[1], stride)
-        x = torch.relu(torch.einsum("brcihw,hwio->brco", patches, kernel) + torch.from_numpy(network[name]["bias"]))
-    x = x.flatten(1)
-    for name in ("Dense_0", "Dense_1"):
-        x = x @ torch.from_numpy(network[name]["kernel"]).double() + torch.from_numpy(network[name]["bias"])
-        x = torch.relu(x) if name == "Dense_0" else x
-    return x.float()
-
-
-def packed(value: Any) -> bytes:
-    """Pack as flax.serialization.to_bytes does: an array is ext 1 of [shape, name of the dtype, bytes]."""
-
-    def extension(array: npt.NDArray[Any]) -> msgpack.ExtType:
-        return msgpack.ExtType(1, msgpack.packb((array.shape, array.dtype.name, array.tobytes())))
-
-    return msgpack.packb(value, default=extension)
 
 
 @pytest.mark.parametrize("wrap", [
@@ -88,6 +42,18 @@ def test_safetensors_with_the_names_of_flax(separator: str, tmp_path: Path) -> N
     assert_same(network, "pong", q_values(model, real_frames("pong")))
 
 
+def test_a_categorical_network_of_cleanrl_with_its_arguments(tmp_path: Path) -> None:
+    model, path = flax_network(6 * 51), tmp_path / "c51_atari_jax.cleanrl_model"
+    arguments = {"seed": 1, "exp_name": "c51", "n_atoms": 51, "v_min": -10, "v_max": 10.0, "capture_video": False}
+    path.write_bytes(packed({"model_weights": {"params": model}, "args": arguments}))
+    network, _ = import_teacher(path, "pong")
+    logits = q_values(model, real_frames("pong")).view(-1, 6, 51)
+    assert_same(network, "pong", (logits.softmax(2) * torch.linspace(-10, 10, 51)).sum(2))
+    path.write_bytes(packed({"model_weights": {"params": model}, "args": arguments | {"n_atoms": 10**12}}))
+    with pytest.raises(ModelFileError, match="51 an action, as of C51 or QR-DQN"):
+        import_teacher(path, "pong")
+
+
 def zeros(*shape: int) -> dict[str, npt.NDArray[Any]]:
     return {"kernel": np.zeros(shape, np.float32), "bias": np.zeros(shape[-1], np.float32)}
 
@@ -95,9 +61,8 @@ def zeros(*shape: int) -> dict[str, npt.NDArray[Any]]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"Conv_0": zeros(8, 8, 3, 32)}, "one frame in RGB"),
-        # Dopamine pads its convolutions, so that 84 becomes 11.
-        ({"Dense_0": zeros(7744, 512)}, "reads 7744 values"),
+        ({"Conv_0": zeros(8, 8, 3, 32)}, "one frame in RGB, or 3 frames"),
+        ({"Dense_0": zeros(6400, 512)}, "reads 6400 values, not 3136 or 7744"),
         ({"Dense_1": zeros(512, 4)}, "pong has 6 actions"),
     ],
 )

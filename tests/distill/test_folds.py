@@ -11,73 +11,8 @@ from torch import Tensor, nn
 
 from distill.errors import ModelFileError
 from distill.importing import import_teacher
-from tests.support.foreign_networks import Pixels, plain, saved
+from tests.support.foreign_networks import Dueling, Noisy, NoisyLinear, Pixels, SharedDueling, plain, saved
 from tests.support.real_frames import assert_same, real_frames
-
-
-def trunk() -> nn.Sequential:
-    layers = nn.Conv2d(4, 32, 8, 4), nn.Conv2d(32, 64, 4, 2), nn.Conv2d(64, 64, 3)
-    return nn.Sequential(*(part for layer in layers for part in (layer, nn.ReLU())), nn.Flatten())
-
-
-def stream(hidden: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(3136, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
-
-
-class Dueling(nn.Module):
-    """As Wang et al. (2016) define it: each stream has a hidden layer of its own."""
-
-    def __init__(self, names: tuple[str, str] = ("advantage", "value"), sizes: tuple[int, int] = (512, 512)) -> None:
-        super().__init__()
-        self.features = trunk()
-        self.streams = nn.ModuleDict({names[0]: stream(sizes[0], 6), names[1]: stream(sizes[1], 1)})
-
-    def forward(self, x: Tensor) -> Tensor:
-        features = self.features(x / 255)
-        advantage, value = (layer(features) for layer in self.streams.values())
-        return value + advantage - advantage.mean(1, keepdim=True)
-
-
-class SharedDueling(nn.Module):
-    """Both streams read one hidden layer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.value, self.advantage = nn.Linear(512, 1), nn.Linear(512, 6)
-        self.features = trunk()
-        self.fc = nn.Linear(3136, 512)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = torch.relu(self.fc(self.features(x / 255)))
-        advantage = self.advantage(x)
-        return self.value(x) + advantage - advantage.mean(1, keepdim=True)
-
-
-class NoisyLinear(nn.Module):
-    """As Fortunato et al. (2018) define it, without noise, as an agent acts that is evaluated."""
-
-    def __init__(self, inputs: int, outputs: int, names: tuple[str, str, str]) -> None:
-        super().__init__()
-        self.names = names
-        weight = nn.Linear(inputs, outputs)
-        mean, spread, noise = names
-        for part, value in (("weight", weight.weight), ("bias", weight.bias)):
-            self.register_parameter(mean.format(part), nn.Parameter(value.detach()))
-            self.register_parameter(spread.format(part), nn.Parameter(torch.full_like(value, 0.1)))
-            self.register_buffer(noise.format(part), torch.randn_like(value))
-
-    def forward(self, x: Tensor) -> Tensor:
-        mean = self.names[0]
-        return nn.functional.linear(x, getattr(self, mean.format("weight")), getattr(self, mean.format("bias")))
-
-
-class Noisy(nn.Module):
-    def __init__(self, names: tuple[str, str, str]) -> None:
-        super().__init__()
-        self.net = nn.Sequential(trunk(), NoisyLinear(3136, 512, names), nn.ReLU(), NoisyLinear(512, 6, names))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.net(x / 255)
 
 
 def assert_imported(path: Path, expected: nn.Module, folded: list[str]) -> None:
@@ -160,7 +95,6 @@ def test_the_mean_of_the_quantiles_of_sb3_contrib(quantiles: QRDQN, tmp_path: Pa
     [
         (Dueling(("first", "second")).state_dict(), "whose layers are not called value and advantage"),
         (Dueling(("advantage", "baseline")).state_dict(), "a dueling network"),
-        (Dueling(("actor", "critic")).state_dict(), "an actor-critic"),
         ({key: value for key, value in Dueling().state_dict().items() if key != "streams.value.2.bias"}, "dueling"),
         (plain() | {"value.weight": torch.ones(1, 512), "value.bias": torch.ones(1)}, "a dueling network"),
     ],

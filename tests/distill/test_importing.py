@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from stable_baselines3 import PPO
 from torch import Tensor, nn
 
 from distill.architectures import ARCHITECTURES, Architecture
 from distill.errors import ModelFileError
 from distill.importing import import_teacher
 from distill.models import load_model, save_model
-from tests.support.foreign_networks import CleanRLQNetwork, Pixels, PlainNetwork, plain, saved, sb3
+from tests.support.foreign_networks import CleanRLQNetwork, PlainNetwork, plain, saved, sb3
 from tests.support.real_frames import assert_same, real_frames
 
 TEACHERS = Path(__file__).parents[2] / "teachers"
@@ -34,14 +33,19 @@ def test_stable_baselines3(tmp_path: Path) -> None:
         assert (network(frames, "pong").argmax(1).numpy() == actions).all()
     assert card.architecture == ARCHITECTURES["teacher"]
     assert card.training["imported_from"]["format"] == "Stable-Baselines3 DQN"
+    assert card.training["protocol"] == "sb3"
     with pytest.raises(ModelFileError, match=r"breakout has 4 actions \(ALE's minimal set\), found 6"):
         import_teacher(tmp_path / "dqn.zip", "breakout")
 
 
 def test_other_stable_baselines3_policies_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.zip"
-    PPO("CnnPolicy", Pixels(6), device="cpu", n_steps=2, batch_size=2).save(path)
-    with pytest.raises(ModelFileError, match=r"expected a DQN of Stable-Baselines3.*found a policy of action_net"):
+    with zipfile.ZipFile(path, "w") as archive:
+        # As SAC and TD3 call theirs, which are for continuous actions.
+        archive.write(saved(tmp_path / "policy.pth", {"actor.mu.weight": torch.ones(1, 2)}), "policy.pth")
+    with pytest.raises(
+        ModelFileError, match=r"expected a network of Stable-Baselines3 for discrete actions.*found actor"
+    ):
         import_teacher(path, "pong")
     sb3(6, net_arch=[64]).save(path)
     with pytest.raises(ModelFileError, match=r"expected three convolutions.*q_net.q_net.2.weight \[6, 64\]"):
@@ -58,6 +62,7 @@ def test_cleanrl(tmp_path: Path, options: dict[str, Any]) -> None:
     with torch.no_grad():
         assert_same(network, "pong", model(torch.from_numpy(real_frames("pong"))))
     assert card.training["imported_from"]["format"] == "CleanRL dqn_atari"
+    assert card.training["protocol"] == "cleanrl"
 
 
 @pytest.mark.parametrize("nest", [lambda s: s, lambda s: {"model": s, "epoch": 3, "optimizer": {"state": {}}}])

@@ -1,6 +1,7 @@
 """The Q-learner's trainer on a real Redis: what it publishes, and how it goes on after a kill."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,16 @@ def trainer_in(services: RedisServices) -> Callable[[Path], QTrainer]:
 
 def pushed(services: RedisServices, first: int, last: int) -> None:
     push(services, GAME, [learnable_chunk(GAME, 6, sequence) for sequence in range(first, last)])
+
+
+def test_a_compressed_replay_takes_less_memory(services: RedisServices, tmp_path: Path):
+    sizes: dict[str, int] = {}
+    for replay in ("plain", "compressed"):
+        training = CONFIG.training.model_copy(update={"replay": replay})
+        trainer = QTrainer(replace(plan(), training=training), ACTIONS, services, tmp_path / replay, threaded=False)
+        sizes[replay] = trainer.replays[GAME].size
+        trainer.close()
+    assert sizes["compressed"] < sizes["plain"] / 10
 
 
 def test_explorers_get_a_version_at_once_and_candidates_come_by_steps(

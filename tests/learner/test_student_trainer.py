@@ -73,18 +73,20 @@ def test_versions_are_published_with_what_they_are(services: RedisServices, tmp_
     trainer.close()
 
 
+@pytest.mark.parametrize("replay", ["plain", "compressed"])
 def test_a_resumed_trainer_makes_the_same_updates_as_one_that_never_stopped(
-    services: RedisServices, tmp_path: Path
+    services: RedisServices, tmp_path: Path, replay: str
 ) -> None:
     whole = trainer_of(services, tmp_path / "whole")
     whole.advance(60.0, updates=150)
 
-    first = trainer_of(services, tmp_path / "parts")
+    first = trainer_of(services, tmp_path / "parts", {"replay": replay})
+    assert (first.replays["pong"].size < whole.replays["pong"].size) == (replay == "compressed")
     first.advance(60.0, updates=90)
     first.checkpoint()
     first.advance(60.0, updates=7)  # lost, as by a kill
     first.feed.close()
-    second = trainer_of(services, tmp_path / "parts")
+    second = trainer_of(services, tmp_path / "parts", {"replay": replay})
     assert second.updater.updates == 90
     progress = second.advance(60.0, updates=60)
     assert progress.updates == 150

@@ -8,6 +8,7 @@ import torch
 
 from distill.architectures import ARCHITECTURES
 from distill.errors import RunError
+from distill.losses import distillation_loss
 from distill.networks import QNetwork
 from learner.gradient_updater import LIFE_CHECK_EVERY, MAX_BLIND_IN_A_ROW, autocast_dtype, learning_rate
 from learner.label_replay import LabelReplay
@@ -37,6 +38,21 @@ def updater_on(settings: dict[str, object], q_values: np.ndarray | None = None) 
         autocast_dtype(CPU, config.training.precision),
         1,
     )
+
+
+@torch.no_grad()
+def test_a_game_whose_labels_are_logits_has_a_temperature_of_its_own():
+    plain = updater_on({})
+    config = tiny_config({})
+    mixed = StudentUpdater(
+        plain.network, plain._replays, config.student, config.learner.optimization, CPU, None, 1, taus={"pong": 1.0}
+    )
+    for game, tau in (("breakout", 0.01), ("pong", 1.0)):
+        batch = plain._replays[game].sample(8, torch.Generator().manual_seed(1))
+        outputs = mixed.network(batch.observations, game)
+        expected = distillation_loss("kl", outputs, batch.q_values, tau).mean()
+        torch.testing.assert_close(mixed._loss(batch, game), expected)
+        assert (abs(plain._loss(batch, game) - expected) > 1e-3) == (game == "pong")
 
 
 def agreement(updater: StudentUpdater) -> float:

@@ -14,9 +14,12 @@ DEBIAN_REDIS = "/usr/bin/redis-server"
 """Redis 7.0 with TLS. Another one that stands before it on PATH may have neither."""
 PACKAGES = {
     DEBIAN_REDIS: "redis-server",
+    "bash": "bash",
     "chromium": "chromium",
+    "fish": "fish",
     "ip": "iproute2",
     "kubectl": "kubernetes-client",
+    "npm": "npm",
     "nsenter": "util-linux",
     "openssl": "openssl",
     "prometheus": "prometheus",
@@ -27,6 +30,7 @@ PACKAGES = {
     "ssh-keygen": "openssh-client",
     "sshd": "openssh-server",
     "unshare": "util-linux",
+    "zsh": "zsh",
 }
 """Debian's package of each program."""
 _NAMES = {DEBIAN_REDIS: "Debian's redis-server"}

@@ -40,7 +40,7 @@ TINY = (
 """A run of seconds. Its first 1,000 updates need no more than 6,000 transitions."""
 ACTORS = {
     "Collector": "CollectingActor", "Explorer": "ExploringActor", "Evaluator": "EvaluatingActor",
-    "Coordinator": "Coordinator", "Learner": "(QTrainer|StudentTrainer)",
+    "Coordinator": "Coordinator", "Learner": "(QTrainer|StudentTrainer|FirstRank)", "FurtherRank": "FurtherRank",
 }  # fmt: skip
 """The plain classes that Ray runs, which are its workers' titles."""
 UNTRAINED = ("--eval-every", "1000000")

@@ -15,7 +15,8 @@ PREFIX = "distill_"
 ROLES = ("collector", "learner", "evaluator", "explorer", "coordinator", "redis")
 SIDES = ("actor", "feed", "learner")
 WHO = ("teacher", "student", "candidate")
-WRITES = ("checkpoint", "evaluation", "film", "log", "metrics", "model", "picture", "progress", "redis", "tensorboard")
+TRACKERS = ("mlflow", "tensorboard", "wandb")
+WRITES = ("checkpoint", "evaluation", "film", "log", "metrics", "model", "picture", "progress", "redis", *TRACKERS)
 
 LABELS = {
     "game": "an ALE game by its ROM name",
@@ -100,7 +101,8 @@ COUNTERS = (
         "write_failures_total",
         ("reason",),
         "writes",
-        "Writes into the run's folder that the disk refused; `redis` counts checks that found its server refused.",
+        "Writes into the run's folder that the disk refused; `redis` counts checks that found its server refused, and"
+        f" {', '.join(f'`{kind}`' for kind in TRACKERS)} rows that this tracker did not take.",
     ),
     _counter("promotions_total", (), "promotions", "Times that another version became the best."),
     _counter("evaluations_total", ("game",), "evaluations", "Versions of the student that were scored at a game."),

@@ -51,6 +51,37 @@ def test_games_of_one_shard_are_each_on_a_server_of_their_own(servers: list[Priv
     assert [ids(read_all(reader, game)) for game in GAMES] == [[("producer-a", 0)]] * 3
 
 
+@pytest.mark.parametrize("parts", [1, 2, 3])
+def test_the_processes_that_read_for_one_rank_have_each_other_streams_and_one_cursor_in_each(
+    servers: list[PrivateRedis], parts: int
+) -> None:
+    address = BufferAddress(",".join(server.url for server in servers), "run", ("pong",), Limits(24, 9_000, shards=6))
+    for index in range(6):
+        for sequence in range(2):
+            address.writer("pong", index).write(make_chunk(sequence, producer_id=f"producer-{index}"))
+    readers = [address.reader(part=part, parts=parts) for part in range(parts)]
+    read = [ids(read_all(reader)) for reader in readers]
+    assert sorted(chunk for chunks in read for chunk in chunks) == [
+        (f"producer-{i}", s) for i in range(6) for s in (0, 1)
+    ]
+    assert {len(chunks) for chunks in read} == {12 // parts}
+
+    readers[0].commit()
+    for index in range(6):
+        address.writer("pong", index).write(make_chunk(2, producer_id=f"producer-{index}"))
+    mine = {producer for producer, _ in read[0]}
+    # A stream keeps one chunk, and those that are unread.
+    left = ids(read_all(address.reader()))
+    assert {producer: sum(name == producer for name, _ in left) for producer, _ in left} == {
+        f"producer-{index}": 1 if f"producer-{index}" in mine else 3 for index in range(6)
+    }
+
+
+def test_a_part_without_a_stream_is_refused(servers: list[PrivateRedis]) -> None:
+    with pytest.raises(ConfigError, match="expected at most 1 for each rank, one a shard, found 2"):
+        address_of(servers).reader(part=1, parts=2)
+
+
 def test_producers_take_a_games_shards_in_turn(servers: list[PrivateRedis]) -> None:
     address = address_of(servers, ("pong",), shards=6)
     assert address.shards_by_server("pong") == {0: [0, 3], 1: [1, 4], 2: [2, 5]}

@@ -24,6 +24,7 @@ from distill.models import load_model, save_model
 from tests.support.sandbox import TEACHERS, TINY
 
 PONG, BREAKOUT = TEACHERS / "pong.safetensors", TEACHERS / "breakout.safetensors"
+TWO_LEARNERS = ("--learners", "2", "--shards", "2", "--actors", "2")
 USUAL = ("--teachers", str(TEACHERS), "--serial")
 Capture = pytest.CaptureFixture[str]
 Logs = pytest.LogCaptureFixture
@@ -112,12 +113,35 @@ def test_an_unknown_command_shows_the_known_ones(capsys: Capture):
         (("--min-replay", "600000"), "min_replay: found 600000; must be at most replay_capacity (540000)"),
         (("--sample-to-insert-window", "10"), "sample_to_insert_window: found 10; must be at least 1536"),
         (("--backlog", "1000"), "backlog: found 1000; must be at least lanes x chunk_steps x shards (2048)"),
-        (("--shards", "2"), "shards: found 2; must be at most actors (1), since each actor writes to one"),
+        (
+            ("--shards", "2", "--actors", "1"),
+            "shards: found 2; must be at most actors (1), since each actor writes to one",
+        ),
+        (("--learners", "2"), "learners: found 2; shards (1) must be a multiple, since each reads streams of its own"),
+        (("--learners", "2", "--shards", "3", "--actors", "3"), "learners: found 2; shards (3) must be a multiple"),
+        (
+            ("--learners", "3", "--shards", "3", "--actors", "3"),
+            "learners: found 3; batch_size (32) must be a multiple",
+        ),
+        ((*TWO_LEARNERS, "--serial"), "learners: found 2; --serial runs everything in one process"),
+        ((*TWO_LEARNERS, "--device", "cuda:1"), "learners: found 2; each takes a CUDA device of its own"),
+        ((*TWO_LEARNERS, "--replay-capacity", "5100"), "learners: found 2; replay_capacity (5100) must be at least"),
+        (
+            (*TWO_LEARNERS, "--sample-to-insert-window", "2000"),
+            "sample_to_insert_window: found 2000; must be at least 3072",
+        ),
+        (("--learners", "2", "--data", "recording"), "learners: found 2; a run with `data` plays nothing"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_a_bad_flag_is_named_with_what_is_allowed(arguments: tuple[str, ...], expected: str, capsys: Capture):
     assert expected in refuse(capsys, "run", *arguments)
+
+
+def test_an_online_student_has_one_learner(capsys: Capture):
+    assert "learners: found 2; only the student of `distill run`" in refuse(
+        capsys, "online", "--game", "pong", "--learners", "2"
+    )
 
 
 @pytest.mark.parametrize(

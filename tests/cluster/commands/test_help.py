@@ -88,7 +88,7 @@ def test_the_version_is_that_of_the_package(capsys: Capture):
         ("ran", "run"),
         ("hlep", "help"),
         ("import", "import-teacher"),
-        ("scale", "scale-actors"),
+        ("scale-act", "scale-actors"),
         ("evalute", "evaluate"),
     ],
 )

@@ -128,7 +128,9 @@ def test_a_run_of_any_name_is_deleted_or_not(desk: Path, name: str):
 
 @EXAMPLES
 @given(
-    command=st.sampled_from(("runs", "report", "models", "scale-actors", "evaluate", "export", "teachers", "import")),
+    command=st.sampled_from(
+        ("runs", "report", "models", "scale-actors", "evaluate", "export", "teachers", "import", "play", "disagree")
+    ),
     path=paths,
     out=paths,
     game=games,
@@ -142,6 +144,8 @@ def test_any_path_and_any_game_is_taken_or_refused(desk: Path, command: str, pat
         "evaluate": ("evaluate", f"./{path}", f"--out={out}", f"--games={game}"),
         "export": ("export", f"./{path}", f"./{out}", f"--games={game}"),
         "teachers": ("teachers", f"--teachers={path}"),
+        "play": ("play", f"./{path}", f"--out={out}.mp4", f"--games={game}"),
+        "disagree": ("disagree", f"./{path}", f"--out={out}", f"--games={game}"),
         "import": ("import-teacher", f"./{path}", f"--game={game}", f"--out={out}"),
     }[command]
     works_or_says_why(desk, *words)

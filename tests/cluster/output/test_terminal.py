@@ -1,18 +1,12 @@
 """What reaches a terminal, a pipe or a file: a user's words as they are, no traceback, colours only where wanted."""
 
-import errno
-import fcntl
 import io
 import os
-import pty
 import re
 import shlex
 import shutil
-import struct
 import subprocess
 import sys
-import termios
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +25,7 @@ from cluster.output.shell import command_line
 from cluster.output.standard_output import _Outlived  # pyright: ignore[reportPrivateUsage]
 from distill.models import load_model, save_model
 from tests.support.sandbox import TEACHERS, TINY, UNTRAINED
+from tests.support.terminal import environment, on_terminal
 
 DISTILL = Path(sys.executable).with_name("distill")
 WORDS = (
@@ -39,38 +34,6 @@ WORDS = (
 )  # fmt: skip
 """What files, folders and cards can be called."""
 COLOURS = re.compile(rb"\x1b\[[0-9;]*m")
-
-
-def environment(**changes: str | None) -> dict[str, str]:
-    """Return this process's environment without what decides about colours and width, and with changes."""
-    deciding = ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS", "LINES", "PYTHONIOENCODING",
-                "LC_ALL", "COLORTERM")  # fmt: skip
-    wanted = {name: value for name, value in os.environ.items() if name not in deciding} | {"TERM": "xterm"}
-    return wanted | {name: value for name, value in changes.items() if value is not None}
-
-
-def on_terminal(
-    command: Sequence[str | os.PathLike[str]], columns: int, cwd: Path, env: Mapping[str, str], seconds: float = 100.0
-) -> tuple[int, bytes]:
-    """Run a command on a pseudo-terminal of its own; return its exit code and all that the terminal got."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24 if columns else 0, columns, 0, 0))
-    with subprocess.Popen(
-        command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=cwd, env=env, start_new_session=True
-    ) as process:
-        os.close(theirs)
-        got = bytearray()
-        while True:
-            try:
-                got += (part := os.read(ours, 65_536))
-            except OSError as error:
-                assert error.errno == errno.EIO, "the end of a terminal"
-                break
-            if not part:
-                break
-        code = process.wait(seconds)
-    os.close(ours)
-    return code, bytes(got)
 
 
 def piped(command: str, cwd: Path, **changes: str | None) -> subprocess.CompletedProcess[bytes]:

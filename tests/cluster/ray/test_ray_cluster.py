@@ -42,7 +42,9 @@ def test_a_shortage_is_said_with_what_there_is():
     cluster.require(learners=1, others=4, device="auto")
     with pytest.raises(RunError, match=r"asks for 6 distill_actor, it has 4; add nodes, or lower --actors"):
         cluster.require(learners=1, others=6, device="cpu")
-    with pytest.raises(RunError, match="2 distill_learner, it has 1; 2 GPU, it has 1"):
+    with pytest.raises(
+        RunError, match="2 distill_learner, it has 1; 2 GPU, it has 1; add nodes, or have fewer learners"
+    ):
         cluster.require(learners=2, others=1, device="cuda")
 
 

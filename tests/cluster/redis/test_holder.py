@@ -133,6 +133,22 @@ def test_a_server_that_has_lost_everything_is_claimed_again(services: RedisServi
         services.held_by(LEARNER, 0).reader(0).read("pong", 1)
 
 
+@pytest.mark.parametrize("part", [0, 1])
+def test_every_rank_of_a_replaced_learner_is_fenced_in_its_own_streams(services: RedisServices, part: int) -> None:
+    ranks = replace(services, address=replace(services.address, limits=Limits(1_000, 1_000, shards=2)))
+    ranks.address.writer("pong", part).write(make_chunk(0))
+    old = ranks.held_by(LEARNER, 0)
+    before = [old.reader(0, rank, 2) for rank in range(2)]
+    assert len(before[part].read("pong", 4)) == 1
+    after = [ranks.held_by(LEARNER, 1).reader(0, rank, 2) for rank in range(2)]
+    with pytest.raises(ReplacedError):
+        before[part].commit()
+    with pytest.raises(ReplacedError):
+        before[part].read("pong", 4)
+    assert [len(reader.read("pong", 4)) for reader in after] == [1 - part, part], "it is read again"
+    after[part].commit()
+
+
 def test_a_full_server_can_be_claimed(services: RedisServices, redis_server: PrivateRedis) -> None:
     assert services.holder is not None
     key = stream_keys(services.address.run, "pong", 0).meta

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from cluster import cli
-from cluster.monitor.tensorboard import TensorBoard
+from cluster.monitor.trackers.tensorboard import TensorBoard
+from cluster.monitor.trackers.tracker import Tracked
 from cluster.redis.connection import connect
 from cluster.redis.private_server import PrivateRedis
 from cluster.run import surroundings
@@ -121,13 +122,14 @@ def test_the_runs_own_redis_says_in_one_sentence_that_its_disk_is_full(sandbox: 
 
 
 def test_tensorboard_begins_a_new_file_once_there_is_room(sandbox: Sandbox):
-    board, disk = TensorBoard(sandbox.path / "runs"), sandbox.path / "runs"
-    board.write({"updates": 1, "loss": 0.5})
+    disk = sandbox.path / "runs"
+    board = TensorBoard(Tracked(disk, "run", "", {}))
+    board.write(1, {"loss": 0.5})
     filler = fill(disk)
     with pytest.raises(OSError, match="No space left"):
         for updates in range(100_000):
-            board.write({"updates": updates, "loss": 0.5})
+            board.write(updates, {"loss": 0.5})
     filler.unlink()
-    board.write({"updates": 7, "loss": 0.25})
+    board.write(7, {"loss": 0.25})
     board.close()
     assert len(list(disk.glob("tensorboard/events.out.*"))) == 2

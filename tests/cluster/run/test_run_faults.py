@@ -20,6 +20,7 @@ from tests.support.sandbox import START_SECONDS, UNTRAINED, Sandbox, checkpointe
 GAME = "breakout"
 pytestmark = pytest.mark.timeout(300)
 
+TWO_LEARNERS = ("--learners", "2", "--shards", "2", "--actors", "2")
 OPTIONS = ("--games", GAME, "--updates", "1000000", *UNTRAINED, "--checkpoint-seconds", "0.5")
 
 
@@ -44,16 +45,33 @@ def newest_state(folder: Path) -> tuple[int, dict[str, int], int]:
     return state["updates"], state["feed"]["consumed"], state["feed"]["inserted"][GAME]
 
 
-def stored_chunks(folder: Path) -> dict[str, list[StoredChunk]]:
+def stored_chunks(folder: Path, shards: int) -> dict[str, list[StoredChunk]]:
     """Return by producer id what the run's own Redis has kept."""
     by_producer: dict[str, list[StoredChunk]] = defaultdict(list)
     with PrivateRedis(folder / "redis") as server:
-        reader = RedisChunkReader([connect(server.url)], "run", [GAME])
+        reader = RedisChunkReader([connect(server.url)], "run", [GAME], shards=range(shards))
         while chunks := reader.read(GAME, 64):
             for chunk in chunks:
                 by_producer[chunk.producer_id].append(chunk)
         reader.close()
     return by_producer
+
+
+def assert_balanced(folder: Path, updates: int, producers: int, shards: int = 1) -> None:
+    """Check that the newest checkpoint, which is of that update, counts every chunk that it covers once."""
+    saved, consumed, inserted = newest_state(folder)
+    assert saved == updates
+    by_producer = stored_chunks(folder, shards)
+    assert len(by_producer) == producers
+    for producer_id, chunks in by_producer.items():
+        assert [chunk.sequence for chunk in chunks] == list(range(len(chunks))), "none is missing, none there twice"
+        assert consumed.get(producer_id, -1) < len(chunks)
+    assert inserted == sum(
+        chunk.steps
+        for producer_id, chunks in by_producer.items()
+        for chunk in chunks
+        if chunk.sequence <= consumed.get(producer_id, -1)
+    )
 
 
 def test_a_run_bears_the_death_of_each_of_its_processes(sandbox: Sandbox):
@@ -94,16 +112,28 @@ def test_a_run_bears_the_death_of_each_of_its_processes(sandbox: Sandbox):
     assert metrics[-1]["updates"] == saved + 300
     assert not any(metrics[-1]["learners"]["student"]["rejected_chunks"].values())
 
-    updates, consumed, inserted = newest_state(folder)
-    assert updates == saved + 300
-    by_producer = stored_chunks(folder)
-    assert len(by_producer) == 3, "of the first collector, its replacement, and the resumed run's"
-    for producer_id, chunks in by_producer.items():
-        assert [chunk.sequence for chunk in chunks] == list(range(len(chunks))), "none is missing, none there twice"
-        assert consumed[producer_id] < len(chunks)
-    assert inserted == sum(
-        chunk.steps
-        for producer_id, chunks in by_producer.items()
-        for chunk in chunks
-        if chunk.sequence <= consumed[producer_id]
-    )
+    assert_balanced(folder, saved + 300, producers=3)  # the first collector, its replacement, and the resumed run's
+
+
+def test_two_learners_bear_the_death_of_each(sandbox: Sandbox):
+    run, folder = sandbox.train("run", *OPTIONS, *TWO_LEARNERS), sandbox.run("run")
+    run.until(lambda: checkpointed(folder) > 20, "a checkpoint")
+    collectors = run.actors("Collector").keys()
+    for role in ("FurtherRank", "Learner"):
+        at, before = checkpointed(folder), run.actors("Learner") | run.actors("FurtherRank")
+        assert len(before) == 2
+        kill(run.actors(role))
+        run.until(lambda at=at: checkpointed(folder) > at + 20, f"updates after the {role}'s death")
+        assert not before.keys() & (run.actors("Learner") | run.actors("FurtherRank")).keys(), "the group is a new one"
+    assert run.actors("Collector").keys() == collectors, "the others never stop"
+    assert run.output.count("is replaced") == 2, run.output
+
+    run.signal(signal.SIGTERM)
+    assert run.wait() == 0, run.output
+    saved = newest_state(folder)[0]
+    more = sandbox.resume("run", "--updates", str(saved + 200), "--learners", "1")
+    assert more.wait(2 * START_SECONDS) == 0, more.output
+    assert sandbox.leftovers() == []
+    assert_balanced(folder, saved + 200, producers=4, shards=2)
+    learner = rows(folder, "metrics.jsonl")[-1]["learners"]["student"]
+    assert not any(learner["rejected_chunks"].values())

@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,51 +11,14 @@ from cluster.watch.server import WatchServer
 from distill.config import DistillConfig, RunConfig
 from tests.support import programs
 from tests.support.browser import Browser, Page, browsing
+from tests.support.page_rules import CONTRASTS, LEAST_CONTRAST, PICTURES, complaints
 from tests.support.sandbox import until
 
 pytestmark = pytest.mark.skipif(programs.find("chromium") is None, reason=programs.without("chromium"))
 
 DESKTOP, PHONE = (1280, 900), (360, 780)
-PICTURES = "[...document.querySelectorAll('.screen img')].filter((i) => !i.hidden && i.naturalWidth === 160).length"
 MOST_SHIFT = 0.05
 """Half of what web.dev calls good."""
-LEAST_CONTRAST = 4.5
-"""WCAG 2.2, level AA."""
-
-CONTRASTS = """
-(() => {
-  const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
-  const channels = (colour) => {
-    canvas.clearRect(0, 0, 1, 1);
-    canvas.fillStyle = colour;
-    canvas.fillRect(0, 0, 1, 1);
-    return [...canvas.getImageData(0, 0, 1, 1).data];
-  };
-  const luminance = ([r, g, b]) => {
-    const [x, y, z] = [r, g, b].map((c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
-  };
-  const ground = (element) => {
-    for (let e = element; e; e = e.parentElement) {
-      const colour = channels(getComputedStyle(e).backgroundColor);
-      if (colour[3] === 255) return colour;
-    }
-    return [255, 255, 255];
-  };
-  const found = [];
-  for (const element of document.querySelectorAll("body *")) {
-    const own = [...element.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
-    if (!own || !element.checkVisibility({visibilityProperty: true}) || element.closest(".hidden, .skip")) continue;
-    const style = getComputedStyle(element);
-    const colour = channels(element instanceof SVGElement ? style.fill : style.color);
-    const [a, b] = [luminance(colour), luminance(ground(element))].sort((x, y) => y - x);
-    const contrast = (a + 0.05) / (b + 0.05);
-    found.push([`${element.tagName} ${element.getAttribute("class")} ${element.textContent}`, contrast]);
-  }
-  return found;
-})()
-"""
-"""Every element with text of its own, and the contrast of that text to what lies behind it."""
 
 
 @pytest.fixture(scope="module")
@@ -80,12 +42,6 @@ def page(request: pytest.FixtureRequest, browser: Browser, server: WatchServer) 
         yield page
     finally:
         page.call("Page.close")
-
-
-def complaints(page: Page) -> list[Any]:
-    """Return what the browser complained of: exceptions, refused loads, broken rules."""
-    errors = [event["entry"] for event in page.events("Log.entryAdded") if event["entry"]["level"] == "error"]
-    return [*errors, *page.events("Runtime.exceptionThrown"), *page.events("Network.loadingFailed")]
 
 
 def test_the_page_shows_the_run_and_the_browser_complains_of_nothing(page: Page, server: WatchServer):

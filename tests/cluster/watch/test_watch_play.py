@@ -22,7 +22,7 @@ from cluster.state.folder import LOG, open_any_run
 from cluster.state.log_lines import PROGRESS
 from cluster.watch.cast import Cast, Player, Who
 from cluster.watch.match import AGREEMENT_STEPS, Match, png, softmax
-from cluster.watch.stage import ROUND_SECONDS, Stage
+from cluster.watch.stage import BESIDE_A_RUN, Stage
 from cluster.watch.state import StateReader
 from distill.errors import ConfigError, DistillError, RunError
 
@@ -195,7 +195,7 @@ def test_a_stage_plays_at_its_pace_and_ends_with_its_last_viewer():
 
     asyncio.run(watch())
     gaps = np.diff(recorder.times[:5])
-    assert gaps.min() >= ROUND_SECONDS * 0.95
+    assert gaps.min() >= BESIDE_A_RUN.round_seconds * 0.95
 
 
 def test_slow_games_are_played_more_slowly_instead_of_taking_the_machine():

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from cluster.state.folder import METRICS
 from cluster.watch.access import Access
-from cluster.watch.routes import PAGES
+from cluster.watch.routes import MODELS, RUN
 from cluster.watch.server import WatchServer
 from cluster.watch.streams import MOST_STREAMS
 from cluster.web import connections
@@ -37,6 +37,8 @@ from tests.support.live_page import frames
 from tests.support.sandbox import until
 
 TOKEN = "correct horse battery"
+SERVED = {name for name, _ in (*RUN.values(), *MODELS.values())}
+"""Files of both pages."""
 
 
 @pytest.fixture
@@ -58,11 +60,11 @@ def basic(token: str) -> str:
 
 def test_the_page_is_every_file_of_its_folder_and_no_other():
     files = {file.name for file in resources.files("cluster.watch").joinpath("page").iterdir()}
-    assert {name for name, _ in PAGES.values()} == {name for name in files if not name.endswith(".py")}
+    assert {name for name in files if not name.endswith(".py")} == SERVED
 
 
 def test_the_page_is_served_with_strict_rules_for_browsers(server: WatchServer):
-    for path, (name, kind) in PAGES.items():
+    for path, (name, kind) in RUN.items():
         answer = ask(server, path)
         assert (answer.status, answer.headers["Content-Type"]) == (200, f"{kind}; charset=utf-8")
         assert answer.body == resources.files("cluster.watch").joinpath("page", name).read_bytes()
@@ -74,13 +76,14 @@ def test_the_page_is_served_with_strict_rules_for_browsers(server: WatchServer):
 
 
 def test_the_page_names_no_other_place_and_has_no_inline_script():
-    for name, _ in PAGES.values():
+    for name in SERVED:
         text = resources.files("cluster.watch").joinpath("page", name).read_text()
         assert not re.search(r"\w+://|url\(|@import|\beval\b|innerHTML", text.replace("http://www.w3.org/2000/svg", ""))
-    page = resources.files("cluster.watch").joinpath("page", "index.html").read_text()
-    assert page.count("<script") == page.count("<script src=") + page.count('<script type="module" src=')
-    assert " style=" not in page
-    assert not re.search(r"\son\w+=", page)
+    for name in ("index.html", "play.html"):
+        page = resources.files("cluster.watch").joinpath("page", name).read_text()
+        assert page.count("<script") == page.count("<script src=") + page.count('<script type="module" src=')
+        assert " style=" not in page
+        assert not re.search(r"\son\w+=", page)
 
 
 @pytest.mark.parametrize(

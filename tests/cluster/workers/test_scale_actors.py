@@ -20,11 +20,10 @@ from cluster.workers.supervisor import Supervisor, Worker, kill
 from cluster.workers.wanted_actors import FILE, WantedActors
 from distill.config import RunConfig, TrainingConfig
 from distill.errors import ConfigError
-from tests.support.sandbox import UNTRAINED, Distill, Sandbox, new_sandbox, rows, until
+from tests.support.sandbox import Sandbox, new_sandbox, rows, until
+from tests.support.scaled_runs import ENDLESS, scale, until_collecting, until_delivering
 
 pytestmark = pytest.mark.timeout(300)
-
-ENDLESS = ("--updates", "100000000", *UNTRAINED)
 
 
 @pytest.fixture
@@ -36,29 +35,6 @@ def sandbox() -> Iterator[Sandbox]:
 @pytest.fixture
 def counts(tmp_path: Path) -> WantedActors:
     return WantedActors(RunFolder(tmp_path), ("pong", "breakout"), 4, 2)
-
-
-def collectors(run: Path) -> dict[str, int]:
-    """Return the transitions of every collector in the newest line of metrics."""
-    metrics = rows(run, "metrics.jsonl")
-    return {name: told["transitions"] for name, told in metrics[-1]["collectors"].items()} if metrics else {}
-
-
-def scale(sandbox: Sandbox, run: Path, *counts: str) -> str:
-    process = sandbox.distill("scale-actors", str(run), *counts)
-    assert process.code == 0, process.output
-    return process.output
-
-
-def until_collecting(run: Distill, folder: Path, names: set[str]) -> None:
-    """Wait until these collectors, and no others, are there and have handed over transitions."""
-    run.until(lambda: len(run.actors("Collector")) == len(names), f"{len(names)} processes", 90.0)
-    until_delivering(run, folder, names)
-
-
-def until_delivering(run: Distill, folder: Path, names: set[str]) -> None:
-    """Wait until these collectors, and no others, have handed over transitions."""
-    run.until(lambda: {name for name, count in collectors(folder).items() if count} == names, f"{names}", 90.0)
 
 
 def test_what_was_asked_for_last_holds(counts: WantedActors, tmp_path: Path):
