@@ -9,9 +9,8 @@ from cluster.monitor.trackers.catalogue import require_trackers
 from cluster.ray.cluster import require_listener
 from cluster.redis.connection import connect, require_server
 from cluster.redis.rights import require_rights
-from cluster.state.kinds import AnyConfig
+from cluster.state.kinds import AnyConfig, kind_of
 from cluster.web.server import listen
-from distill.config import RunConfig
 from distill.errors import RunError
 from learner.trainer import choose_device
 
@@ -48,11 +47,12 @@ def require_surroundings(config: AnyConfig) -> None:
 
 
 def _require_devices(config: AnyConfig) -> None:
-    """Find out whether this machine has a device for every learner. Raises RunError."""
+    """Find out whether this machine has a device for every rank of a learner. Raises RunError."""
     device = choose_device(config.training.device)
-    learners = config.learner.learners if isinstance(config, RunConfig) else 1
-    if device.type == "cuda" and torch.cuda.device_count() < learners:
+    kind = kind_of(config)
+    ranks = kind.learners // len(kind.lineages)
+    if device.type == "cuda" and torch.cuda.device_count() < ranks:
         raise RunError(
-            f"learners: found {learners}, each of which needs a CUDA device of its own; this machine has"
+            f"learners: found {ranks}, each of which needs a CUDA device of its own; this machine has"
             f" {torch.cuda.device_count()}: lower it, or use --device cpu"
         )

@@ -80,8 +80,16 @@ def page(chaos: dict[str, Any], soak: dict[str, Any] | None) -> str:
 
 def _measured(parts: list[dict[str, Any]]) -> str:
     """Say on which machines and commits these were measured."""
-    where = dict.fromkeys((part["machine"], part["commit"]) for part in parts)
-    return f"Measured on {'; '.join(f'{machine}, commit {commit}' for machine, commit in where)}."
+    commits: dict[str, list[str]] = {}
+    for part in parts:
+        known = commits.setdefault(part["machine"], [])
+        if part["commit"] not in known:
+            known.append(part["commit"])
+    return f"Measured on {'; '.join(f'{machine}, commit {_and(found)}' for machine, found in commits.items())}."
+
+
+def _and(words: list[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
 
 
 def _result(row: dict[str, Any]) -> list[str]:
