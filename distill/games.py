@@ -65,10 +65,6 @@ class Emulator(Protocol):
         """Load a game from the file of its ROM."""
         ...
 
-    def getMinimalActionSet(self) -> "list[ale_py.Action]":  # noqa: N802 - ale-py's name
-        """Return the actions that do something in the game."""
-        ...
-
     def getScreenDims(self) -> tuple[int, int]:  # noqa: N802 - ale-py's name
         """Return height and width of the screen."""
         ...

@@ -27,9 +27,9 @@ def _files(start: str, *scripts: str) -> Files:
     }
 
 
-RUN = _files("index.html", "theme", "page", "facts", "games", "screens", "cards", "live", "chart", "dom")
+RUN = _files("index.html", "theme", "page", "facts", "games", "screens", "cards", "playback", "live", "chart", "dom")
 """The page of a run."""
-MODELS = _files("play.html", "theme", "play", "screens", "live", "dom")
+MODELS = _files("play.html", "theme", "play", "screens", "playback", "live", "dom")
 """The page of models alone."""
 
 

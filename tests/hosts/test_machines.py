@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from launch import until
-from machines import DESK, HEAD, HERE, WORKERS, machines, require_namespaces
+from machines import DESK, HEAD, HERE, ROOT, WORKERS, machines, require_namespaces
 
 pytestmark = pytest.mark.root
 
@@ -72,7 +72,7 @@ def test_they_are_gone_when_whoever_made_them_is_killed(folder: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, folder],
         cwd=HERE,
-        env=os.environ | {"PYTHONPATH": str(HERE.parent)},
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

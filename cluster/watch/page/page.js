@@ -4,7 +4,7 @@ import { showCards } from "./cards.js";
 import { html, refresh, span, write } from "./dom.js";
 import { Curves, Facts } from "./facts.js";
 import { Tile } from "./games.js";
-import { Live } from "./live.js";
+import { Playback } from "./playback.js";
 
 const ASK_MILLISECONDS = 3000;
 const ANSWER_MILLISECONDS = 8000;
@@ -18,8 +18,7 @@ const by = (id) => document.getElementById(id);
 const facts = new Facts(by("facts"));
 const curves = new Curves();
 const tiles = new Map();
-const live = new Live((frame) => tiles.get(frame.game)?.frame(frame), note);
-const playButton = by("play");
+const playback = new Playback(by("play"), by("live-note"), tiles);
 
 async function ask() {
   try {
@@ -65,25 +64,8 @@ function begin(state) {
     by("games").append(tile.element);
   }
   by("main").classList.remove("waiting");
-  // Moving pictures only on request, where the system asks for little motion.
-  setPlaying(!matchMedia("(prefers-reduced-motion: reduce)").matches);
+  playback.begin();
 }
-
-const isPlaying = () => playButton.getAttribute("aria-pressed") === "true";
-
-function setPlaying(playing) {
-  playButton.setAttribute("aria-pressed", playing);
-  write(playButton, playing ? "Pause" : "Play live");
-  note("");
-  live.play(playing, [...tiles.keys()]);
-}
-
-/** Say what is wrong with the pictures, or else why they stand still. */
-function note(trouble) {
-  write(by("live-note"), trouble || (isPlaying() ? "" : "Still pictures. Press “Play live” to see the games move."));
-}
-
-playButton.addEventListener("click", () => setPlaying(!isPlaying()));
 
 function status(kind, text) {
   by("status").dataset.state = kind;

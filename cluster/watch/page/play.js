@@ -1,7 +1,7 @@
 // Shows models at play: a tile a game, with the pictures as the server makes them.
 
 import { html, title, write } from "./dom.js";
-import { Live } from "./live.js";
+import { Playback } from "./playback.js";
 import { Minds, ROLES, Seat } from "./screens.js";
 
 const ANSWER_MILLISECONDS = 8000;
@@ -9,8 +9,7 @@ const RETRY_MILLISECONDS = 3000;
 
 const by = (id) => document.getElementById(id);
 const tiles = new Map();
-const live = new Live((frame) => tiles.get(frame.game)?.frame(frame), note);
-const playButton = by("play");
+const playback = new Playback(by("play"), by("live-note"), tiles);
 
 async function ask() {
   try {
@@ -18,7 +17,7 @@ async function ask() {
     if (!answer.ok) throw new Error(await answer.text());
     begin(await answer.json());
   } catch (error) {
-    note(`No answer: ${error.name === "TypeError" ? "is the server still there?" : error.message}`);
+    playback.note(`No answer: ${error.name === "TypeError" ? "is the server still there?" : error.message}`);
     setTimeout(ask, RETRY_MILLISECONDS);
   }
 }
@@ -35,8 +34,7 @@ function begin({ name, about, titles, tau, games }) {
     by("games").append(tile.element);
   }
   by("main").classList.remove("waiting");
-  // Moving pictures only on request, where the system asks for little motion.
-  setPlaying(!matchMedia("(prefers-reduced-motion: reduce)").matches);
+  playback.begin();
 }
 
 class Tile {
@@ -62,21 +60,5 @@ class Tile {
     this.minds.show(frame);
   }
 }
-
-const isPlaying = () => playButton.getAttribute("aria-pressed") === "true";
-
-function setPlaying(playing) {
-  playButton.setAttribute("aria-pressed", playing);
-  write(playButton, playing ? "Pause" : "Play live");
-  note("");
-  live.play(playing, [...tiles.keys()]);
-}
-
-/** Say what is wrong with the pictures, or else why they stand still. */
-function note(trouble) {
-  write(by("live-note"), trouble || (isPlaying() ? "" : "Still pictures. Press “Play live” to see the games move."));
-}
-
-playButton.addEventListener("click", () => setPlaying(!isPlaying()));
 
 ask();

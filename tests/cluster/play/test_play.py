@@ -171,7 +171,7 @@ def test_the_page_says_who_plays_and_streams_pictures(student: Path, of_two: Pat
         ]  # fmt: skip
         start = get("/").read().decode()
         scripts = re.findall(r'src="([a-z]+\.js)"', start)
-        for name in [*scripts, "screens.js", "live.js", "dom.js", "watch.css"]:
+        for name in [*scripts, "screens.js", "playback.js", "live.js", "dom.js", "watch.css"]:
             assert get(f"/{name}").status == 200
         assert "http:" not in start and "https:" not in start
         assert get("/page.js").status == get("/chart.js").status == 404
