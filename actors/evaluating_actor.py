@@ -2,6 +2,7 @@
 
 from actors.evaluation import Evaluation, EvaluationTask
 from actors.evaluator import Evaluator
+from actors.kept_lanes import KeptLanes
 from distill.errors import BufferUnavailable
 from distill.inference import load_q_function
 from distill.protocols import ModelRegistry, Services
@@ -17,6 +18,7 @@ class EvaluatingActor:
     def __init__(self, services: Services | None) -> None:
         self._services = services
         self._registries: dict[str, ModelRegistry] = {}
+        self._lanes = KeptLanes()
         self._evaluator: Evaluator | None = None
 
     def begin(self, task: EvaluationTask, model: bytes | None = None) -> str:
@@ -41,6 +43,7 @@ class EvaluatingActor:
             epsilon=task.epsilon,
             seed=task.seed,
             protocol=task.protocol,
+            kept=self._lanes,
         )
         return ""
 

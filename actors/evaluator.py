@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actors.evaluation import Evaluation
+from actors.kept_lanes import KeptLanes
 from actors.lane import Lane
 from actors.policy import Policy, epsilon_greedy
 from distill.errors import RunError
@@ -38,6 +39,7 @@ class Evaluator:
         epsilon: share of uniformly random actions.
         seed: of emulators and random actions.
         protocol: how episodes begin, go on and end; its epsilon is that of its authors, and not used here.
+        kept: emulators of evaluations before, which must be over; all are made anew without.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Evaluator:
         epsilon: float = EPSILON,
         seed: int = 0,
         protocol: EvaluationProtocol = DISTILL,
+        kept: KeptLanes | None = None,
     ) -> None:
         if min(episodes, lanes, threads) < 1:
             raise RunError(f"evaluation of {game}: expected 1 or more episodes, lanes and threads")
@@ -62,7 +65,7 @@ class Evaluator:
         self._episodes_per_lane = math.ceil(episodes / lanes)
         self._generator = np.random.default_rng([seed, 1])
         first = reset_seed(seed, SeedStream.EMULATORS)
-        self._lanes = [Lane(game, first + lane, protocol) for lane in range(lanes)]
+        self._lanes = (kept or KeptLanes()).begun(game, protocol, range(first, first + lanes))
         self._seconds = 0.0
 
     @property

@@ -73,7 +73,9 @@ def judged_episodes(
         while waiting and len(playing) < LANES:
             number = waiting.pop()
             own = reset_seed(seed, SeedStream.DISAGREEMENT, number)
-            playing.append(_Playing(number, own, Lane(game, own, DISTILL)))
+            lane = Lane(game, DISTILL)
+            lane.begin(own)
+            playing.append(_Playing(number, own, lane))
         _step(playing, student, teacher, epsilon, generator)
         for one in [one for one in playing if one.lane.scores]:
             playing.remove(one)

@@ -13,14 +13,13 @@ _NOOP, _FIRE, _BEHIND_FIRE = 0, 1, 2
 
 
 class Lane:
-    """One emulator and the episodes that it has played.
+    """One emulator and the episodes that it has played since `begin`, which comes first.
 
     A protocol may have steps of its own: after a reset, and after a lost life. They are taken instead of the policy's,
     and the policy sees nothing of what was before their last one.
 
     Args:
         game: ROM name.
-        seed: of its first reset.
         protocol: how episodes begin, go on and end.
 
     Attributes:
@@ -30,7 +29,7 @@ class Lane:
         own_steps: actions of the protocol's that are still to be taken.
     """
 
-    def __init__(self, game: str, seed: int, protocol: EvaluationProtocol) -> None:
+    def __init__(self, game: str, protocol: EvaluationProtocol) -> None:
         self._environment = make_environment(
             game,
             1,
@@ -42,13 +41,16 @@ class Lane:
         self._restarts, self._pads_first = protocol.life_loss == "restarts", protocol.padding == "first-frame"
         fires = protocol.fire == "steps" and "FIRE" in action_meanings(game)
         self._first_steps = (_FIRE, _BEHIND_FIRE) if fires else ()
+
+    def begin(self, seed: int) -> None:
+        """Reset the emulator and begin the first episode of a seed; what was played before is forgotten."""
         self.scores: list[float] = []
         self.lengths: list[int] = []
         self._score = 0.0
         self._length = 0
         self._resetting = False
         observation, info = self._environment.reset(seed=seed)
-        self._begin(observation, int(info["lives"][0]))
+        self._begin_episode(observation, int(info["lives"][0]))
 
     def send(self, action: npt.NDArray[np.int64]) -> None:
         """Begin a step on the emulator's own thread with [1] action, or the protocol's in its stead."""
@@ -60,7 +62,7 @@ class Lane:
         lives, lost = int(info["lives"][0]), self._lives
         if self._resetting:  # the step after an end ignores its action and is no transition
             self._resetting = False
-            self._begin(observation, lives)
+            self._begin_episode(observation, lives)
             return
         self._score += float(rewards[0])
         self._length += 1
@@ -79,7 +81,7 @@ class Lane:
             self.own_steps = deque((_NOOP, *self._first_steps))
         self.observation = self._seen(observation)
 
-    def _begin(self, observation: npt.NDArray[np.uint8], lives: int) -> None:
+    def _begin_episode(self, observation: npt.NDArray[np.uint8], lives: int) -> None:
         """Begin an episode after a reset."""
         self._lives, self._frames = lives, 1
         self.own_steps = deque[int](self._first_steps)

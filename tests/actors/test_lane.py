@@ -52,11 +52,17 @@ class Reference:
         return terminated or truncated
 
 
+def lane_of(game: str, seed: int, protocol: EvaluationProtocol) -> Lane:
+    lane = Lane(game, protocol)
+    lane.begin(seed)
+    return lane
+
+
 @pytest.mark.parametrize("name", ["sb3", "cleanrl"])
 @pytest.mark.parametrize("game", ["breakout", "ms_pacman", "pong"])
 def test_a_lane_shows_what_the_wrappers_show(game: str, name: str) -> None:
     protocol = PROTOCOLS[name].changed({"noop_max": 0})
-    lane, reference = Lane(game, 3, protocol), Reference(game, protocol)
+    lane, reference = lane_of(game, 3, protocol), Reference(game, protocol)
     generator, begun, checked, since = np.random.default_rng(5), 0, 0, -1
     for step in range(500):
         while lane.own_steps:
@@ -87,13 +93,13 @@ def play(lane: Lane, steps: int, seed: int = 0) -> list[np.ndarray]:
 
 
 def test_sticky_actions_make_one_sequence_of_actions_many_games() -> None:
-    ends = {play(Lane("breakout", seed, PROTOCOLS["machado"]), 60)[-1].tobytes() for seed in range(4)}
-    still = {play(Lane("breakout", seed, DISTILL.changed({"noop_max": 0})), 60)[-1].tobytes() for seed in range(4)}
+    ends = {play(lane_of("breakout", seed, PROTOCOLS["machado"]), 60)[-1].tobytes() for seed in range(4)}
+    still = {play(lane_of("breakout", seed, DISTILL.changed({"noop_max": 0})), 60)[-1].tobytes() for seed in range(4)}
     assert (len(ends), len(still)) == (4, 1)
 
 
 def test_an_episode_is_cut_off_at_the_frame_limit() -> None:
-    lane = Lane("breakout", 0, PROTOCOLS["nature"])
+    lane = lane_of("breakout", 0, PROTOCOLS["nature"])
     while not lane.lengths:
         lane.send(np.array([0]))
         lane.receive()
@@ -103,7 +109,7 @@ def test_an_episode_is_cut_off_at_the_frame_limit() -> None:
 def test_fire_is_pressed_where_the_protocol_says_so() -> None:
     # Without FIRE the ball of Breakout never comes: nothing moves while the paddle rests.
     def moves(fire: str) -> bool:
-        lane = Lane("breakout", 0, DISTILL.changed({"fire": fire, "noop_max": 0}))
+        lane = lane_of("breakout", 0, DISTILL.changed({"fire": fire, "noop_max": 0}))
         seen = []
         for _ in range(30):
             lane.send(np.array([0]))
