@@ -16,6 +16,7 @@ from distill.networks import QNetwork
 from distill.typed_torch import numbers
 from learner.ranks import Ranks
 from learner.replay import GameReplay
+from learner.rmsprop import RMSProp
 from learner.weight_average import WeightAverage
 
 MAX_NONFINITE_IN_A_ROW = 10
@@ -76,10 +77,10 @@ def autocast_dtype(device: torch.device, precision: str) -> torch.dtype | None:
 
 
 def make_optimizer(network: QNetwork, settings: Optimization) -> torch.optim.Optimizer:
-    """Make the optimizer; the paper names RMSProp without constants, its decay is that of the DQN that it distils."""
+    """Make the optimizer: RMSProp as in the paper, or AdamW."""
     parameters, rate, epsilon = network.parameters(), settings.learning_rate, settings.epsilon
     if settings.optimizer == "rmsprop":
-        return torch.optim.RMSprop(parameters, lr=rate, alpha=0.95, eps=epsilon, foreach=True)
+        return RMSProp(parameters, rate, epsilon)
     return torch.optim.AdamW(parameters, lr=rate, weight_decay=settings.weight_decay, eps=epsilon, fused=True)
 
 

@@ -11,6 +11,7 @@ from distill.architectures import ARCHITECTURES
 from distill.games import make_environment
 from distill.models import load_model
 from distill.typed_torch import from_numpy
+from learner.rmsprop import RMSProp
 
 WARM_UP_SECONDS = 0.5
 IMAGES = 4096
@@ -90,7 +91,8 @@ def bare_learner(
 def _optimizer(name: str, network: nn.Module) -> torch.optim.Optimizer:
     if name == "adamw":
         return torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
-    return torch.optim.RMSprop(network.parameters(), lr=1e-4, foreach=True)
+    # PyTorch's own is not fused, so the bare loop gets ours too.
+    return RMSProp(network.parameters(), 1e-4, 1e-6)
 
 
 def _plain_network(architecture: str, actions: int) -> nn.Module:
