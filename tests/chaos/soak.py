@@ -2,9 +2,9 @@
 
     python -m tests.chaos.soak --minutes 30 --out results/soak.json
 
-Its rings are small, so that they are full when the measurement begins. Versions come once a minute or less, as in a run
-of days: what is known of a version is kept, a few kilobytes for each. What is fitted are means over half a minute:
-single samples follow one another, and would make the interval too small.
+Its rings are small, so that they are full when the measurement begins: the stream, the replay, and the newest versions
+whose weights are kept. What is known of a version is kept for ever, half a kilobyte for each. What is fitted are means
+over half a minute: single samples follow one another, and would make the interval too small.
 """
 
 import json
@@ -27,14 +27,16 @@ from scipy import stats
 from cluster.redis.typed_redis import typed
 from distill.files import write_atomically
 from tests.chaos.circumstances import circumstances
-from tests.chaos.whole import RUN, Whole, rings_of, started
+from tests.chaos.whole import RUN, Whole, started
 from tests.support.sandbox import processes
 
 SAMPLE_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
 """A busy machine is slow; how long an answer takes is not what is measured."""
 BLOCK_SECONDS = 30.0
-VERSIONS = ("--eval-every", "10000")
+VERSIONS = ("--eval-every", "4000")
+"""Three or four in a minute, so that as many as are kept have come within the first five."""
+RINGS = ("--replay-capacity", "16384", "--capacity", "131072", "--backlog", "65536")
 WARM_MINUTES, LEAST_MINUTES = 5.0, 4.0
 CONFIDENCE = 0.95
 ALLOWANCES = {"memory, MiB": 0.02, "descriptors": 0.0, "threads": 0.0, "used memory, MiB": 0.02, "series": 0.0}
@@ -121,7 +123,7 @@ def soak(minutes: float) -> tuple[list[Slope], int]:
     """Run for so long; return the fitted lines and the number of samples."""
     port = _free_port()
     series: Series = defaultdict(list)
-    with started("run", (*RUN, *VERSIONS, *rings_of(4_096), "--metrics-port", str(port))) as whole:
+    with started("run", (*RUN, *VERSIONS, *RINGS, "--metrics-port", str(port))) as whole:
         start = time.monotonic()
         count = 0
         while (at := time.monotonic() - start) < 60.0 * minutes:

@@ -228,11 +228,6 @@ def newest_state(folder: Path, lineage: str) -> dict[str, Any]:
     return {}
 
 
-def rings_of(transitions: int) -> tuple[str, ...]:
-    """Return options with which buffer and replay hold so little that they are soon full."""
-    return ("--replay-capacity", str(transitions), "--capacity", str(transitions), "--backlog", str(transitions // 2))
-
-
 def not_here(kind: On) -> str:
     """Return why a kind of run cannot be made on this machine, empty if it can."""
     if kind == "small_disk" and not can_limit():
