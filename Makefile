@@ -35,7 +35,7 @@ test: $(VENV)/.installed-test ## linter, formatter, type checker, import rules, 
 	$(BIN)/ruff format --check
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
-	$(BIN)/pytest -m "not fuzz and not root" --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -m "not fuzz and not root" --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 test-root: $(VENV)/.installed-test ## launch Ray on hosts made of network namespaces; needs root
 	$(BIN)/pytest -m root

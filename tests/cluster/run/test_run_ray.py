@@ -39,6 +39,7 @@ class Finished:
     output: str
     pids: dict[str, set[int]]
     counts: list[str]
+    daemons: list[str]
 
 
 def at_work(run: Distill, kind: str, count: int) -> set[int]:
@@ -72,6 +73,7 @@ def finished(one_redis_server: PrivateRedis) -> Iterator[Finished]:
                 for kind, count in (("Collector", 2), ("Learner", 1), ("Evaluator", 1), ("Coordinator", 1))
             }
             pids["driver"] = {run.pid}
+            daemons = [command for command in processes(sandbox.path).values() if "/ray/" in command]
             assert run.wait() == 0, run.output
             assert all(pid in processes(user.path) for pid in [users_ray.pid])
             users_ray.stdin.write("\n")
@@ -81,12 +83,18 @@ def finished(one_redis_server: PrivateRedis) -> Iterator[Finished]:
             users_ray.wait(END_SECONDS)
         assert client.get("distill:{other:pong:0}:meta") == b"the user's own"
         assert not list(client.scan_iter("distill:{both*"))
-        yield Finished(sandbox, sandbox.run("both"), run.output, pids, counts)
+        yield Finished(sandbox, sandbox.run("both"), run.output, pids, counts, daemons)
 
 
 def test_collectors_learner_and_evaluator_are_processes_of_their_own(finished: Finished):
     pids = [pid for group in finished.pids.values() for pid in group]
     assert len(pids) == len(set(pids)) == 6
+
+
+def test_ray_starts_no_daemon_that_nobody_needs(finished: Finished):
+    assert any("/raylet " in command for command in finished.daemons)
+    useless = ("/monitor.py", "/log_monitor.py", "/dashboard.py")
+    assert [command for command in finished.daemons if any(name in command for name in useless)] == []
 
 
 def test_a_run_on_ray_leaves_what_a_serial_run_leaves(finished: Finished):
