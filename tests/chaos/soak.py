@@ -1,4 +1,4 @@
-"""Lets a run train for half an hour and looks whether anything of it grows: `make soak`.
+"""Lets a run train, and looks for half an hour whether anything of it grows: `make soak`.
 
     python -m tests.chaos.soak --minutes 30 --out results/soak.json
 
@@ -37,7 +37,8 @@ BLOCK_SECONDS = 30.0
 VERSIONS = ("--eval-every", "4000")
 """Three or four in a minute, so that as many as are kept have come within the first five."""
 RINGS = ("--replay-capacity", "16384", "--capacity", "131072", "--backlog", "65536")
-WARM_MINUTES, LEAST_MINUTES = 5.0, 4.0
+WARM_MINUTES, LEAST_MINUTES = 10.0, 2.0
+"""Before the measurement: five until the rings are full, five for what allocators of eleven processes keep; and of it."""
 CONFIDENCE = 0.95
 ALLOWANCES = {"memory, MiB": 0.02, "descriptors": 0.0, "threads": 0.0, "used memory, MiB": 0.02, "series": 0.0}
 """By quantity, the share of its mean that it may gain in an hour and still count as flat: allocators breathe."""
@@ -120,15 +121,15 @@ def _role(command: str) -> str:
 
 
 def soak(minutes: float) -> tuple[list[Slope], int]:
-    """Run for so long; return the fitted lines and the number of samples."""
+    """Run for so long behind the warm-up; return the fitted lines and the number of samples."""
     port = _free_port()
     series: Series = defaultdict(list)
     with started("run", (*RUN, *VERSIONS, *RINGS, "--metrics-port", str(port))) as whole:
         start = time.monotonic()
         count = 0
-        while (at := time.monotonic() - start) < 60.0 * minutes:
+        while (at := time.monotonic() - start) < 60.0 * (WARM_MINUTES + minutes):
             whole.process.until(lambda: True, "the end of the soak")
-            if at > 60.0 * min(WARM_MINUTES, minutes / 2.0):
+            if at > 60.0 * WARM_MINUTES:
                 count += 1
                 for key, value in sample(whole, port).items():
                     series[key].append((at, value))
@@ -147,7 +148,9 @@ def _free_port() -> int:
 def main() -> int:
     """Soak, and return 1 if something rises."""
     parser = ArgumentParser(prog="python -m tests.chaos.soak", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument(
+        "--minutes", type=float, default=30.0, help=f"of measurement, behind {WARM_MINUTES:g} of warm-up"
+    )
     parser.add_argument("--out", type=Path, help="file to write")
     options = parser.parse_args()
     # What was started is ended as well.
