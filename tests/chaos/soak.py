@@ -38,7 +38,7 @@ VERSIONS = ("--eval-every", "4000")
 """Three or four in a minute, so that as many as are kept have come within the first five."""
 RINGS = ("--replay-capacity", "16384", "--capacity", "131072", "--backlog", "65536")
 WARM_MINUTES, LEAST_MINUTES = 10.0, 2.0
-"""Before the measurement: five until the rings are full, five for what allocators of eleven processes keep; and of it."""
+"""Before the measurement: five until the rings are full, five for what allocators keep; and of it."""
 CONFIDENCE = 0.95
 ALLOWANCES = {"memory, MiB": 0.02, "descriptors": 0.0, "threads": 0.0, "used memory, MiB": 0.02, "series": 0.0}
 """By quantity, the share of its mean that it may gain in an hour and still count as flat: allocators breathe."""
@@ -148,9 +148,7 @@ def _free_port() -> int:
 def main() -> int:
     """Soak, and return 1 if something rises."""
     parser = ArgumentParser(prog="python -m tests.chaos.soak", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument(
-        "--minutes", type=float, default=30.0, help=f"of measurement, behind {WARM_MINUTES:g} of warm-up"
-    )
+    parser.add_argument("--minutes", type=float, default=30.0, help=f"behind {WARM_MINUTES:g} of warm-up")
     parser.add_argument("--out", type=Path, help="file to write")
     options = parser.parse_args()
     # What was started is ended as well.
