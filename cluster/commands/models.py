@@ -129,7 +129,7 @@ def _decided(mirror: ModelMirror, version: int) -> dict[str, Any]:
     decisions = mirror.decisions()
     scores = {
         game: [score for blocks in by_purpose.values() for block in blocks.values() for score in block]
-        for game, by_purpose in decisions.blocks().get(version, {}).items()
+        for game, by_purpose in decisions.blocks.get(version, {}).items()
     }
     return {"scores": scores, "verdict": dict(decisions.verdicts.get(version, {}))}
 

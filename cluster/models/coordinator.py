@@ -6,7 +6,7 @@ lineages begins anew.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -143,7 +143,7 @@ class Coordinator:
             current = self._decide(lineage, ledger, playing)
             record = ledger.synchronise()
             records.append((lineage, current, record))
-            best, blocks = record.names.get("best"), record.decisions.blocks()
+            best, blocks = record.names.get("best"), record.decisions.blocks
             # One whose bytes are nowhere, because somebody has removed them, would be waited for without end.
             if best is not None and self._rule.best_episodes and ledger.has(best):
                 fresh = self._tasks(lineage, best, blocks.get(best, {}), "fresh", self._rule.best_episodes)
@@ -171,7 +171,7 @@ class Coordinator:
         """Give verdicts until one candidate, or none, is left to play; return it."""
         while True:
             record = ledger.synchronise()
-            scores = record.decisions.blocks()
+            scores = record.decisions.blocks
             waiting = [v for v in range(1, record.newest + 1) if v not in record.decisions.verdicts]
             if not waiting:
                 return None
@@ -200,7 +200,7 @@ class Coordinator:
 
     def _judge(self, lineage: Lineage, ledger: AnyLedger, version: int, record: LineageRecord) -> bool:
         """Decide on a candidate; return whether that is done."""
-        blocks, best = record.decisions.blocks(), record.names.get("best")
+        blocks, best = record.decisions.blocks, record.names.get("best")
         played = _played(lineage, blocks.get(version, {}), "look")
         decision = decide(
             played, None if best is None else self._scores_of_best(lineage, blocks.get(best, {})), self._rule
@@ -225,7 +225,7 @@ class Coordinator:
 
         A coordinator that was killed may have told nobody what it had decided; the next one tells it again.
         """
-        decisions, blocks = record.decisions, record.decisions.blocks()
+        decisions, blocks = record.decisions, record.decisions.blocks
         decided = sorted(version for version, given in decisions.verdicts.items() if given["verdict"] != "superseded")
         found: list[Judged] = []
         for version in decided[-TOLD:]:
@@ -235,13 +235,13 @@ class Coordinator:
                 found.append(Judged(lineage.name, version, mean_ratio(played, self._rule.teachers)))
         return found
 
-    def _scores_of_best(self, lineage: Lineage, blocks: dict[str, Blocks]) -> dict[str, list[float]]:
+    def _scores_of_best(self, lineage: Lineage, blocks: Mapping[str, Blocks]) -> dict[str, list[float]]:
         fresh = _played(lineage, blocks, "fresh", "curve")
         enough = all(len(scores) >= self._rule.look_episodes for scores in fresh.values())
         return fresh if enough else _played(lineage, blocks, "look")
 
     def _tasks(
-        self, lineage: Lineage, version: int, blocks: dict[str, Blocks], purpose: Purpose, most: int
+        self, lineage: Lineage, version: int, blocks: Mapping[str, Blocks], purpose: Purpose, most: int
     ) -> list[EvaluationTask]:
         """Return the next block of every game that has fewer than `most` episodes, the game with the fewest first."""
         rule = self._rule
@@ -266,7 +266,7 @@ class Coordinator:
         self._news.append(news)
 
 
-def _played(lineage: Lineage, blocks: dict[str, Blocks], *purposes: Purpose) -> dict[str, list[float]]:
+def _played(lineage: Lineage, blocks: Mapping[str, Blocks], *purposes: Purpose) -> dict[str, list[float]]:
     """Return a version's scores by game, of the blocks for these purposes."""
     return {
         game: [
@@ -287,7 +287,7 @@ def _state(lineage: Lineage, current: int | None, record: LineageRecord) -> Line
     best, decisions = record.names.get("best"), record.decisions
     means: dict[str, float] = {}
     if best is not None:
-        blocks = decisions.blocks().get(best, {})
+        blocks = decisions.blocks.get(best, {})
         chosen_by, fresh = _played(lineage, blocks, "look"), _played(lineage, blocks, "fresh", "curve")
         known = {game: fresh[game] or chosen_by[game] for game in lineage.games}
         means = {game: sum(both) / len(both) for game, both in known.items() if both}

@@ -6,6 +6,7 @@ All of it only grows. So of two copies, of which either may lack what the other 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from actors.evaluation import Purpose
@@ -76,8 +77,9 @@ class Decisions:
         """What promotions and roll-backs have pointed names at."""
         return {name: promotion.version for promotion in self.promotions for name in promotion.names}
 
-    def blocks(self) -> dict[int, dict[str, Blocks]]:
-        """Return all raw scores by version and game."""
+    @cached_property
+    def blocks(self) -> Mapping[int, Mapping[str, Blocks]]:
+        """All raw scores by version and game."""
         found: dict[int, dict[str, Blocks]] = {}
         for key, scores in self.scores.items():
             version, game, purpose, block = parse_scores_key(key)

@@ -70,6 +70,8 @@ class Ledger(RedisModelRegistry):
     ) -> None:
         super().__init__(client, run, lineage, keep=keep, holder=holder)
         self._mirror = ModelMirror(directory, lineage)
+        self._settled: tuple[str, int | None] = "", None
+        """Revision of Redis and state of the folder when last neither lacked anything."""
 
     def synchronise(self) -> LineageRecord:
         """Give Redis and the run's folder what each lacks of the other, and return what both know then."""
@@ -165,9 +167,9 @@ class Ledger(RedisModelRegistry):
         """Return what became of every version that was decided on."""
         return {version: given["verdict"] for version, given in self._store.read().decisions.verdicts.items()}
 
-    def scores(self) -> dict[int, dict[str, Blocks]]:
+    def scores(self) -> Mapping[int, Mapping[str, Blocks]]:
         """Return all raw scores by version and game."""
-        return self._store.read().decisions.blocks()
+        return self._store.read().decisions.blocks
 
     def _pointing(
         self, record: LineageRecord, promotion: Promotion, verdicts: Mapping[int, Mapping[str, Any]]
@@ -208,13 +210,16 @@ class Ledger(RedisModelRegistry):
     def _synchronised(self) -> LineageRecord:
         """Do what `synchronise` does; the mirror is locked."""
         mirror, metadata = self._mirror, dict[int, str]()
-        kept = mirror.decisions()
         for _ in range(CONFLICTS):
-            record = self._store.read()
+            record, state = self._store.read(), mirror.state()
+            if state is not None and self._settled == (record.revision, state):
+                return record
+            kept = mirror.decisions()
             lacking = self._lacking(record, kept, metadata)
             if not lacking:
                 with as_outage():
                     self._copy(record, kept)
+                self._settled = record.revision, mirror.state()
                 return record
             if self._store.change(record.revision, lacking) and any(command[0] == "SET" for command in lacking):
                 log.info("%s: Redis gets back versions that it has lost", self._lineage)

@@ -6,6 +6,7 @@ It never forgets on Redis' word alone: Redis may be empty, or have come back wit
 import fcntl
 import json
 import re
+import time
 from collections.abc import Collection, Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from distill.errors import RunError
 from distill.files import write_atomically
 from distill.machine_errors import refusal
 
+_STEP_NANOSECONDS = 100_000_000
 _LEDGER = "ledger.json"
 _METADATA = re.compile(r"^(\d+)\.json$")
 _WEIGHTS = re.compile(r"^(\d+)\.safetensors$")
@@ -90,6 +92,14 @@ class ModelMirror:
         """Return the versions whose bytes are there and not only set aside, oldest first."""
         return self._numbers(_WEIGHTS)
 
+    def state(self) -> int | None:
+        """Return a number that is another one after every change; None if the last one is too young for that.
+
+        File systems tell times in steps of a few milliseconds, and a second change within one would not be seen.
+        """
+        changed = self._directory.stat().st_mtime_ns
+        return None if 0 <= time.time_ns() - changed < _STEP_NANOSECONDS else changed
+
     def names(self) -> dict[str, int]:
         """Return which version each name points at. Raises RunError if the file is damaged."""
         return self._read_json("names.json") if (self._directory / "names.json").exists() else {}
@@ -128,13 +138,17 @@ class ModelMirror:
     def decisions(self) -> Decisions:
         """Return what `store_decisions` wrote, none before. Raises RunError if it is damaged."""
         try:
-            status = (self._directory / _LEDGER).stat()
+            file = self._ledger_file()
         except FileNotFoundError:
             return Decisions()
         # It is asked for every second and changes with every episode block at most; a written file is a new one.
-        if (file := (status.st_ino, status.st_mtime_ns, status.st_size)) != self._file:
+        if file != self._file:
             self._decisions, self._file = self._read_decisions(), file
         return self._decisions
+
+    def _ledger_file(self) -> tuple[int, int, int]:
+        status = (self._directory / _LEDGER).stat()
+        return status.st_ino, status.st_mtime_ns, status.st_size
 
     def _read_decisions(self) -> Decisions:
         try:
@@ -146,7 +160,9 @@ class ModelMirror:
 
     def store_decisions(self, decisions: Decisions) -> None:
         """Write scores, verdicts and promotions."""
-        self._write(_LEDGER, json.dumps(decisions.to_json(), indent=1, sort_keys=True).encode())
+        # Without indentation, which Python writes itself: after a week of a version a minute these are 80,000 rows.
+        self._write(_LEDGER, json.dumps(decisions.to_json(), sort_keys=True).encode())
+        self._decisions, self._file = decisions, self._ledger_file()
 
     def keep_only(self, versions: Collection[int]) -> None:
         """Drop the bytes of all other versions, unless they were set aside; their metadata stays."""

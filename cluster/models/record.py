@@ -1,6 +1,7 @@
 """One lineage of models as Redis holds it: read as of one revision, and changed by one script if that still is so."""
 
 import json
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -16,6 +17,8 @@ from cluster.redis.typed_redis import typed
 from distill.errors import RunError
 
 LATEST = "latest"
+_NOTHING = b"0"
+"""Revision of a lineage before its first change."""
 Word = str | bytes | int
 Command = tuple[Word, ...]
 
@@ -25,7 +28,7 @@ class LineageRecord:
     """All that Redis holds of a lineage, except bytes and metadata of its versions.
 
     Attributes:
-        revision: changes with every change.
+        revision: changes with every change, and is never the same again, also where Redis comes back with older data.
         newest: version, 0 before the first.
         names: the versions that they point at.
         held: versions whose bytes are there.
@@ -56,6 +59,7 @@ class LineageStore:
         self._keys = model_keys(run, lineage)
         self._holder = holder
         self._claimed = False
+        self._known: LineageRecord | None = None
 
     def claim(self) -> None:
         """Note who writes from now on, which `read` does at the latest. Raises ReplacedError if he was replaced."""
@@ -66,11 +70,13 @@ class LineageStore:
     def read(self) -> LineageRecord:
         """Return what there is.
 
+        What was decided grows for as long as a run lasts; it is read again only after somebody has decided something.
+
         Raises:
             RunError: if it was not written by a run.
         """
         self.claim()
-        keys = self._keys
+        keys, known = self._keys, self._known
         with reaching(self._client, "read what it knows of models"):
             # No transaction: at maxmemory Redis refuses to queue even reads. The revision is read first, so that a
             # change among what follows makes it an old one.
@@ -79,25 +85,37 @@ class LineageStore:
             pipeline.get(keys.newest)
             pipeline.hgetall(keys.names)
             pipeline.smembers(keys.held)
-            pipeline.lrange(keys.promotions, 0, -1)
-            pipeline.hgetall(keys.verdicts)
-            pipeline.hgetall(keys.scores)
-            revision, newest, names, held, promotions, verdicts, scores = cast(tuple[Any, ...], pipeline.execute())
-        try:
-            rows = {"promotions": map(json.loads, promotions), "verdicts": _loaded(verdicts), "scores": _loaded(scores)}
-            return LineageRecord(
-                (revision or b"0").decode(),
-                int(newest or 0),
-                _names(names),
-                frozenset(int(version) for version in held),
-                Decisions.from_json(rows),
-            )
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise RunError(
-                f"models of {self._lineage} in run {self._run} at {describe(self._client)}: expected what a run writes,"
-                f" found {error}; remove the keys that begin with {keys.model.split('model:')[0]}, and they come back"
-                " from the run's folder"
-            ) from error
+            revision, newest, names, held = cast(tuple[Any, ...], pipeline.execute())
+            revision = (revision or _NOTHING).decode()
+            if known is not None and known.revision == revision and _decided(revision):
+                return known
+            try:
+                if known is not None and _decided(known.revision) == _decided(revision) != "":
+                    decisions, still = known.decisions, True
+                else:
+                    decisions, still = self._read_decisions(revision)
+                held = frozenset(int(version) for version in held)
+                record = LineageRecord(revision, int(newest or 0), _names(names), held, decisions)
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                raise RunError(
+                    f"models of {self._lineage} in run {self._run} at {describe(self._client)}: expected what a run"
+                    f" writes, found {error}; remove the keys that begin with {keys.model.split('model:')[0]}, and they"
+                    " come back from the run's folder"
+                ) from error
+        self._known = record if still else None
+        return record
+
+    def _read_decisions(self, revision: str) -> tuple[Decisions, bool]:
+        """Return what was decided, and whether the revision is still the same behind it."""
+        keys = self._keys
+        pipeline = typed(self._client).pipeline(transaction=False)
+        pipeline.lrange(keys.promotions, 0, -1)
+        pipeline.hgetall(keys.verdicts)
+        pipeline.hgetall(keys.scores)
+        pipeline.get(keys.revision)
+        promotions, verdicts, scores, after = cast(tuple[Any, ...], pipeline.execute())
+        rows = {"promotions": map(json.loads, promotions), "verdicts": _loaded(verdicts), "scores": _loaded(scores)}
+        return Decisions.from_json(rows), (after or _NOTHING).decode() == revision
 
     def change(self, revision: str, commands: Sequence[Command]) -> bool:
         """Carry out commands on the lineage's keys; return False, with nothing done, if `revision` is an old one.
@@ -105,12 +123,15 @@ class LineageStore:
         Raises:
             ReplacedError: if the holder was replaced.
         """
-        holder = self._holder
-        words: list[Word] = [*(("", "", "") if holder is None else holder.words), revision]
+        holder, keys = self._holder, self._keys
+        deciding = any(command[1] in (keys.promotions, keys.verdicts, keys.scores) for command in commands)
+        token = uuid.uuid4().hex
+        after = f"{token} {token if deciding else _decided(revision)}"
+        words: list[Word] = [*(("", "", "") if holder is None else holder.words), revision, after]
         for command in commands:
             words += (len(command), *command)
         with reaching(self._client, f"change models of {self._lineage}"):
-            answer = call_script(self._client, "change", [self._keys.revision, claim_key(self._run)], words)
+            answer = call_script(self._client, "change", [keys.revision, claim_key(self._run)], words)
         if holder is not None:
             holder.require(self._client, answer)
             if answer[0] == b"lost":
@@ -179,6 +200,11 @@ class LineageStore:
         for key in after.scores.keys() - before.scores.keys():
             commands.append(("HSET", keys.scores, key, json.dumps(after.scores[key])))
         return commands
+
+
+def _decided(revision: str) -> str:
+    """Return the part of a revision that changes with what was decided; empty if it was written by a version before."""
+    return revision.partition(" ")[2]
 
 
 def _names(values: Mapping[Any, Any]) -> dict[str, int]:

@@ -61,7 +61,7 @@ class ModelKeys:
         scores: hash of the scores of a candidate's episodes by version.
         verdicts: hash of what became of a candidate by version.
         promotions: list of promotions and roll-backs, oldest first.
-        revision: counter of changes.
+        revision: two random words, one of the last change and one of the last that decided something.
     """
 
     model: str
