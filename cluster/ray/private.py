@@ -33,6 +33,9 @@ _SETTINGS = {
     "RAY_worker_niceness": "0",
     # Nobody asks this Ray for its tasks, of which there are several a second: their history grew by 70 MB an hour.
     "RAY_task_events_report_interval_ms": "0",
+    # Nor for its own metrics, and counts of its handlers' calls.
+    "RAY_enable_metrics_collection": "0",
+    "RAY_event_stats": "0",
     "RAY_AUTH_MODE": "token",
 }
 
