@@ -21,7 +21,9 @@ GAME = "breakout"
 pytestmark = pytest.mark.timeout(300)
 
 TWO_LEARNERS = ("--learners", "2", "--shards", "2", "--actors", "2")
-OPTIONS = ("--games", GAME, "--updates", "1000000", *UNTRAINED, "--checkpoint-seconds", "0.5")
+# Collectors wait for the learner most of the time, and leave the cores to those who take over.
+PATIENT = ("--sample-to-insert", "32", "--backlog", "1000")
+OPTIONS = ("--games", GAME, "--updates", "1000000", *UNTRAINED, *PATIENT, "--checkpoint-seconds", "0.5")
 
 
 @pytest.fixture
