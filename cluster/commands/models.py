@@ -24,7 +24,7 @@ from cluster.redis.ownership import running_server
 from cluster.redis.private_server import PrivateRedis
 from cluster.services import RedisServices
 from cluster.state.folder import RunFolder, open_any_run
-from cluster.state.kinds import AnyConfig, Recorded, kind_of
+from cluster.state.kinds import AnyConfig, kind_of
 from distill.config import Section
 from distill.errors import ConfigError
 from distill.files import require_writable
@@ -171,7 +171,7 @@ def _roll_back(ledger: AnyLedger, lineage: str, version: int | None) -> str:
 def _ledger(folder: RunFolder, config: AnyConfig, lineage: str) -> Generator[AnyLedger]:
     """Connect to a run's ledger, starting its own Redis for that if it has one that does not run."""
     urls = config.buffer.buffer
-    if isinstance(kind_of(config).playing, Recorded):
+    if kind_of(config).data is not None:
         with folder.claim():
             yield FolderLedger(folder.path, lineage)
     elif urls is not None:

@@ -2,7 +2,7 @@
 
 from cluster.ray.cluster import RayCluster
 from cluster.state.folder import RunFolder
-from cluster.state.kinds import AnyConfig, Recorded, kind_of, with_players
+from cluster.state.kinds import AnyConfig, kind_of, with_players
 from cluster.workers.placement import players_per_game
 
 
@@ -15,7 +15,7 @@ def resolved(folder: RunFolder, config: AnyConfig, cluster: RayCluster) -> AnyCo
         RunError: if the disk refuses.
     """
     general, kind = config.general, kind_of(config)
-    if isinstance(kind.playing, Recorded) or kind.playing.config.actors is not None:
+    if kind.players is None or kind.players.config.actors is not None:
         return config
     most = players_per_game(len(general.games), kind.learners, config.training, cluster)
     # A game's streams need a player each.

@@ -21,7 +21,7 @@ from cluster.run.ending import kept, told_what_is_kept
 from cluster.run.stop_request import StopRequest
 from cluster.services import FolderServices, RedisServices, RunServices
 from cluster.state.folder import LOG, SITTINGS, RunFolder
-from cluster.state.kinds import AnyConfig, Recorded, kind_of
+from cluster.state.kinds import AnyConfig, kind_of
 from cluster.state.session import Session
 from distill.errors import RunError
 from distill.files import remove_leftovers
@@ -135,15 +135,15 @@ def opened(folder: RunFolder, config: AnyConfig) -> Generator[Surroundings]:
         StopRequest() as stop,
         contextlib.ExitStack() as stack,
     ):
-        playing, urls = kind_of(config).playing, config.buffer.buffer
-        needs_server = urls is None and not isinstance(playing, Recorded)
+        data, urls = kind_of(config).data, config.buffer.buffer
+        needs_server = urls is None and data is None
         server = stack.enter_context(PrivateRedis(folder.redis)) if needs_server else None
         remove_leftovers(folder.path)
         # Noted first: no two run processes get the same number.
         folder.append(SITTINGS, {"sitting": number})
         services: RunServices
-        if isinstance(playing, Recorded):
-            services = FolderServices(playing.data, config.general.games, folder.path, incarnation_of(number, 0))
+        if data is not None:
+            services = FolderServices(data, config.general.games, folder.path, incarnation_of(number, 0))
         else:
             urls = urls or (server.url if server else "")
             services = stack.enter_context(_redis_services(folder, config, number, urls))

@@ -121,9 +121,19 @@ class Kind:
     learners: int
 
     @property
+    def players(self) -> Collecting | Exploring | None:
+        """Those who play for the buffer; None where transitions were recorded before."""
+        return None if isinstance(self.playing, Recorded) else self.playing
+
+    @property
+    def data(self) -> Path | None:
+        """The folder of the recording; None where somebody plays."""
+        return self.playing.data if isinstance(self.playing, Recorded) else None
+
+    @property
     def roles(self) -> tuple[str, ...]:
         """Roles of a run's actors."""
-        players = () if isinstance(self.playing, Recorded) else (self.playing.role,)
+        players = () if self.players is None else (self.players.role,)
         return (*players, "learner", "evaluator", "coordinator")
 
     @property

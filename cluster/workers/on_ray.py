@@ -13,7 +13,7 @@ from actors.evaluating_actor import EvaluatingActor
 from actors.evaluation import Evaluation, EvaluationTask
 from cluster.models.coordinator import Coordinator, Orders
 from cluster.redis.holder import COORDINATOR, learner_of
-from cluster.state.kinds import Plans, Recorded
+from cluster.state.kinds import Plans
 from cluster.state.session import Session
 from cluster.workers.actor_pool import ActorPool
 from cluster.workers.episodes import POLL_SECONDS, SLICE_SECONDS, evaluate_on_ray
@@ -47,9 +47,9 @@ class OnRay:
         self._placement = placement
         self._plans = plans
         self._players = Players(session)
-        playing = session.kind.playing
-        assert not isinstance(playing, Recorded), "a run of recorded data is one process"
-        self._role = playing.role
+        players = session.kind.players
+        assert players is not None, "a run of recorded data is one process"
+        self._role = players.role
         self._supervisor = Supervisor(self._on_restart, trouble=placement.cluster.trouble)
         self._pool = ActorPool(self._supervisor, self._role, session, wanted, placement, self._player)
         self._tasks: tuple[EvaluationTask, ...] = ()
