@@ -15,7 +15,7 @@ RUN := $(if $(filter-out 1,$(SEED)),demo-$(SEED),demo)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-root fuzz bench results scale chaos soak docs clean
+.PHONY: help demo test test-cuda test-root fuzz bench results scale chaos soak docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -36,6 +36,9 @@ test: $(VENV)/.installed-test ## linter, formatter, type checker, import rules, 
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(BIN)/pytest -m "not fuzz and not root" --numprocesses 3 --dist loadfile --no-loadscope-reorder
+
+test-cuda: $(VENV)/.installed-test ## what needs a CUDA device; skipped, with the reason, where there is none
+	$(BIN)/pytest -m cuda
 
 test-root: $(VENV)/.installed-test ## launch Ray on hosts made of network namespaces; needs root
 	$(BIN)/pytest -m root

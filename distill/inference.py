@@ -17,7 +17,7 @@ from distill.model_card import ModelCard, card_of, read_card, read_header
 from distill.models import load_model
 from distill.networks import QNetwork
 from distill.onnx_graph import INPUT, build_onnx
-from distill.typed_torch import from_numpy
+from distill.typed_torch import from_numpy, in_channels_last
 
 
 class QFunction(Protocol):
@@ -89,11 +89,13 @@ class _OnnxQFunction:
 class _TorchQFunction:
     def __init__(self, network: QNetwork, device: str) -> None:
         self._device = torch.device(device)
-        self._network = QNetwork(network.architecture, network.actions).to(self._device)
+        # In this layout cuDNN's sums err least: by 8e-6 of a q-value of 24, and by 1.5e-5 in PyTorch's own layout.
+        self._network = in_channels_last(QNetwork(network.architecture, network.actions).to(self._device))
         self._network.load_state_dict(network.state_dict())
 
     @torch.inference_mode()
     def __call__(self, observations: npt.NDArray[np.uint8], game: str) -> npt.NDArray[np.float32]:
         # cuDNN's TF32 convolutions, its default, have errors of 1e-3: a sharp softmax would make wrong labels of them.
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            return self._network(from_numpy(observations).to(self._device), game).cpu().numpy()
+            found = self._network(from_numpy(observations).to(self._device, memory_format=torch.channels_last), game)
+            return found.cpu().numpy()

@@ -1,5 +1,7 @@
 """Frames as they are, on the learner's device: a ring of rows, of which a minibatch is gathered by one index."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -7,6 +9,7 @@ import torch
 from distill.chunks import PREFIX
 from distill.games import FRAME_BYTES, OBSERVATION_SHAPE
 from learner.ring_tables import write_ring
+from learner.upload_stream import UploadStream
 
 
 class FrameRing:
@@ -17,11 +20,12 @@ class FrameRing:
     Args:
         rows: R, the most frames held; whoever appends drops the oldest chunk first.
         device: where they lie.
+        uploads: carries them there.
     """
 
-    def __init__(self, rows: int, device: torch.device) -> None:
+    def __init__(self, rows: int, device: torch.device, uploads: UploadStream) -> None:
         self._rows = rows
-        self._device = device
+        self._uploads = uploads
         # Memory is touched, and so taken, only as chunks arrive.
         self._frames = torch.empty((rows + 1, FRAME_BYTES), dtype=torch.uint8, device=device)
         self._frames[rows] = 0
@@ -33,14 +37,14 @@ class FrameRing:
         """Bytes of the rows, whether they are in use or not."""
         return self._frames.nbytes
 
-    def pack(self, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Return [T + 3, 84, 84] frames of a chunk as they are kept: as they are."""
-        return frames
+    def pack(self, frames: npt.NDArray[np.uint8]) -> npt.NDArray[Any] | torch.Tensor:
+        """Return [T + 3, 84, 84] frames of a chunk as rows, on the device or on their way there."""
+        return self._uploads.upload(frames.reshape(-1, FRAME_BYTES))
 
-    def append(self, packed: npt.NDArray[np.uint8]) -> int:
+    def append(self, packed: npt.NDArray[Any] | torch.Tensor) -> int:
         """Take a chunk's frames in; return the place of its first step, after which the others' follow."""
         first = self._next
-        write_ring(self._frames, first % self._rows, self._rows, packed.reshape(-1, FRAME_BYTES))
+        write_ring(self._frames, first % self._rows, self._rows, packed)
         self._next += len(packed)
         return first + PREFIX
 

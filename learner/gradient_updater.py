@@ -1,10 +1,17 @@
-"""One update of a network: choose a game, gather, loss, backward, step. No threads, no files, no clock."""
+"""One update of a network: choose a game, gather, loss, backward, step. No threads, no files.
+
+Where every update waits for the host, as on a CPU, the host decides: it reads loss and norm, and makes the step or
+skips it. On a CUDA device an update is launched as a graph and the host is ahead of it (`CapturedUpdates`): the device
+itself skips a step that is not finite, and the host reads now and then what came of the updates. What is done is the
+same.
+"""
 
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Generic, Protocol, TypeVar
 
 import torch
@@ -13,10 +20,11 @@ from distill.config import Optimization
 from distill.errors import RunError
 from distill.histograms import BOUNDS, Histogram
 from distill.networks import QNetwork
-from distill.typed_torch import numbers
+from distill.typed_torch import compiled, in_channels_last, numbers
+from learner.captured_updates import CapturedUpdates
+from learner.optimizer import learning_rate, make_optimizer, set_rate
 from learner.ranks import Ranks
 from learner.replay import GameReplay
-from learner.rmsprop import RMSProp
 from learner.weight_average import WeightAverage
 
 MAX_NONFINITE_IN_A_ROW = 10
@@ -47,6 +55,8 @@ class Minibatch(Protocol):
 
 
 Batch = TypeVar("Batch", bound=Minibatch)
+_Draw = Callable[[str, torch.Tensor], tuple[torch.Tensor, Batch]]
+_Verdict = Callable[[torch.Tensor, float], tuple[torch.Tensor, torch.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -76,22 +86,10 @@ def autocast_dtype(device: torch.device, precision: str) -> torch.dtype | None:
     return torch.bfloat16 if precision == "bfloat16" else None
 
 
-def make_optimizer(network: QNetwork, settings: Optimization) -> torch.optim.Optimizer:
-    """Make the optimizer: RMSProp as in the paper, or AdamW."""
-    parameters, rate, epsilon = network.parameters(), settings.learning_rate, settings.epsilon
-    if settings.optimizer == "rmsprop":
-        return RMSProp(parameters, rate, epsilon)
-    return torch.optim.AdamW(parameters, lr=rate, weight_decay=settings.weight_decay, eps=epsilon, fused=True)
-
-
-def learning_rate(settings: Optimization, updates: int, spent: float) -> float:
-    """Return the learning rate after `updates` updates and a share `spent` (0 to 1) of the run's budget."""
-    rate = settings.learning_rate
-    if updates < settings.warmup_updates:
-        return rate * (updates + 1) / settings.warmup_updates
-    if settings.schedule == "cosine":
-        return rate * 0.5 * (1.0 + math.cos(math.pi * min(1.0, spent)))
-    return rate
+def _verdict(outcome: torch.Tensor, limit: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what to divide gradients by so that their norm keeps to a limit, and 1.0 if the step is to be left out."""
+    scale = (outcome[1] / limit).clamp(min=1.0)
+    return scale, torch.isfinite(outcome[:2]).all().logical_not().float()
 
 
 class GradientUpdater(ABC, Generic[Batch]):
@@ -117,9 +115,10 @@ class GradientUpdater(ABC, Generic[Batch]):
         seed: int,
         ranks: Ranks | None = None,
     ) -> None:
-        self.network = network.to(device)
-        self.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - missing in torch's stub
-        self.optimizer = make_optimizer(self.network, settings)
+        self.network = in_channels_last(network.to(device))
+        # Several ranks meet within an update, and frames that are compressed are gathered by the host.
+        captures = device.type == "cuda" and ranks is None and all(replay.on_device for replay in replays.values())
+        self.optimizer = make_optimizer(self.network, settings, capturable=captures)
         self._average = WeightAverage(self.network, settings.average) if settings.average else None
         self.updates = 0
         self.nonfinite_updates = 0
@@ -137,6 +136,7 @@ class GradientUpdater(ABC, Generic[Batch]):
         self._ranks = ranks
         self.sampler = torch.Generator(device).manual_seed(seed + (0 if ranks is None else SEED_STRIDE * ranks.rank))
         self.game_chooser = torch.Generator("cpu").manual_seed(seed + 1)
+        self._captured = CapturedUpdates(self._enqueue, self.sampler, settings.batch_size, device) if captures else None
 
     @property
     def networks(self) -> dict[str, QNetwork]:
@@ -148,74 +148,148 @@ class GradientUpdater(ABC, Generic[Batch]):
         """The network that is evaluated and may be promoted: of averaged weights, if there is an average."""
         return self._average.network if self._average else self.network
 
+    def compile_at_once(self) -> None:
+        """Compile captured updates from the first one on, and not when it has paid off to wait."""
+        if self._captured is not None:
+            self._captured.compile_after = 0
+
     @abstractmethod
     def _loss(self, batch: Batch, game: str) -> torch.Tensor:
         """Return the mean loss of a minibatch."""
 
-    def update(self, spent: float) -> Update:
+    def update(self, spent: float) -> Sequence[Update]:
         """Make one update on a minibatch of one game, drawn uniformly.
 
         Args:
             spent: share of the run's budget that is spent, which the learning rate follows.
+
+        Returns:
+            The updates of which the outcome is known now: this one, or on a CUDA device none or many; see `finish`.
 
         Raises:
             RunError: after ten updates in a row whose loss or gradient was not finite, with the chunks named; or if the
                 network has died, see `_check_life`.
         """
         game = self._games[int(torch.randint(len(self._games), (1,), generator=self.game_chooser))]
+        set_rate(self.optimizer, learning_rate(self._settings, self.updates, spent))
+        self.updates += 1
+        if self._captured is None:
+            return [self._update_at_once(game)]
+        with self._replays[game].steady():
+            self._captured.launch(game)
+        self._follow()
+        life_due = self.updates % LIFE_CHECK_EVERY == 0
+        finished = self.finish() if life_due or self._captured.due else ()
+        if life_due:
+            self._check_life(self._captured.minibatch(game).observations, game)
+        return finished
+
+    def finish(self) -> Sequence[Update]:
+        """Wait for the device, and return the updates of which the outcome was not known before.
+
+        Raises:
+            RunError: as `update` does.
+        """
+        if self._captured is None:
+            return []
+        return [self._note(each.game, each.outcome, each.numbers, each.seconds) for each in self._captured.finish()]
+
+    def _update_at_once(self, game: str) -> Update:
+        """Make one update, and wait for what comes of it."""
         began = time.perf_counter()
         batch = self._replays[game].sample(self._settings.batch_size, self.sampler)
         self.histograms["gather"][game].observe(time.perf_counter() - began)
-        rate = learning_rate(self._settings, self.updates, spent)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self._loss(batch, game)
-        torch.autograd.backward(loss)
-        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
-        loss, versions = loss.detach(), batch.versions.float().mean()
-        if self._ranks is not None:
-            # What is not finite in one rank is not finite in the mean: all skip the update, or none.
-            self._ranks.average([*gradients, loss, versions])
-        norm = torch.nn.utils.get_total_norm(gradients, foreach=True)
+        outcome = self._differentiate(self._loss(batch, game), batch.versions)
         # One transfer for all that is wanted on the host: every one waits for the device.
-        loss_value, norm_value, version = numbers(torch.stack((loss, norm, versions)))
-        self.updates += 1
-        self.sampled_version[game] = version
-        finite = math.isfinite(loss_value) and math.isfinite(norm_value)
-        if finite:
-            self._step(norm, norm_value)
-        else:
-            self._skip(game, batch, loss_value, norm_value)
-        if self._average:
-            self._average.follow(self.updates)
+        loss, norm, version = numbers(outcome)
+        if math.isfinite(loss) and math.isfinite(norm):
+            limit = self._settings.max_gradient_norm
+            self.optimizer.grad_scale = outcome[1] / limit if norm > limit else None
+            self.optimizer.step()
+        self._follow()
         if self.updates % LIFE_CHECK_EVERY == 0:
             self._check_life(batch.observations, game)
-        self.histograms["update"][game].observe(time.perf_counter() - began)
-        return Update(game, loss_value, finite)
+        return self._note(game, (loss, norm, version), batch.numbers, time.perf_counter() - began)
 
-    def _step(self, norm: torch.Tensor, norm_value: float) -> None:
-        self._nonfinite_in_a_row = 0
-        if norm_value > self._settings.max_gradient_norm:
-            torch.nn.utils.clip_grads_with_norm_(
-                self.network.parameters(), self._settings.max_gradient_norm, norm, foreach=True
-            )
+    def _differentiate(self, loss: torch.Tensor, versions: torch.Tensor) -> torch.Tensor:
+        """Leave the gradients of a minibatch's loss, of all ranks' together, in the network.
+
+        Returns:
+            [3] float32: loss, norm of the gradients, and mean of the minibatch's versions.
+        """
+        torch.autograd.backward(loss)
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        loss, version = loss.detach(), versions.float().mean()
+        if self._ranks is not None:
+            # What is not finite in one rank is not finite in the mean: all skip the update, or none.
+            self._ranks.average([*gradients, loss, version])
+        return torch.stack((loss, torch.nn.utils.get_total_norm(gradients, foreach=True), version))
+
+    def _draw(self, game: str, randoms: torch.Tensor) -> tuple[torch.Tensor, Batch]:
+        """Return the loss of the minibatch that [B] random integers draw, and the minibatch."""
+        batch = self._replays[game].draw(randoms)
+        return self._loss(batch, game), batch
+
+    @cached_property
+    def _compiled(self) -> tuple[_Draw[Batch], _Verdict]:
+        """What can be compiled of an update: all but random numbers, backward, norm and step."""
+        return compiled(self._draw), compiled(_verdict)
+
+    def _enqueue(self, game: str, *, compile_it: bool) -> tuple[torch.Tensor, Batch]:
+        """Ask the device for an update, the step or its omission included, without waiting for anything.
+
+        Returns:
+            What `_differentiate` does, and the minibatch.
+        """
+        draw, verdict = self._compiled if compile_it else (self._draw, _verdict)
+        randoms = self._replays[game].randoms(self._settings.batch_size, self.sampler)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss, batch = draw(game, randoms)
+        outcome = self._differentiate(loss, batch.versions)
+        # The optimizer divides by the one while it reads the gradients, and makes no step if the other is 1.
+        self.optimizer.grad_scale, self.optimizer.found_inf = verdict(outcome, self._settings.max_gradient_norm)
         self.optimizer.step()
+        return outcome, batch
 
-    def _skip(self, game: str, batch: Batch, loss: float, norm: float) -> None:
+    def _follow(self) -> None:
+        """Let what follows the network's weights follow them."""
+        if self._average:
+            self._average.follow(self.updates)
+
+    def _note(self, game: str, outcome: Sequence[float], drawn: torch.Tensor, seconds: float) -> Update:
+        """Note what came of an update, and return it.
+
+        Args:
+            game: of its minibatch.
+            outcome: loss, norm of the gradients, and mean version of the minibatch.
+            drawn: [B] int64 numbers of its transitions.
+            seconds: that it took.
+        """
+        loss, norm, version = outcome
+        self.sampled_version[game] = version
+        self.histograms["update"][game].observe(seconds)
+        finite = math.isfinite(loss) and math.isfinite(norm)
+        if finite:
+            self._nonfinite_in_a_row = 0
+        else:
+            self._note_skipped(game, loss, norm, drawn)
+        return Update(game, loss, finite)
+
+    def _note_skipped(self, game: str, loss: float, norm: float, drawn: torch.Tensor) -> None:
         self.nonfinite_updates += 1
         self._nonfinite_in_a_row += 1
         if self._nonfinite_in_a_row >= MAX_NONFINITE_IN_A_ROW:
-            chunks = sorted(self._chunks_of(game, batch))
+            chunks = sorted(self._chunks_of(game, drawn))
             raise RunError(
                 f"learner of {game}: {self._nonfinite_in_a_row} updates in a row were not finite (loss {loss}, gradient"
                 f" norm {norm}) and were skipped; the last minibatch came from the chunks {', '.join(chunks)}."
                 " Lower the learning rate, or look at these chunks."
             )
 
-    def _chunks_of(self, game: str, batch: Batch) -> set[str]:
-        """Return the names of the chunks that a minibatch came from, of all ranks' minibatches."""
-        chunks = {self._replays[game].chunk_of(int(number)) for number in numbers(batch.numbers)}
+    def _chunks_of(self, game: str, drawn: torch.Tensor) -> set[str]:
+        """Return the names of the chunks of [B] numbered transitions, and of those of all other ranks."""
+        chunks = {self._replays[game].chunk_of(int(number)) for number in numbers(drawn)}
         if self._ranks is None:
             return chunks
         return {chunk for said in self._ranks.gather("\n".join(chunks).encode()) for chunk in said.decode().split("\n")}

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from distill.config import Optimization
 from distill.networks import QNetwork
-from learner.gradient_updater import GradientUpdater, Update
+from learner.gradient_updater import GradientUpdater
 from learner.n_step_replay import NStepMinibatch, NStepReplay
 
 
@@ -50,12 +50,11 @@ class QUpdater(GradientUpdater[NStepMinibatch]):
         """The networks whose weights a checkpoint keeps, by name."""
         return super().networks | {"target": self.target}
 
-    def update(self, spent: float) -> Update:
-        """Make one update, and renew the target network when it is due; see `GradientUpdater.update`."""
-        update = super().update(spent)
+    def _follow(self) -> None:
+        """Renew the target network too when it is due."""
+        super()._follow()
         if self.updates % self._target_every == 0:
             self.target.load_state_dict(self.network.state_dict())
-        return update
 
     def _loss(self, batch: NStepMinibatch, game: str) -> torch.Tensor:
         with torch.no_grad():

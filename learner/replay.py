@@ -12,12 +12,17 @@ with C = capacity in transitions:
 Transitions are numbered 0, 1, 2, ... in order of arrival; number n lies in slot n modulo C, and those in [first, last)
 are there. There is room for as many frames as C transitions have in chunks of the usual length; a chunk of T steps has
 T + 3.
+
+On a CUDA device chunks are written on a stream of their own, so that a bus does not hold up the updates, which are on
+the device's default stream. Who samples is ahead of the device: rows are written over only when what was asked of them
+so far is done, and what is written can be drawn only when it is there.
 """
 
+import contextlib
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -29,6 +34,7 @@ from distill.chunks import PREFIX, Chunk, ages
 from learner.frame_ring import FrameRing
 from learner.packed_frames import PackedFrames
 from learner.ring_tables import write_ring
+from learner.upload_stream import UploadStream
 
 Batch = TypeVar("Batch")
 """A kind of replay's minibatch."""
@@ -64,6 +70,10 @@ class FrameStore(Protocol[Packed]):
         ...
 
 
+_WHOLE = 1 << 62
+"""Random integers below it, modulo a count, are even to one part in 2^62 / count."""
+
+
 @dataclass(frozen=True)
 class _Span:
     last: int
@@ -94,11 +104,14 @@ class GameReplay(ABC, Generic[Batch]):
     ) -> None:
         self.capacity = capacity
         self._most_frames = capacity + PREFIX * -(-capacity // chunk_steps)
+        self.on_device = not compressed
+        """Whether a minibatch is gathered by the device alone, without the host."""
+        self._uploads = UploadStream(device)
         self._frames: FrameStore[Any]
         self._frames = (
             PackedFrames(self._most_frames, device, torch.get_num_threads())
             if compressed
-            else FrameRing(self._most_frames, device)
+            else FrameRing(self._most_frames, device, self._uploads)
         )
         every = {"places": ((), torch.int64), "ages": ((), torch.int64), "versions": ((), torch.int64), **columns}
         self._tables = {
@@ -109,6 +122,9 @@ class GameReplay(ABC, Generic[Batch]):
         self._frame_count = 0
         self._first = 0
         self._last = 0
+        # What the device draws from: the first number, and how many there are.
+        self._oldest, self._count = (torch.zeros((), dtype=torch.int64, device=device) for _ in range(2))
+        self._bounds_told = True
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -142,14 +158,17 @@ class GameReplay(ABC, Generic[Batch]):
         with self._lock:
             while len(self) + len(steps) > self.capacity or self._frame_count + frames > self._most_frames:
                 self._drop_oldest()
-            columns: Columns = {
-                "places": self._frames.append(packed) + steps,
-                "ages": ages(chunk)[steps].astype(np.int64),
-                "versions": np.full(len(steps), chunk.header.teacher_version, np.int64),
-                **further,
-            }
-            for name, values in columns.items():
-                write_ring(self._tables[name], self._last % self.capacity, self.capacity, values)
+            with self._uploads.writing():
+                columns: Columns = {
+                    "places": self._frames.append(packed) + steps,
+                    "ages": ages(chunk)[steps].astype(np.int64),
+                    "versions": np.full(len(steps), chunk.header.teacher_version, np.int64),
+                    **further,
+                }
+                for name, values in columns.items():
+                    start = self._last % self.capacity
+                    write_ring(self._tables[name], start, self.capacity, self._uploads.upload(values))
+            self._bounds_told = False
             self._frame_count += frames
             self._last += len(steps)
             name = f"{chunk.header.producer_id}/{chunk.header.sequence}"
@@ -158,6 +177,7 @@ class GameReplay(ABC, Generic[Batch]):
     def _drop_oldest(self) -> None:
         oldest = self._spans.popleft()
         self._first = oldest.last
+        self._bounds_told = False
         self._frame_count -= oldest.frames
         self._frames.drop(oldest.frames - PREFIX)
 
@@ -179,12 +199,38 @@ class GameReplay(ABC, Generic[Batch]):
         Raises:
             ValueError: if the replay is empty.
         """
+        with self.steady():
+            return self.draw(self.randoms(batch_size, generator))
+
+    @contextlib.contextmanager
+    def steady(self) -> Generator[None]:
+        """Hold back whoever appends or drops while draws are asked for, which see what is there now.
+
+        Raises:
+            ValueError: if the replay is empty.
+        """
         with self._lock:
             if not len(self):
                 raise ValueError("the replay is empty: append chunks first")
-            numbers = torch.randint(self._first, self._last, (batch_size,), generator=generator, device=self._device)
-            slots = numbers % self.capacity
-            return self._minibatch(numbers, {name: table[slots] for name, table in self._tables.items()})
+            if not self._bounds_told:
+                self._uploads.wait_for_writes()
+                self._oldest.fill_(self._first)
+                self._count.fill_(len(self))
+                self._bounds_told = True
+            yield
+
+    def randoms(self, batch_size: int, generator: torch.Generator) -> torch.Tensor:
+        """Return [B] int64 random integers for `draw`, of a generator on the replay's device."""
+        return torch.randint(_WHOLE, (batch_size,), generator=generator, device=self._device)
+
+    def draw(self, randoms: torch.Tensor) -> Batch:
+        """Gather the transition that each of [B] random integers falls on, within `steady`.
+
+        Where the replay is `on_device`, a CUDA graph can repeat it.
+        """
+        numbers = self._oldest + randoms % self._count
+        slots = numbers % self.capacity
+        return self._minibatch(numbers, {name: table[slots] for name, table in self._tables.items()})
 
     def _gather(self, places: torch.Tensor, frame_ages: torch.Tensor) -> torch.Tensor:
         """Return the observations [B, 4, 84, 84] uint8 of [B] places and ages; the caller holds the lock."""

@@ -1,19 +1,26 @@
 """Writes into a table whose rows are a ring."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from distill.typed_torch import from_numpy
 
+def write_ring(table: torch.Tensor, start: int, size: int, values: npt.NDArray[Any] | torch.Tensor) -> None:
+    """Write rows from `start` on into the first `size` rows of a table, going on at row 0 after the last of them.
 
-def write_ring(table: torch.Tensor, start: int, size: int, values: np.ndarray) -> None:
-    """Write rows from `start` on into the first `size` rows of a table, going on at row 0 after the last of them."""
+    Args:
+        table: on the CPU, or on the device on which `values` are.
+        start: first row.
+        size: of the ring.
+        values: rows, as `UploadStream.upload` returns them.
+    """
     head = min(len(values), size - start)
     for at, part in ((start, values[:head]), (0, values[head:])):
         if len(part):
             target = table[at : at + len(part)]
-            if table.device.type == "cpu":
-                np.copyto(target.numpy(), part)
+            if isinstance(part, torch.Tensor):
+                target.copy_(part)
             else:
-                # Decoded columns are read-only views of bytes; torch wants memory that it could write.
-                target.copy_(from_numpy(np.array(part)))
+                np.copyto(target.numpy(), part)

@@ -23,10 +23,18 @@ class RMSProp(torch.optim.Adam):
         parameters: what is trained.
         rate: learning rate.
         epsilon: what is added to the root.
+        capturable: let a CUDA graph repeat its step.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], rate: float, epsilon: float) -> None:
-        super().__init__(parameters, lr=rate, betas=(0.0, DECAY), eps=epsilon, fused=True)
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        rate: float | torch.Tensor,
+        epsilon: float,
+        *,
+        capturable: bool = False,
+    ) -> None:
+        super().__init__(parameters, lr=rate, betas=(0.0, DECAY), eps=epsilon, fused=True, capturable=capturable)
         self.load_state_dict(self.state_dict())
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The student's update: distillation loss on observations that a teacher has labelled."""
 
+import copy
 from collections.abc import Mapping
 
 import torch
@@ -7,6 +8,7 @@ import torch
 from distill.config import Optimization, StudentConfig
 from distill.losses import distillation_loss
 from distill.networks import QNetwork
+from distill.typed_torch import in_channels_last
 from learner.gradient_updater import GradientUpdater
 from learner.label_replay import LabelledMinibatch, LabelReplay
 from learner.ranks import Ranks
@@ -15,23 +17,33 @@ from learner.ranks import Ranks
 class FreshLabels:
     """Labels sampled observations with each game's present teacher, in float32, instead of the labels stored with them.
 
+    It turns off the TF32 of convolutions in this process: a sharp softmax would make wrong labels of errors of 1e-3.
+
     Args:
         device: where observations lie and teachers are put.
     """
 
     def __init__(self, device: torch.device) -> None:
+        torch.backends.cudnn.allow_tf32 = False
         self._device = device
         self._teachers: dict[str, QNetwork] = {}
 
     def set_teacher(self, game: str, network: QNetwork) -> None:
-        """Label a game with this network from now on; its weights must not be changed any more."""
-        self._teachers[game] = network.to(self._device).requires_grad_(False)
+        """Label a game from now on with the weights that this network has now.
+
+        A game's later teachers have to be of its first one's architecture. They come into the same place, from which a
+        captured update reads.
+        """
+        if game in self._teachers:
+            self._teachers[game].load_state_dict(network.state_dict())
+        else:
+            own = copy.deepcopy(network).to(self._device).requires_grad_(False)
+            self._teachers[game] = in_channels_last(own)
 
     @torch.no_grad()
     def __call__(self, observations: torch.Tensor, game: str) -> torch.Tensor:
         """Return q-values [B, A] float32 of [B, 4, 84, 84] uint8 observations of a game, which must have a teacher."""
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            return self._teachers[game](observations, game)
+        return self._teachers[game](observations.contiguous(memory_format=torch.channels_last), game)
 
 
 class StudentUpdater(GradientUpdater[LabelledMinibatch]):

@@ -5,10 +5,11 @@ import logging
 import math
 import time
 from abc import ABC, abstractmethod
-from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 from typing import Any, ClassVar
 
 import torch
@@ -21,6 +22,7 @@ from distill.models import StorageType, model_bytes
 from distill.protocols import ChunkReader, ModelRegistry
 from learner.checkpoints import CheckpointStore
 from learner.feed import Feed, FeedState
+from learner.gradient_updater import Update
 from learner.joint_checkpoint import begin_alike, bring_together
 from learner.limiter import SampleToInsertLimiter
 from learner.ranks import Ranks
@@ -101,6 +103,7 @@ class Trainer(ABC):
             reader, self.replays, actions, self.limiter, state.feed, run_id=run_id, least=training.min_replay
         )
         self._threaded = threaded
+        self._losses = defaultdict[str, list[float]](list)
         self._train_seconds = state.train_seconds
         self._version = state.version
         self._version_updates = state.version_updates
@@ -180,7 +183,7 @@ class Trainer(ABC):
         self._require_feed()
         began = last = self._meet()
         updates_before = self.updater.updates
-        losses, counts = defaultdict[str, float](float), Counter[str]()
+        self._losses.clear()
         until = math.inf if updates is None else updates_before + updates
         while self.fraction < 1.0 and last - began < seconds and self.updater.updates < until:
             self._take_arrivals()
@@ -188,11 +191,8 @@ class Trainer(ABC):
             if not self._threaded and (self.limiter.unlimited or not self._may_update()):
                 self.feed.poll_patiently()
             if self._may_update():
-                update = self.updater.update(self.fraction)
+                self._count(self.updater.update(self.fraction))
                 self.limiter.sampled(self._batch_size)
-                if update.finite:
-                    losses[update.game] += update.loss
-                    counts[update.game] += 1
                 self._plan_version()
             else:
                 self._forfeit_if_never_ready()
@@ -208,11 +208,17 @@ class Trainer(ABC):
             last = now
             if now - self._checkpointed_at >= self._training.checkpoint_seconds:
                 self.checkpoint()
+        self._count(self.updater.finish())
         if self.fraction >= 1.0:
             self.limiter.release()
-        mean_loss = {game: losses[game] / counts[game] for game in counts}
+        mean_loss = {game: fmean(losses) for game, losses in self._losses.items()}
         rate = (self.updater.updates - updates_before) / max(1e-9, last - began)
         return self._status(mean_loss, rate)
+
+    def _count(self, updates: Iterable[Update]) -> None:
+        for update in updates:
+            if update.finite:
+                self._losses[update.game].append(update.loss)
 
     def _meet(self) -> float:
         """Return the time; several ranks meet here before every update, and agree on it and on who has data for one."""
@@ -317,6 +323,7 @@ class Trainer(ABC):
             ReplacedError: if a newer learner has taken over.
             RunError: if the disk has refused every one for `REFUSED_SECONDS`, or there is none to go back to.
         """
+        self._count(self.updater.finish())
         others, counted = self._counted()
         self._checkpointed_at = self._now()
         if not self._first:

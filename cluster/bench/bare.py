@@ -20,7 +20,7 @@ IMAGES = 4096
 def bare_collector(game: str, teacher: bytes, lanes: int, seconds: float) -> float:
     """Return steps per second of AtariVectorEnv plus an eager float32 PyTorch forward."""
     network, card = load_model(teacher)
-    plain = _plain_network(network.architecture.name, card.actions[game])
+    plain = plain_network(network.architecture.name, card.actions[game])
     environment = make_environment(game, lanes)
     observations, _ = environment.reset(seed=0)
     steps = 0
@@ -59,9 +59,9 @@ def bare_learner(
     """Return samples per second of forward, KL loss, backward and step on uint8 minibatches already in memory."""
     target = torch.device(device)
     layout = torch.channels_last if variant.channels_last else torch.contiguous_format
-    network = _plain_network(architecture, 6).to(target)
+    network = plain_network(architecture, 6).to(target)
     network.to(memory_format=layout)  # pyright: ignore[reportCallIssue] - torch's stub wants a tensor's overload
-    step = _optimizer(optimizer, network)
+    step = bare_optimizer(optimizer, network)
     images = torch.randint(0, 256, (IMAGES, 4, 84, 84), dtype=torch.uint8, device=target)
     labels = torch.randn(IMAGES, 6, device=target)
     samples = 0
@@ -88,14 +88,16 @@ def bare_learner(
     return samples / (time.perf_counter() - began)
 
 
-def _optimizer(name: str, network: nn.Module) -> torch.optim.Optimizer:
+def bare_optimizer(name: str, network: nn.Module, *, capturable: bool = False) -> torch.optim.Optimizer:
+    """Return a fused optimizer; capturable is one whose step a CUDA graph can repeat."""
     if name == "adamw":
-        return torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
+        return torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True, capturable=capturable)
     # PyTorch's own is not fused, so the bare loop gets ours too.
-    return RMSProp(network.parameters(), 1e-4, 1e-6)
+    return RMSProp(network.parameters(), 1e-4, 1e-6, capturable=capturable)
 
 
-def _plain_network(architecture: str, actions: int) -> nn.Module:
+def plain_network(architecture: str, actions: int) -> nn.Module:
+    """Return the layers of an architecture for one game, without what a `QNetwork` adds."""
     sizes = ARCHITECTURES[architecture]
     first, second, third = sizes.channels
     head: list[nn.Module] = [nn.Linear(sizes.hidden, actions)]

@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 
 from cluster.bench.bare import BARE_VARIANTS, BareVariant, bare_collector, bare_learner
+from cluster.bench.cuda import q_rows, student_rows, upload_rows
 from cluster.bench.monitoring import MODES, Throughput, monitored_run
 from cluster.bench.parts import (
     compressed_bytes,
@@ -82,8 +83,13 @@ class Suite:
                 ours.append(measure(run_collector, *call, cores=self._core))
         return [compare("collector, one core", ours, bare, "transitions/s", "ratio at least 1.10")]
 
-    def learner(self, batch_size: int, optimizer: str) -> list[Row]:
-        """Compare the trainer with the fastest bare loop of the same network, batch size and optimizer on one core."""
+    def learner(self) -> list[Row]:
+        """Compare learners with the fastest bare loops of the same network, batch size and optimizer."""
+        if self._device != "cpu":
+            return self._learners_on_cuda()
+        return [self._learner(batch_size, optimizer) for batch_size in (32, 256) for optimizer in ("adamw", "rmsprop")]
+
+    def _learner(self, batch_size: int, optimizer: str) -> Row:
         ours, bare = list[float](), list[float]()
         config = self._learner_config(batch_size, optimizer)
         variant = self._best_variant(config)
@@ -96,7 +102,37 @@ class Suite:
                 call = (config, (self._game,), services, place, self._seconds)
                 ours.append(measure(run_trainer, *call, cores=self._core))
         what = f"learner, one core, batch {batch_size}, {optimizer}"
-        return [compare(what, ours, bare, "samples/s", "ratio at least 0.92")]
+        return compare(what, ours, bare, "samples/s", "ratio at least 0.92")
+
+    def _learners_on_cuda(self) -> list[Row]:
+        students = [
+            self._learner_config(batch_size, optimizer, {"student": student, "sample_to_insert_window": 1e9})
+            for student, optimizer in (("multi3", "adamw"), ("multi3", "rmsprop"), ("multi10", "adamw"))
+            for batch_size in (32, 256, 2_048)
+        ]
+        learners = [
+            parse_settings(
+                TeachConfig,
+                {
+                    "q_batch_size": batch_size,
+                    "q_sample_to_insert": None,
+                    "min_replay": 20_000,
+                    "replay_capacity": 100_000,
+                    "checkpoint_seconds": 600.0,
+                    "device": self._device,
+                },
+                "bench",
+            )
+            for batch_size in (64, 512)
+        ]
+        with self._filled(students[0]) as (services, directory):
+            call = (self._game, services, directory, self._rounds, self._seconds)
+            self._log("learners on the CUDA device, beside CUDA graphs of their updates, compiled or not")
+            rows: list[Row] = measure(student_rows, students, *call)
+            self._log("Q-learners on the CUDA device")
+            rows += measure(q_rows, learners, *call)
+            rows += measure(upload_rows, record_chunks(self._game, 48, CHUNK_STEPS), self._rounds)
+        return rows
 
     def together(self) -> list[Row]:
         """Compare collector, Redis and trainer on all cores with the two bare loops side by side."""

@@ -40,7 +40,7 @@ class BenchOptions(Section):
     seconds: Annotated[float, Field(gt=0.0, le=600.0)] = 4.0
     """Length of one measurement."""
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")] = "cpu"
-    """Device of the learner."""
+    """Device of the learner; on CUDA devices the bare learners are CUDA graphs, and rates are updates per second."""
     out: Path | None = None
     """JSON file for all figures; older ones are replaced, another file is not."""
 
@@ -53,15 +53,11 @@ def command(arguments: Sequence[str], console: Console) -> None:
     suite = Suite(options.game, teacher.path.read_bytes(), options.rounds, options.seconds, options.device, log.info)
     rows: list[Row] = []
     for name in options.only:
-        if name == "learner":
-            for batch_size in (32, 256):
-                for optimizer in ("adamw", "rmsprop"):
-                    rows += suite.learner(batch_size, optimizer)
-        else:
-            rows += getattr(suite, name)()
+        rows += getattr(suite, name)()
     console.print(_table(rows, options))
     if options.out is not None:
-        write_or_print(options.out, {"machine": describe_machine(), "rows": [asdict(row) for row in rows]}, console)
+        figures = {"machine": describe_machine(options.device), "rows": [asdict(row) for row in rows]}
+        write_or_print(options.out, figures, console)
 
 
 def _is_bench(path: Path) -> bool:
@@ -69,7 +65,7 @@ def _is_bench(path: Path) -> bool:
 
 
 def _table(rows: Sequence[Row], options: BenchOptions) -> Table:
-    caption = f"{describe_machine()}; medians of {options.rounds} rounds of {options.seconds:g} s"
+    caption = f"{describe_machine(options.device)}; medians of {options.rounds} rounds of {options.seconds:g} s"
     table = Table(caption=caption, caption_justify="left")
     for column in ("measurement", "this system", "bare loop", "unit", "ratio", "bar"):
         table.add_column(column, justify="left" if column in ("measurement", "unit", "bar") else "right")

@@ -63,6 +63,7 @@ def test_the_function_for_gpus_computes_on_whatever_device_it_is_given() -> None
     np.testing.assert_allclose(q_function(frames, "qbert"), expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="without a CUDA device")
 @pytest.mark.parametrize("path", TEACHERS, ids=lambda path: path.stem)
 def test_labels_from_a_gpu_equal_those_of_the_cpu(path: Path) -> None:

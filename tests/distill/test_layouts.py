@@ -161,7 +161,7 @@ def test_every_layout_learns(architecture: Architecture, dtype: torch.dtype | No
         replays["pong"].append(learnable_chunk("pong", 6, sequence))
     settings, student = config.learner.optimization, StudentConfig(loss="mse")
     updater = StudentUpdater(network_of(architecture), replays, student, settings, torch.device("cpu"), dtype, 1)
-    losses = [updater.update(0.0) for _ in range(30)]
+    losses = [updater.update(0.0)[0] for _ in range(30)]
     assert all(update.finite for update in losses)
     assert losses[-1].loss < losses[0].loss
 

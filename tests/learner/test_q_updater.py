@@ -53,7 +53,7 @@ def test_the_loss_is_that_of_the_formula(double: bool):
     wanted = batch.returns.numpy() + batch.discounts.numpy() * target[np.arange(32), chosen]
     error = np.abs(online[np.arange(32), batch.actions.numpy()] - wanted)
     huber = np.where(error <= 1.0, 0.5 * error**2, error - 0.5).mean()
-    assert updater.update(0.0).loss == pytest.approx(huber, rel=1e-4)
+    assert updater.update(0.0)[0].loss == pytest.approx(huber, rel=1e-4)
 
 
 def test_the_target_network_follows_when_it_is_due():
@@ -82,7 +82,7 @@ def test_it_learns_which_action_is_rewarded():
 
     assert share() < 0.5
     for made in range(1, 601):
-        assert updater.update(0.0).finite
+        assert updater.update(0.0)[0].finite
         if made % 50 == 0 and share() > 0.9:
             return
     raise AssertionError(f"it takes the right action in {share():.2f} of the cases")
@@ -102,4 +102,4 @@ def test_a_checkpoint_holds_the_target_network_too():
         torch.equal(mine, other)
         for mine, other in zip(second.network.parameters(), second.target.parameters(), strict=True)
     )
-    assert first.update(0.0).loss == second.update(0.0).loss
+    assert first.update(0.0)[0].loss == second.update(0.0)[0].loss

@@ -85,7 +85,7 @@ def updater_of(ranks: Ranks | None, settings: dict[str, Any], spoiled: tuple[int
 def curve(ranks: Ranks | None, settings: dict[str, Any]) -> tuple[list[tuple[str, float]], dict[str, np.ndarray]]:
     """Return game and loss of every update, and all weights at the end."""
     updater = updater_of(ranks, settings)
-    updates = [updater.update(number / UPDATES) for number in range(UPDATES)]
+    updates = [updater.update(number / UPDATES)[0] for number in range(UPDATES)]
     weights = {name: value.numpy() for name, value in updater_tensors(updater).items() if name.startswith("network.")}
     return [(update.game, update.loss) for update in updates], weights
 
@@ -121,7 +121,7 @@ def skips(ranks: Ranks, spoiled: tuple[int, ...]) -> tuple[list[bool], bool, str
     ended = ""
     try:
         for _ in range(20):
-            finite.append(updater.update(0.0).finite)
+            finite.append(updater.update(0.0)[0].finite)
     except RunError as error:
         ended = str(error)
     moved = any(not torch.equal(a, b) for a, b in zip(before, updater.network.parameters(), strict=True))

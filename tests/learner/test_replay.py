@@ -88,6 +88,7 @@ def test_an_empty_replay_and_an_outsized_chunk_are_refused() -> None:
         replay.append(chunk_of(40, 3, 0))
 
 
+@pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="without a CUDA device")
 def test_the_same_on_cuda() -> None:
     device = torch.device("cuda")

@@ -10,8 +10,9 @@ from distill.architectures import ARCHITECTURES
 from distill.errors import RunError
 from distill.losses import distillation_loss
 from distill.networks import QNetwork
-from learner.gradient_updater import LIFE_CHECK_EVERY, MAX_BLIND_IN_A_ROW, autocast_dtype, learning_rate
+from learner.gradient_updater import LIFE_CHECK_EVERY, MAX_BLIND_IN_A_ROW, autocast_dtype
 from learner.label_replay import LabelReplay
+from learner.optimizer import learning_rate
 from learner.student_updater import StudentUpdater
 from tests.support.learnable_chunks import learnable_chunk, tiny_config
 
@@ -69,7 +70,7 @@ def agreement(updater: StudentUpdater) -> float:
 def learns(updater: StudentUpdater, most_updates: int) -> bool:
     """Update until the student agrees with its teacher, which is looked at now and then."""
     for made in range(1, most_updates + 1):
-        assert updater.update(0.0).finite
+        assert updater.update(0.0)[0].finite
         if made % 25 == 0 and agreement(updater) > 0.95:
             return True
     return False
@@ -92,12 +93,12 @@ def test_bfloat16_learns_too_and_labels_stay_exact() -> None:
 def test_games_are_drawn_evenly_and_only_the_drawn_controller_moves() -> None:
     updater = updater_on({})
     before = {name: value.clone() for name, value in updater.network.state_dict().items()}
-    game = updater.update(0.0).game
+    game = updater.update(0.0)[0].game
     moved = {name for name, value in updater.network.state_dict().items() if not torch.equal(value, before[name])}
     other = next(name for name in ACTIONS if name != game)
     assert any(name.startswith(f"heads.{game}") for name in moved)
     assert not any(name.startswith(f"heads.{other}") for name in moved)
-    games = [updater.update(0.0).game for _ in range(150)]
+    games = [updater.update(0.0)[0].game for _ in range(150)]
     assert 55 < games.count("pong") < 95
 
 
@@ -105,7 +106,7 @@ def test_ten_updates_in_a_row_that_are_not_finite_stop_the_run_and_name_the_chun
     updater = updater_on({"loss": "mse"}, q_values=np.float32(3e38))
     before = {name: value.clone() for name, value in updater.network.state_dict().items()}
     for skipped in range(1, 10):
-        assert not updater.update(0.0).finite
+        assert not updater.update(0.0)[0].finite
         assert updater.nonfinite_updates == skipped
     with pytest.raises(RunError, match=r"10 updates in a row .*producer-of-\w+/\d+"):
         updater.update(0.0)
