@@ -64,7 +64,7 @@ scale: $(VENV)/.installed ## what more actors bring, and the plan for many of th
 chaos: $(VENV)/.installed-test ## break runs on purpose, and check what is lost; CHAOS="--seconds 60 --short" passes options on
 	$(BIN)/python -m tests.chaos --seed $(SEED) --mutations --out results/chaos.json $(CHAOS)
 
-soak: $(VENV)/.installed-test ## train for 40 minutes, and see whether anything grows in the last 30
+soak: $(VENV)/.installed-test ## train for 70 minutes, and see whether anything grows in the last 30
 	$(BIN)/python -m tests.chaos.soak --out results/soak.json $(SOAK)
 
 docs: $(VENV)/.installed ## build the documentation as a site, build/site/index.html; every link is checked

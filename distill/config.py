@@ -163,6 +163,8 @@ class TrainingConfig(Section):
     """Device of the learner and its replay."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of the trunk; auto is bfloat16 where the hardware has it. Labels, last layer and loss stay float32."""
+    compile: bool = False
+    """On a CUDA device, compile each game's update: takes 4 to 18 s a game, and makes it 1.2 times as fast."""
     learner_threads: Annotated[int, Field(ge=0, le=256)] = 0
     """CPU threads of a learner; 0 takes the cores that actors and evaluator leave, at least 1 and at most 8."""
     checkpoint_seconds: Annotated[float, Field(gt=0.0)] = 60.0

@@ -51,8 +51,9 @@ AModule = TypeVar("AModule", bound=torch.nn.Module)
 
 
 def in_channels_last(module: AModule) -> AModule:
-    """Return a module whose convolutions' weights are laid out as `torch.channels_last`."""
-    return module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - missing in torch's stub
+    """Lay out the convolutions' weights of a module as `torch.channels_last`, and return the module."""
+    module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - missing in torch's stub
+    return module
 
 
 def register_generator(graph: torch.cuda.CUDAGraph, generator: torch.Generator) -> None:

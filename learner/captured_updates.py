@@ -4,10 +4,9 @@ An update of a small network is a hundred kernels of a few microseconds each. To
 five times as long as the device needs to run them; a graph is one launch (PyTorch, "CUDA semantics", CUDA graphs).
 """
 
-import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar, cast
 
@@ -15,16 +14,11 @@ import torch
 
 from distill.typed_torch import numbers, register_generator
 
-log = logging.getLogger(__name__)
-
 MOST_AHEAD = 50
 """Updates that the host may be ahead of the device, of which it has not read what came."""
 MOST_SECONDS_AHEAD = 0.1
 EAGER_UPDATES = 3
 """Of every game, before the next is captured: they make what is made once, as the optimizer's state is."""
-COMPILE_AFTER = 20_000
-"""Updates of a game after which they are compiled. That takes seconds, which come back in half a minute of training: on
-an H100 compiled ones are 1.2 times as fast. PyTorch keeps what it has compiled on disk for the next run."""
 
 
 class Drawn(Protocol):
@@ -37,15 +31,6 @@ class Drawn(Protocol):
 
 
 Batch = TypeVar("Batch", bound=Drawn)
-Batch_co = TypeVar("Batch_co", bound=Drawn, covariant=True)
-
-
-class Enqueue(Protocol[Batch_co]):
-    """Asks the current stream for an update of a game, and waits for nothing."""
-
-    def __call__(self, game: str, *, compile_it: bool) -> tuple[torch.Tensor, Batch_co]:
-        """Return [3] float32 as `Finished.outcome`, and the minibatch; what can be compiled is so if that is wanted."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -69,7 +54,8 @@ class CapturedUpdates(Generic[Batch]):
     """One graph a game, over one pool of memory; they are launched one after the other on the device's default stream.
 
     Args:
-        enqueue: asks for an update.
+        enqueue: asks the current stream for an update of a game and waits for nothing; returns [3] float32 as
+            `Finished.outcome`, and the minibatch.
         generator: on the device, from which `enqueue` draws.
         batch_size: B.
         device: a CUDA device.
@@ -77,7 +63,7 @@ class CapturedUpdates(Generic[Batch]):
 
     def __init__(
         self,
-        enqueue: Enqueue[Batch],
+        enqueue: Callable[[str], tuple[torch.Tensor, Batch]],
         generator: torch.Generator,
         batch_size: int,
         device: torch.device,
@@ -89,8 +75,7 @@ class CapturedUpdates(Generic[Batch]):
         self._pool = torch.cuda.graph_pool_handle()
         self._graphs: dict[str, torch.cuda.CUDAGraph] = {}
         self._minibatches: dict[str, Batch] = {}
-        self._launched = Counter[str]()
-        self.compile_after = COMPILE_AFTER
+        self._eager = Counter[str]()
         self._row = torch.zeros(1, dtype=torch.int64, device=device)
         self._outcomes = torch.zeros((MOST_AHEAD, 3), device=device)
         self._numbers = torch.zeros((MOST_AHEAD, batch_size), dtype=torch.int64, device=device)
@@ -106,15 +91,13 @@ class CapturedUpdates(Generic[Batch]):
         """Ask the device for an update of a game."""
         if not self._games:
             self._since = time.perf_counter()
-        count = self._launched[game]
-        if count < EAGER_UPDATES or count == self.compile_after:
-            self._run_eagerly(game, compile_it=count >= self.compile_after)
-            self._graphs.pop(game, None)
-        else:
-            if game not in self._graphs:
-                self._graphs[game] = self._captured(game, compile_it=count >= self.compile_after)
+        if game not in self._graphs and self._eager[game] == EAGER_UPDATES:
+            self._graphs[game] = self._captured(game)
+        if game in self._graphs:
             self._graphs[game].replay()
-        self._launched[game] += 1
+        else:
+            self._eager[game] += 1
+            self._run_eagerly(game)
         self._games.append(game)
 
     def finish(self) -> list[Finished]:
@@ -135,28 +118,25 @@ class CapturedUpdates(Generic[Batch]):
         """Return a game's newest minibatch; it is written over by its next update."""
         return self._minibatches[game]
 
-    def _record(self, game: str, *, compile_it: bool) -> None:
-        outcome, batch = self._enqueue(game, compile_it=compile_it)
+    def _record(self, game: str) -> None:
+        outcome, batch = self._enqueue(game)
         self._minibatches[game] = batch
         self._outcomes.index_copy_(0, self._row, outcome[None])
         self._numbers.index_copy_(0, self._row, batch.numbers[None])
         self._row.add_(1)
 
-    def _run_eagerly(self, game: str, *, compile_it: bool) -> None:
+    def _run_eagerly(self, game: str) -> None:
         # On the stream of the captures: what autograd makes for a parameter belongs to the stream on which it is used.
-        began = time.perf_counter()
         default = torch.cuda.default_stream(self._device)
         self._stream.wait_stream(default)
         with torch.cuda.stream(self._stream):
-            self._record(game, compile_it=compile_it)
+            self._record(game)
         default.wait_stream(self._stream)
-        if self._launched[game] == self.compile_after:
-            log.info("the updates of %s are compiled, in %.1f s", game, time.perf_counter() - began)
 
-    def _captured(self, game: str, *, compile_it: bool) -> torch.cuda.CUDAGraph:
+    def _captured(self, game: str) -> torch.cuda.CUDAGraph:
         graph = torch.cuda.CUDAGraph()
         register_generator(graph, self._generator)
         # The feed's thread may ask the device for something meanwhile.
         with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
-            self._record(game, compile_it=compile_it)
+            self._record(game)
         return graph

@@ -9,9 +9,8 @@ same.
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Generic, Protocol, TypeVar
 
 import torch
@@ -55,8 +54,6 @@ class Minibatch(Protocol):
 
 
 Batch = TypeVar("Batch", bound=Minibatch)
-_Draw = Callable[[str, torch.Tensor], tuple[torch.Tensor, Batch]]
-_Verdict = Callable[[torch.Tensor, float], tuple[torch.Tensor, torch.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -72,18 +69,6 @@ class Update:
     game: str
     loss: float
     finite: bool
-
-
-def autocast_dtype(device: torch.device, precision: str) -> torch.dtype | None:
-    """Return the trunk's reduced dtype, or None for float32; `auto` takes bfloat16 where the hardware multiplies it."""
-    if precision == "auto":
-        if device.type == "cuda":
-            native = torch.cuda.is_bf16_supported(including_emulation=False)
-        else:
-            capabilities = torch.cpu.get_capabilities()
-            native = bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
-        return torch.bfloat16 if native else None
-    return torch.bfloat16 if precision == "bfloat16" else None
 
 
 def _verdict(outcome: torch.Tensor, limit: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -103,6 +88,7 @@ class GradientUpdater(ABC, Generic[Batch]):
         dtype: the trunk's reduced dtype, or None for float32.
         seed: seed of minibatch and game sampling.
         ranks: those that make every update together, each on a minibatch of its own of the same game; None for one.
+        compile_updates: compile what can be of an update that is a CUDA graph, before each game's first.
     """
 
     def __init__(
@@ -114,6 +100,8 @@ class GradientUpdater(ABC, Generic[Batch]):
         dtype: torch.dtype | None,
         seed: int,
         ranks: Ranks | None = None,
+        *,
+        compile_updates: bool = False,
     ) -> None:
         self.network = in_channels_last(network.to(device))
         # Several ranks meet within an update, and frames that are compressed are gathered by the host.
@@ -136,6 +124,10 @@ class GradientUpdater(ABC, Generic[Batch]):
         self._ranks = ranks
         self.sampler = torch.Generator(device).manual_seed(seed + (0 if ranks is None else SEED_STRIDE * ranks.rank))
         self.game_chooser = torch.Generator("cpu").manual_seed(seed + 1)
+        # What can be compiled of a captured update: all but random numbers, backward, norm and step.
+        compiling = captures and compile_updates
+        self._draw_captured = compiled(self._draw) if compiling else self._draw
+        self._verdict_captured = compiled(_verdict) if compiling else _verdict
         self._captured = CapturedUpdates(self._enqueue, self.sampler, settings.batch_size, device) if captures else None
 
     @property
@@ -147,11 +139,6 @@ class GradientUpdater(ABC, Generic[Batch]):
     def judged(self) -> QNetwork:
         """The network that is evaluated and may be promoted: of averaged weights, if there is an average."""
         return self._average.network if self._average else self.network
-
-    def compile_at_once(self) -> None:
-        """Compile captured updates from the first one on, and not when it has paid off to wait."""
-        if self._captured is not None:
-            self._captured.compile_after = 0
 
     @abstractmethod
     def _loss(self, batch: Batch, game: str) -> torch.Tensor:
@@ -231,24 +218,19 @@ class GradientUpdater(ABC, Generic[Batch]):
         batch = self._replays[game].draw(randoms)
         return self._loss(batch, game), batch
 
-    @cached_property
-    def _compiled(self) -> tuple[_Draw[Batch], _Verdict]:
-        """What can be compiled of an update: all but random numbers, backward, norm and step."""
-        return compiled(self._draw), compiled(_verdict)
-
-    def _enqueue(self, game: str, *, compile_it: bool) -> tuple[torch.Tensor, Batch]:
+    def _enqueue(self, game: str) -> tuple[torch.Tensor, Batch]:
         """Ask the device for an update, the step or its omission included, without waiting for anything.
 
         Returns:
             What `_differentiate` does, and the minibatch.
         """
-        draw, verdict = self._compiled if compile_it else (self._draw, _verdict)
         randoms = self._replays[game].randoms(self._settings.batch_size, self.sampler)
         self.optimizer.zero_grad(set_to_none=True)
-        loss, batch = draw(game, randoms)
+        loss, batch = self._draw_captured(game, randoms)
         outcome = self._differentiate(loss, batch.versions)
         # The optimizer divides by the one while it reads the gradients, and makes no step if the other is 1.
-        self.optimizer.grad_scale, self.optimizer.found_inf = verdict(outcome, self._settings.max_gradient_norm)
+        scale, left_out = self._verdict_captured(outcome, self._settings.max_gradient_norm)
+        self.optimizer.grad_scale, self.optimizer.found_inf = scale, left_out
         self.optimizer.step()
         return outcome, batch
 

@@ -16,12 +16,12 @@ from distill.networks import QNetwork
 from distill.protocols import Services, explorers_lineage
 from distill.teach_config import QLearnerConfig
 from distill.typed_torch import manual_seed
-from learner.gradient_updater import autocast_dtype
+from learner.device import autocast_dtype, choose_device
 from learner.memory import keep_freed_memory
 from learner.n_step_replay import NStepReplay, NStepRule
 from learner.plans import QPlan
 from learner.q_updater import QUpdater
-from learner.trainer import PUBLISH_RETRY_SECONDS, Trainer, choose_device
+from learner.trainer import PUBLISH_RETRY_SECONDS, Trainer
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +78,7 @@ class QTrainer(Trainer):
                 device=device,
                 dtype=autocast_dtype(device, training.precision),
                 seed=plan.seed,
+                compile_updates=training.compile,
             ),
             step_replays,
             actions,

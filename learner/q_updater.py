@@ -26,6 +26,7 @@ class QUpdater(GradientUpdater[NStepMinibatch]):
         device: where everything is computed.
         dtype: the trunk's reduced dtype, or None for float32.
         seed: seed of minibatch and game sampling.
+        compile_updates: see `GradientUpdater`.
     """
 
     def __init__(
@@ -39,8 +40,9 @@ class QUpdater(GradientUpdater[NStepMinibatch]):
         device: torch.device,
         dtype: torch.dtype | None,
         seed: int,
+        compile_updates: bool = False,
     ) -> None:
-        super().__init__(network, replays, settings, device, dtype, seed)
+        super().__init__(network, replays, settings, device, dtype, seed, compile_updates=compile_updates)
         self._double = double
         self._target_every = target_every
         self.target = copy.deepcopy(self.network).requires_grad_(False)

@@ -11,14 +11,14 @@ from distill.model_card import ModelCard
 from distill.networks import QNetwork
 from distill.protocols import STUDENT, Services
 from distill.typed_torch import manual_seed
-from learner.gradient_updater import autocast_dtype
+from learner.device import autocast_dtype, choose_device
 from learner.label_replay import LabelReplay
 from learner.memory import keep_freed_memory
 from learner.plans import StudentPlan
 from learner.ranks import Ranks
 from learner.status import LearnerStatus
 from learner.student_updater import FreshLabels, StudentUpdater
-from learner.trainer import Trainer, choose_device
+from learner.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +81,7 @@ class StudentTrainer(Trainer):
                 labels=self._labels,
                 taus=plan.taus,
                 ranks=ranks,
+                compile_updates=training.compile,
             ),
             label_replays,
             actions,

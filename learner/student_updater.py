@@ -60,6 +60,7 @@ class StudentUpdater(GradientUpdater[LabelledMinibatch]):
         labels: labels what is sampled anew; None takes the labels that came with the chunks.
         taus: temperatures of games whose labels have another one than `student` says.
         ranks: see `GradientUpdater`.
+        compile_updates: see `GradientUpdater`.
     """
 
     def __init__(
@@ -74,8 +75,10 @@ class StudentUpdater(GradientUpdater[LabelledMinibatch]):
         labels: FreshLabels | None = None,
         taus: Mapping[str, float] | None = None,
         ranks: Ranks | None = None,
+        *,
+        compile_updates: bool = False,
     ) -> None:
-        super().__init__(network, replays, settings, device, dtype, seed, ranks)
+        super().__init__(network, replays, settings, device, dtype, seed, ranks, compile_updates=compile_updates)
         self._student = student
         self._labels = labels
         self._taus = dict.fromkeys(replays, student.tau) | dict(taus or {})

@@ -425,16 +425,3 @@ class Trainer(ABC):
             "transitions": counted.inserted,
             "seconds": round(self._train_seconds, 1),
         }
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the device of that name; `auto` is the first CUDA device, else the CPU.
-
-    Raises:
-        RunError: if CUDA is asked for and not there.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise RunError(f"device {name}: this machine has no usable CUDA device; use --device cpu or auto")
-    return torch.device(name)

@@ -107,4 +107,9 @@ def _graph(network: nn.Module, optimizer: str, gradients: Callable[[], None]) ->
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, stream=stream):
         update()
-    return graph.replay
+
+    def replay(_captured: Callable[[], None] = update) -> None:
+        # A graph keeps neither the tensors that it reads nor the compiled kernels that it launches: the function does.
+        graph.replay()
+
+    return replay

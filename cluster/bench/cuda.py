@@ -80,7 +80,6 @@ def upload_rows(chunks: Sequence[Chunk], rounds: int) -> list[Row]:
 def _compare(
     what: str, trainer: Trainer, bare: dict[str, Callable[[], None]], rounds: int, seconds: float
 ) -> list[Row]:
-    trainer.updater.compile_at_once()
     while trainer.updater.updates == 0:
         trainer.advance(0.05)
     trainer.advance(WARM_UP_SECONDS)

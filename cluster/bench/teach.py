@@ -16,7 +16,7 @@ from distill.games import action_count
 from distill.networks import QNetwork
 from distill.teach_config import TeachConfig
 from distill.typed_torch import from_numpy, manual_seed
-from learner.gradient_updater import autocast_dtype
+from learner.device import autocast_dtype
 from learner.n_step_replay import NStepReplay, NStepRule
 from learner.plans import QPlan
 from learner.q_trainer import QTrainer

@@ -10,7 +10,7 @@ import torch
 from cluster.bench.bare import BareVariant, bare_collector, bare_learner
 from cluster.bench.process import measure
 from cluster.experiment.design import Cell, Design, WantedRecording
-from learner.gradient_updater import autocast_dtype
+from learner.device import autocast_dtype
 
 _SECONDS = 1.0
 _START_SECONDS = 12.0

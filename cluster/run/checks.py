@@ -12,7 +12,7 @@ from cluster.redis.rights import require_rights
 from cluster.state.kinds import AnyConfig, kind_of
 from cluster.web.server import listen
 from distill.errors import RunError
-from learner.trainer import choose_device
+from learner.device import choose_device
 
 LOOPBACK = "127.0.0.1"
 

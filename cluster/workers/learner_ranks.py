@@ -26,12 +26,12 @@ from cluster.ray.typed_ray import typed_ray
 from cluster.workers.supervisor import GET_TIMEOUT_SECONDS
 from distill.errors import DistillError, RunError
 from distill.protocols import Services
+from learner.device import choose_device
 from learner.plans import StudentPlan
 from learner.ranks import PATIENCE_SECONDS, MeetingPoint, Ranks, Seat
 from learner.shares import as_one
 from learner.status import LearnerStatus
 from learner.student_trainer import StudentTrainer
-from learner.trainer import choose_device
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from cluster.ray.cluster import ACTOR_RESOURCE, LEARNER_RESOURCE, RayCluster
 from distill.config import MOST_ACTORS, TrainingConfig
-from learner.trainer import choose_device
+from learner.device import choose_device
 
 LEARNER_THREADS_MAX = 8
 """Networks and minibatches of this size do not gain from more."""

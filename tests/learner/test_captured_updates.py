@@ -40,9 +40,14 @@ def exact(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def student_updater(
-    *, captured: bool = True, games: dict[str, int] = GAMES, fresh: bool = False, dtype: torch.dtype | None = None,
+    *,
+    captured: bool = True,
+    compiling: bool = False,
+    games: dict[str, int] = GAMES,
+    fresh: bool = False,
+    dtype: torch.dtype | None = None,
     **settings: object,
-) -> StudentUpdater:  # fmt: skip
+) -> StudentUpdater:
     """Return an updater on the device; without `captured` it makes every update at once."""
     torch.manual_seed(1)
     device = torch.device("cuda")
@@ -58,7 +63,8 @@ def student_updater(
             labels.set_teacher(game, teacher(games, 7))
     network = QNetwork(ARCHITECTURES["one_percent"], games)
     optimization = config.learner.optimization
-    updater = StudentUpdater(network, replays, config.student, optimization, device, dtype, 1, labels=labels)
+    call = (network, replays, config.student, optimization, device, dtype, 1)
+    updater = StudentUpdater(*call, labels=labels, compile_updates=compiling)
     return made(updater, captured)
 
 
@@ -67,7 +73,9 @@ def teacher(games: dict[str, int], seed: int) -> QNetwork:
     return QNetwork(ARCHITECTURES["one_percent"], games)
 
 
-def q_updater(*, captured: bool = True, dtype: torch.dtype | None = None, **settings: object) -> QUpdater:
+def q_updater(
+    *, captured: bool = True, compiling: bool = False, dtype: torch.dtype | None = None, **settings: object
+) -> QUpdater:
     torch.manual_seed(1)
     device = torch.device("cuda")
     replay = NStepReplay(NStepRule(2, 0.9, True, True), 4_096, STEPS, device)
@@ -76,7 +84,15 @@ def q_updater(*, captured: bool = True, dtype: torch.dtype | None = None, **sett
     optimization = parse_settings(TeachConfig, {"games": ["pong"], **settings}, "test").q_learner.optimization
     network = QNetwork(ARCHITECTURES["one_percent"], {"pong": 6})
     updater = QUpdater(
-        network, {"pong": replay}, optimization, double=True, target_every=7, device=device, dtype=dtype, seed=1
+        network,
+        {"pong": replay},
+        optimization,
+        double=True,
+        target_every=7,
+        device=device,
+        dtype=dtype,
+        seed=1,
+        compile_updates=compiling,
     )
     return made(updater, captured)
 
@@ -126,23 +142,10 @@ def test_a_q_learner_learns_the_same(optimizer: str) -> None:
 @pytest.mark.parametrize("kind", ["stored", "fresh", "q"])
 def test_compiled_ones_learn_the_same(kind: str) -> None:
     if kind == "q":
-        compiled, eager = q_updater(), q_updater(captured=False)
-    else:
-        settings = {"optimizer": "rmsprop", "average": 0.99}
-        compiled = student_updater(fresh=kind == "fresh", **settings)
-        eager = student_updater(captured=False, fresh=kind == "fresh", **settings)
-    compiled.compile_at_once()
-    assert_alike(compiled, eager, 60)
-
-
-def test_they_are_compiled_when_it_pays_off() -> None:
-    updater = student_updater(games={"pong": 6})
-    assert updater._captured is not None
-    updater._captured.compile_after = 10
-    run(updater, 8)
-    graph = updater._captured._graphs["pong"]
-    assert [update.finite for update in run(updater, 8)] == [True] * 8
-    assert updater._captured._graphs["pong"] is not graph
+        assert_alike(q_updater(compiling=True), q_updater(captured=False), 60)
+        return
+    settings = {"optimizer": "rmsprop", "average": 0.99, "fresh": kind == "fresh"}
+    assert_alike(student_updater(compiling=True, **settings), student_updater(captured=False, **settings), 60)
 
 
 @pytest.mark.parametrize("batch_size", [32, 4_096])

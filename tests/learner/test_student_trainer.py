@@ -18,8 +18,8 @@ from distill.errors import BufferUnavailable, RunError
 from distill.model_card import ModelCard
 from distill.models import load_model, model_bytes
 from distill.networks import QNetwork
+from learner.device import choose_device
 from learner.student_trainer import StudentTrainer
-from learner.trainer import choose_device
 from tests.support.learnable_chunks import STEPS, learnable_chunk, push, services_of, tiny_config
 from tests.support.no_room import no_room
 

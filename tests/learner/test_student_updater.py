@@ -10,7 +10,8 @@ from distill.architectures import ARCHITECTURES
 from distill.errors import RunError
 from distill.losses import distillation_loss
 from distill.networks import QNetwork
-from learner.gradient_updater import LIFE_CHECK_EVERY, MAX_BLIND_IN_A_ROW, autocast_dtype
+from learner.device import autocast_dtype
+from learner.gradient_updater import LIFE_CHECK_EVERY, MAX_BLIND_IN_A_ROW
 from learner.label_replay import LabelReplay
 from learner.optimizer import learning_rate
 from learner.student_updater import StudentUpdater
