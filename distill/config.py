@@ -3,6 +3,7 @@
 The same names are flags of the subcommand and keys of its YAML file. Inside the program values are trusted.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -208,19 +209,25 @@ class Pace:
     window: float
 
 
+BATCH_SIZE, LEARNING_RATE = 32, 2.5e-4
+CARD_BATCH_SIZE = 128
+"""On a CUDA device an update of 128 takes little longer than one of 32, and with it the actors of 16 cores are what
+limits a run. The rate grows as the root of the batch, so that as many samples move the weights about as far."""
+
+
 class LearnerConfig(Section):
     """How the student learns."""
 
     updates: Annotated[int, Field(ge=1)] = 5_000_000
     """Updates to make; 5 million are the paper's single-game budget."""
-    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 32
-    """Observations per update, all of one game."""
+    batch_size: Annotated[int | None, Field(ge=1, le=65_536)] = None
+    """Observations per update, all of one game; `None` takes 32, and `run` on a CUDA device 128."""
     learners: Annotated[int, Field(ge=1, le=64)] = 1
     """Processes that share every update of `distill run`: each has its part of a game's streams, replay and batch."""
     optimizer: Literal["rmsprop", "adamw"] = "rmsprop"
     """RMSProp as in the paper, or AdamW."""
-    learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 2.5e-4
-    """Peak learning rate."""
+    learning_rate: Annotated[float | None, Field(gt=0.0, le=1.0)] = None
+    """Peak learning rate; `None` takes 2.5e-4, and twice that where `batch_size` becomes 128 by itself."""
     schedule: Literal["constant", "cosine"] = "constant"
     """Learning rate after the warm-up: constant, or cosine decay to 0; `online` needs it constant to the end."""
     warmup_updates: Annotated[int, Field(ge=0)] = 500
@@ -240,9 +247,9 @@ class LearnerConfig(Section):
     def optimization(self) -> Optimization:
         """How the student's gradients become updates."""
         return Optimization(
-            batch_size=self.batch_size,
+            batch_size=self.batch_size or BATCH_SIZE,
             optimizer=self.optimizer,
-            learning_rate=self.learning_rate,
+            learning_rate=self.learning_rate or LEARNING_RATE,
             schedule=self.schedule,
             warmup_updates=self.warmup_updates,
             weight_decay=self.weight_decay,
@@ -250,6 +257,15 @@ class LearnerConfig(Section):
             max_gradient_norm=self.max_gradient_norm,
             average=self.average,
         )
+
+    def chosen(self, *, on_card: bool) -> "LearnerConfig":
+        """Return these settings with batch size and rate chosen where they are left open."""
+        batch_size, rate = self.optimization.batch_size, self.optimization.learning_rate
+        if on_card and self.batch_size is None:
+            batch_size = CARD_BATCH_SIZE
+            if self.learning_rate is None:
+                rate = LEARNING_RATE * math.sqrt(CARD_BATCH_SIZE / BATCH_SIZE)
+        return self.model_copy(update={"batch_size": batch_size, "learning_rate": rate})
 
     @property
     def pace(self) -> Pace:
@@ -334,7 +350,7 @@ class RunConfig(Settings):
             _require_default(self.learner, "learners")
             _require_default(self.collect, *(name for name in type(self.collect).model_fields if name != "chunk_steps"))
         require_agreement(self.training, self.buffer, self.collect)
-        require_room(self.learner.pace, self.learner.batch_size, self.collect, "", self.learner.learners)
+        require_room(self.learner.pace, self.learner.optimization.batch_size, self.collect, "", self.learner.learners)
         if self.learner.learners > 1:
             _require_shares(self)
         return self
@@ -353,8 +369,9 @@ def _require_shares(config: RunConfig) -> None:
             f"{found}; shards ({config.buffer.shards}) must be a multiple, since each reads streams of its own: raise"
             " --shards, and --actors with it"
         )
-    if config.learner.batch_size % learners:
-        raise ConfigError(f"{found}; batch_size ({config.learner.batch_size}) must be a multiple, since it is shared")
+    batch_size = config.learner.optimization.batch_size
+    if batch_size % learners:
+        raise ConfigError(f"{found}; batch_size ({batch_size}) must be a multiple, since it is shared")
     least = config.training.min_replay + learners * config.collect.chunk_steps
     if config.training.replay_capacity < least:
         raise ConfigError(

@@ -228,7 +228,7 @@ class OnlineConfig(TeachConfig):
 
     @model_validator(mode="after")
     def _student_agrees(self) -> "OnlineConfig":
-        require_room(self.learner.pace, self.learner.batch_size, self.explore, "")
+        require_room(self.learner.pace, self.learner.optimization.batch_size, self.explore, "")
         if self.learner.learners > 1:
             raise ConfigError(
                 f"learners: found {self.learner.learners}; only the student of `distill run` can have several, since"

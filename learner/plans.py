@@ -54,7 +54,7 @@ class StudentPlan:
             ),
             learner=learner.model_copy(
                 update={
-                    "batch_size": learner.batch_size // ranks,
+                    "batch_size": learner.optimization.batch_size // ranks,
                     "sample_to_insert_window": learner.sample_to_insert_window / ranks,
                 }
             ),

@@ -102,5 +102,5 @@ class BareLoop:
 
     def learn(self, variant: BareVariant, config: RunConfig, device: str, seconds: float) -> float:
         """Return samples per second of a plain training loop."""
-        settings = config.learner
+        settings = config.learner.optimization
         return bare_learner(variant, config.student.student, settings.batch_size, settings.optimizer, device, seconds)

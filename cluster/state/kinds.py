@@ -7,7 +7,7 @@ from typing import Literal
 
 from cluster.models.lineage import Lineage
 from cluster.state.recorded_data import with_recording
-from distill.config import CollectConfig, RunConfig, StudentConfig
+from distill.config import CARD_BATCH_SIZE, CollectConfig, RunConfig, StudentConfig
 from distill.errors import ConfigError
 from distill.games import action_count
 from distill.promotion import Rule, Scores
@@ -227,6 +227,20 @@ def with_players(config: AnyConfig, count: int) -> AnyConfig:
     """Return a configuration with that many players per game."""
     name, play = ("collect", config.collect) if isinstance(config, RunConfig) else ("explore", config.explore)
     return config.model_copy(update={name: play.model_copy(update={"actors": count})})
+
+
+def with_learner(config: AnyConfig, *, on_card: bool) -> AnyConfig:
+    """Return a configuration with the student's batch size and rate chosen, where there is one.
+
+    A student that learns beside its teacher keeps its batch size on a card too: nobody has measured another one there.
+    """
+    if isinstance(config, RunConfig):
+        # Several learners share a batch evenly.
+        whole = CARD_BATCH_SIZE % config.learner.learners == 0
+        return config.model_copy(update={"learner": config.learner.chosen(on_card=on_card and whole)})
+    if isinstance(config, OnlineConfig):
+        return config.model_copy(update={"learner": config.learner.chosen(on_card=False)})
+    return config
 
 
 def initial_model(config: AnyConfig) -> Path | None:

@@ -82,7 +82,7 @@ def players_per_game(games: int, learners: int, training: TrainingConfig, cluste
     if ACTOR_RESOURCE in cluster.resources:
         places = int(cluster.resources[ACTOR_RESOURCE])
     else:
-        least = 1 if _on_gpu(training, cluster) else _free_threads(games + 1, learners, cluster)
+        least = 1 if on_card(training, cluster) else _free_threads(games + 1, learners, cluster)
         places = cluster.cores - learners * (training.learner_threads or least)
     return min(MOST_ACTORS, max(1, (places - 1) // games))
 
@@ -91,7 +91,8 @@ def _free_threads(others: int, learners: int, cluster: RayCluster) -> int:
     return min(LEARNER_THREADS_MAX, max(1, (cluster.cores - others) // learners))
 
 
-def _on_gpu(training: TrainingConfig, cluster: RayCluster) -> bool:
+def on_card(training: TrainingConfig, cluster: RayCluster) -> bool:
+    """Return whether learners compute on a CUDA device."""
     if cluster.resources:
         return "GPU" in cluster.for_learner(training.device)
     return choose_device(training.device).type == "cuda"

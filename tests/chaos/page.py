@@ -40,9 +40,9 @@ A mend is taken out while the program runs, and the schedule that it is for is r
 _SOAK = """\
 ## Thirty minutes
 
-`make soak` lets a run train. After five minutes its rings are full, after forty what Ray keeps of its first calls, and it
-is measured every few seconds for thirty more. A slope is that of a line, with its 95 % interval, over an hour. It is
-none if the interval includes 0, or if what it adds in an hour is below the allowance.
+`make soak` lets a run train. After five minutes its rings are full, after forty what Ray keeps of its first calls, and
+it is measured every few seconds for thirty more. A slope is that of a line, with its 95 % interval, over an hour. It
+is none if the interval includes 0, or if what it adds in an hour is below the allowance.
 """
 
 

@@ -97,3 +97,34 @@ def test_the_folder_shows_the_number(
     assert folder.run_id() == run_id
     # It holds when the run is resumed, wherever that is.
     assert resolved(folder, kept, RayCluster(64)) == kept
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "resources", "expected"),
+    [
+        (RunConfig, {}, {"CPU": 16.0}, (32, 2.5e-4)),
+        (RunConfig, {}, GPU, (128, 5e-4)),
+        (RunConfig, {"batch_size": 64}, GPU, (64, 2.5e-4)),
+        (RunConfig, {"learning_rate": 1e-4}, GPU, (128, 1e-4)),
+        (RunConfig, {"device": "cpu"}, GPU, (32, 2.5e-4)),
+        (RunConfig, {"learners": 32, "shards": 32}, GPU | {"GPU": 32.0}, (128, 5e-4)),
+        (OnlineConfig, {}, GPU, (32, 2.5e-4)),
+    ],
+)
+def test_the_students_batch_fits_the_device(
+    tmp_path: Path,
+    kind: type[RunConfig | OnlineConfig],
+    settings: dict[str, Any],
+    resources: dict[str, float],
+    expected: tuple[int, float],
+):
+    common = {"name": "run", "root": str(tmp_path), "games": ["pong"]}
+    config = parse_settings(kind, common | settings, "test")
+    folder = new_run(config, ["pong"])
+    found = resolved(folder, config, RayCluster(16, 2, resources))
+    _, kept = open_run(kind, folder.path)
+    for each in (found, kept):
+        assert isinstance(each, RunConfig | OnlineConfig)
+        assert (each.learner.batch_size, each.learner.learning_rate) == expected
+    # Resumed where there is none, it goes on as it began.
+    assert resolved(folder, kept, RayCluster(2)) == kept
