@@ -81,7 +81,7 @@ def test_who_only_reads_files_does_not_wait_for_what_takes_seconds_to_import(mod
         ("--help", False),
         ("runs --root tests/golden/0.1.0", False),
         ("models RUN", True),
-        ("teachers --teachers tests", False),
+        ("teachers tests", False),
         ("report RUN --out OUT", False),
         ("report --help", False),
         ("run --help", False),

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import tyro
 from rich.console import Console
 from rich.table import Table
 
@@ -17,7 +18,7 @@ from distill.teachers import TeacherFile, find_teachers
 class TeachersOptions(Section):
     """List teacher files with their cards."""
 
-    teachers: tuple[Path, ...] = (Path("teachers"),)
+    teachers: tyro.conf.Positional[tuple[Path, ...]] = (Path("teachers"),)
     """Teacher files, or folders of them."""
 
 

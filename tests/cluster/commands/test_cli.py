@@ -200,7 +200,7 @@ def teachers(here: Path) -> Path:
 
 def test_a_missing_or_empty_folder_of_teachers(teachers: Path, capsys: Capture):
     assert "teachers: no such folder missing" in refuse(capsys, "run", "--teachers", "missing")
-    assert "teachers: no such folder missing" in refuse(capsys, "teachers", "--teachers", "missing")
+    assert "teachers: no such folder missing" in refuse(capsys, "teachers", "missing")
     message = refuse(capsys, "run", "--teachers", str(teachers))
     assert f"no *.safetensors in {teachers}" in message and "distill import-teacher" in message
 
@@ -230,7 +230,7 @@ def test_a_stranger_among_teachers_is_skipped_with_a_warning(teachers: Path, cap
     (teachers / "._pong.safetensors").write_bytes(b"\x00\x05\x16\x07")
     (teachers / "breakout.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     reason = f"{teachers}/breakout.safetensors: not a safetensors file, but a Git LFS pointer"
-    assert cli.run(["teachers", "--teachers", str(teachers)]) == 0
+    assert cli.run(["teachers", str(teachers)]) == 0
     assert "pong" in capsys.readouterr().out
     assert [record.getMessage().startswith(f"teachers: skipped {reason}") for record in caplog.records] == [True]
 
@@ -450,7 +450,7 @@ def test_a_teacher_is_listed_and_exported(here: Path, capsys: Capture):
     network, card = load_model(BREAKOUT)
     training = {"algorithm": "DQN", "transitions": {"breakout": 5_000}, "curve": {"breakout": [[4_321, 1.0]]}}
     save_model(here / "breakout.safetensors", network, replace(card, training=training), "float16")
-    assert cli.run(["teachers", "--teachers", str(here)]) == 0
+    assert cli.run(["teachers", str(here)]) == 0
     listed = " ".join(capsys.readouterr().out.split())
     assert all(word in listed for word in ("breakout", "algorithm: DQN", "5000")), "how it was trained, in words"
     assert "4321" not in listed, "the curve is no fact to read"

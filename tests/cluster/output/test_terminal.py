@@ -121,7 +121,7 @@ def test_a_word_in_a_path_is_printed_by_commands_and_errors(
     network, card = load_model(TEACHERS / "pong.safetensors")
     how = "\x1b[31m[/b]\u202e" + word.replace("\udcff", "")
     save_model(folder / "pong.safetensors", network, replace(card, training={"algorithm": how}))
-    assert cli.run(["teachers", "--teachers", str(folder)]) == 0
+    assert cli.run(["teachers", str(folder)]) == 0
     shown = capsys.readouterr().out
     assert is_quiet(shown) and "\\x1b[31m[/b]\\u202e" in "".join(shown.split())
     assert cli.run(["runs", "--root", word]) == 0
@@ -172,7 +172,7 @@ READER = [
     "distill runs | true",
     "distill help online | head -1",
     "distill nonsense 2>&1 | true",
-    "distill teachers --teachers . 2>&1 | true",
+    "distill teachers . 2>&1 | true",
 ]
 
 
@@ -265,7 +265,7 @@ SEVERAL = "from cluster import cli\nfor words in {}:\n    cli.run(words)\n    pr
 def test_colours_are_where_they_are_wanted(changes: dict[str, str], terminal: bool, coloured: bool, tmp_path: Path):
     (tmp_path / "mixed").mkdir()
     shutil.copy(TEACHERS / "pong.safetensors", tmp_path / "mixed")
-    commands = [["--help"], ["runs", "--help"], ["teachers", "--teachers", "mixed"], ["runs", "--nonsense"]]
+    commands = [["--help"], ["runs", "--help"], ["teachers", "mixed"], ["runs", "--nonsense"]]
     program = [sys.executable, "-c", SEVERAL.format(commands)]
     env = environment(**changes)
     if terminal:
@@ -294,7 +294,7 @@ resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
 from cluster import cli
 for width in [0, *range(1, 50), 79, 80, 129, 130, 131, 195, 300, 500]:
     fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
-    for arguments in (["runs", "--root", "[/b]"], ["teachers", "--teachers", sys.argv[1]], ["run", "-h"], ["help"]):
+    for arguments in (["runs", "--root", "[/b]"], ["teachers", sys.argv[1]], ["run", "-h"], ["help"]):
         assert cli.run(arguments) == 0, (width, arguments)
     assert cli.run(["runs", "--nonsense"]) == 2
 print("all", "widths")
@@ -311,7 +311,7 @@ def test_no_value_of_columns_is_harmful(
     columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setenv("COLUMNS", columns)
-    for arguments in (["run", "--help"], ["teachers", "--teachers", str(TEACHERS)], ["--help"]):
+    for arguments in (["run", "--help"], ["teachers", str(TEACHERS)], ["--help"]):
         assert cli.run(arguments) == 0
         assert capsys.readouterr().out
     assert os.environ["COLUMNS"] == columns, "it is not left changed"
@@ -329,7 +329,7 @@ def test_columns_sets_the_width_of_what_is_piped(
     monkeypatch.delenv("COLUMNS", raising=False)
     if columns is not None:
         monkeypatch.setenv("COLUMNS", columns)
-    assert cli.run(["teachers", "--teachers", str(TEACHERS)]) == 0
+    assert cli.run(["teachers", str(TEACHERS)]) == 0
     widths = set(map(len, capsys.readouterr().out.splitlines()))
     assert max(widths) == most
 

@@ -91,7 +91,7 @@ def test_what_copies_or_goes_on_with_q_values_refuses_a_policy(data: Path, teach
 
 def test_a_policy_is_listed_evaluated_and_exported(teachers: Path, capsys: Capture) -> None:
     policy = teachers / "pong.safetensors"
-    assert cli.run(["teachers", "--teachers", str(teachers)]) == 0
+    assert cli.run(["teachers", str(teachers)]) == 0
     assert "logits" in capsys.readouterr().out
     assert cli.run(["evaluate", str(policy), "--episodes", "1", "--lanes", "1", "--serial", "--write-card"]) == 0
     assert read_card(policy).labels == "logits"
@@ -102,7 +102,7 @@ def test_a_graph_is_listed_and_evaluated_and_says_what_it_cannot_do(
     teachers: Path, data: Path, capsys: Capture
 ) -> None:
     graph = teachers / "freeway.safetensors"
-    assert cli.run(["teachers", "--teachers", str(teachers)]) == 0
+    assert cli.run(["teachers", str(teachers)]) == 0
     assert "onnx" in capsys.readouterr().out
     assert cli.run(["evaluate", str(graph), "--episodes", "1", "--lanes", "1", "--serial", "--write-card"]) == 0
     assert len(read_card(graph).scores["freeway"]["scores"]) == 1
