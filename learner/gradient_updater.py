@@ -119,6 +119,7 @@ class GradientUpdater(ABC, Generic[Batch]):
         self._settings = settings
         self._device = device
         self._dtype = dtype
+        self._rate = settings.learning_rate
         self._nonfinite_in_a_row = 0
         self._blind_in_a_row = 0
         self._ranks = ranks
@@ -158,7 +159,10 @@ class GradientUpdater(ABC, Generic[Batch]):
                 network has died, see `_check_life`.
         """
         game = self._games[int(torch.randint(len(self._games), (1,), generator=self.game_chooser))]
-        set_rate(self.optimizer, learning_rate(self._settings, self.updates, spent))
+        rate = learning_rate(self._settings, self.updates, spent)
+        if rate != self._rate:
+            set_rate(self.optimizer, rate)
+            self._rate = rate
         self.updates += 1
         if self._captured is None:
             return [self._update_at_once(game)]

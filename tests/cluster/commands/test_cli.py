@@ -220,8 +220,8 @@ def test_a_missing_or_empty_folder_of_teachers(teachers: Path, capsys: Capture):
 )
 def test_a_damaged_teacher_is_named(spoil: Callable[[bytes], bytes], expected: str, teachers: Path, capsys: Capture):
     (teachers / "pong.safetensors").write_bytes(spoil(PONG.read_bytes()))
-    for command in ("run", "teachers"):
-        message = refuse(capsys, command, "--teachers", str(teachers))
+    for command in (["run", "--teachers"], ["teachers"]):
+        message = refuse(capsys, *command, str(teachers))
         assert f"{teachers}/pong.safetensors: " in message and expected in message
 
 
