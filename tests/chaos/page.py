@@ -42,7 +42,9 @@ _SOAK = """\
 
 `make soak` lets a run train. After five minutes its rings are full, after forty what Ray keeps of its first calls, and
 it is measured every few seconds for thirty more. A slope is that of a line, with its 95 % interval, over an hour. It
-is none if the interval includes 0, or if what it adds in an hour is below the allowance.
+is none if the interval includes 0, or if what it adds in an hour is below the allowance. Memory is what a process has
+of its own; up to commit f760faf it was resident memory, of which the kernel took pages of files back while container
+images were built beside the soak.
 """
 
 
