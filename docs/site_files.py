@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "LICENSE", "docs", "docker", "cluster/ray")
+PAGES = (
+    "README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "LICENSE", "docs", "docker", "cluster/ray",
+    "results/*/plot.png",
+)  # fmt: skip
 """What pages link to is among these."""
 LEFT_OUT = (".py", ".safetensors", ".json", ".sh")
 """Endings of files that no page shows."""
