@@ -8,29 +8,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar, cast
+from typing import Generic, cast
 
 import torch
 
 from distill.typed_torch import numbers, register_generator
+from learner.replay import Batch
 
 MOST_AHEAD = 50
 """Updates that the host may be ahead of the device, of which it has not read what came."""
 MOST_SECONDS_AHEAD = 0.1
 EAGER_UPDATES = 3
 """Of every game, before the next is captured: they make what is made once, as the optimizer's state is."""
-
-
-class Drawn(Protocol):
-    """What is wanted of a minibatch."""
-
-    @property
-    def numbers(self) -> torch.Tensor:
-        """[B] int64, of its transitions."""
-        ...
-
-
-Batch = TypeVar("Batch", bound=Drawn)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic
 
 import torch
 
@@ -23,7 +23,7 @@ from distill.typed_torch import compiled, in_channels_last, numbers
 from learner.captured_updates import CapturedUpdates
 from learner.optimizer import learning_rate, make_optimizer, set_rate
 from learner.ranks import Ranks
-from learner.replay import GameReplay
+from learner.replay import Batch, GameReplay
 from learner.weight_average import WeightAverage
 
 MAX_NONFINITE_IN_A_ROW = 10
@@ -32,28 +32,6 @@ LIFE_CHECK_EVERY = 500
 MAX_BLIND_IN_A_ROW = 3
 SEED_STRIDE = 1_000_003
 """Between the samplers' seeds of two ranks."""
-
-
-class Minibatch(Protocol):
-    """What all minibatches have in common."""
-
-    @property
-    def observations(self) -> torch.Tensor:
-        """[B, 4, 84, 84] uint8."""
-        ...
-
-    @property
-    def versions(self) -> torch.Tensor:
-        """[B] int64, teacher version of every transition's chunk."""
-        ...
-
-    @property
-    def numbers(self) -> torch.Tensor:
-        """[B] int64, from which the replay's `chunk_of` names the chunks."""
-        ...
-
-
-Batch = TypeVar("Batch", bound=Minibatch)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,27 @@ from learner.packed_frames import PackedFrames
 from learner.ring_tables import write_ring
 from learner.upload_stream import UploadStream
 
-Batch = TypeVar("Batch")
+
+class Minibatch(Protocol):
+    """What all minibatches have in common."""
+
+    @property
+    def observations(self) -> torch.Tensor:
+        """[B, 4, 84, 84] uint8."""
+        ...
+
+    @property
+    def versions(self) -> torch.Tensor:
+        """[B] int64, teacher version of every transition's chunk."""
+        ...
+
+    @property
+    def numbers(self) -> torch.Tensor:
+        """[B] int64, from which the replay's `chunk_of` names the chunks."""
+        ...
+
+
+Batch = TypeVar("Batch", bound=Minibatch)
 """A kind of replay's minibatch."""
 
 Columns = Mapping[str, npt.NDArray[Any]]
